@@ -1,0 +1,42 @@
+/* Network addresses as text and as sockaddr. */
+#ifndef COMMON_ADDR_H
+#define COMMON_ADDR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "common/xalloc.h"
+
+#define ADDR_TEXT 64 /* "[v6 address%scope]:65535" and NUL fit */
+
+struct addr {
+	struct sockaddr_storage sa;
+	socklen_t len; /* 0: no address */
+};
+
+/*
+ * Splits "host:port" as Go's net.SplitHostPort does: "[::1]:80", ":80" (empty host), "h:80".
+ * The port is not looked up. On failure false, *why = "missing port in address",
+ * "too many colons in address", ... (Go's words, which users' scripts know).
+ */
+bool addr_split(const char *text, char *host, size_t host_cap, char *port, size_t port_cap,
+		const char **why) MUSTCHECK;
+/* "0".."65535", digits only; -1 otherwise. */
+int addr_port(const char *text);
+/* A numeric address ("127.0.0.1", "::1", "fe80::1%eth0"); no look-up. False: it is a name. */
+bool addr_numeric(const char *host, uint16_t port, struct addr *out) MUSTCHECK;
+/* "ip:port" / "[ip]:port"; IPv4-mapped IPv6 is written as IPv4. Into buf, which is returned. */
+const char *addr_text(const struct addr *a, char buf[static ADDR_TEXT]);
+/* Only the ip, same rules. */
+const char *addr_ip_text(const struct addr *a, char buf[static ADDR_TEXT]);
+uint16_t addr_get_port(const struct addr *a);
+bool addr_is_loopback(const struct addr *a);
+/* Equal ip (ports ignored), IPv4-mapped IPv6 equals IPv4. */
+bool addr_same_ip(const struct addr *a, const struct addr *b);
+/* Address of this end / of the peer of a socket; len 0 if unknown. */
+struct addr addr_of_local(int fd);
+struct addr addr_of_peer(int fd);
+
+#endif

@@ -1,0 +1,21 @@
+/* A connection to host:port: look-up, then each address in turn, under one deadline. */
+#ifndef COMMON_DIAL_H
+#define COMMON_DIAL_H
+
+#include "common/addr.h"
+#include "common/loop.h"
+
+struct dial;
+
+/*
+ * fn is called once, never from inside this call: fd >= 0 (owned by fn's owner, connected,
+ * non-blocking, TCP_NODELAY, keep-alive) and error NULL, or fd -1 and the reason, which names the
+ * address ("dial tcp 127.0.0.1:8080: connect: connection refused"). Numeric hosts need no thread.
+ */
+typedef void dial_fn(void *arg, int fd, const char *error);
+struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_t timeout_ms,
+			dial_fn *fn, void *arg) MUSTCHECK;
+/* fn will not be called. Only before fn was called. */
+void dial_cancel(struct dial *d);
+
+#endif

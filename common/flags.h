@@ -1,0 +1,40 @@
+/* Go-style command-line flags from one table: -n=v, -n v, --n, booleans alone; usage from the table. */
+#ifndef COMMON_FLAGS_H
+#define COMMON_FLAGS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/xalloc.h"
+
+enum flag_type { FLAG_STRING, FLAG_BOOL, FLAG_INT };
+
+struct flag {
+	const char *name; /* without the dash; a row with NULL ends the table */
+	enum flag_type type;
+	void *value;      /* const char ** (borrowed from argv or def), bool *, int * */
+	const char *def;  /* default as text; NULL = "" / false / 0 */
+	const char *help; /* one line */
+	bool *given;      /* set to true when the flag is on the command line; may be NULL */
+};
+
+enum flags_rc {
+	FLAGS_OK,
+	FLAGS_HELP, /* -h, -help: the caller prints usage on stderr and exits 0 */
+	FLAGS_BAD   /* message in err ("flag provided but not defined: -x"): usage, exit 2 */
+};
+
+/*
+ * Sets every value to its default, then parses argv[1..] with the rules of Go's flag package:
+ * stops at the first argument that is no flag, at "-" (kept as argument) and after "--" (dropped).
+ * *rest = index of the first argument not consumed. Texts that are not UTF-8 are refused.
+ */
+enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
+			  char err[static 256]) MUSTCHECK;
+/* The table's part of the usage text, two lines a flag, as Go prints it, sorted by name. */
+void flags_usage(const struct flag *table, FILE *out);
+
+/* Is this valid UTF-8 (no surrogates, no overlong forms)? */
+bool utf8_valid(const char *s, size_t len);
+
+#endif

@@ -1,0 +1,88 @@
+/*
+ * The head of an HTTP/1.x message, found and checked as it comes in (RFC 9112). Pure: bytes in,
+ * verdict out. Requests are held to the letter, since two readers of one request must never
+ * disagree; responses are read leniently (bare LF is fine: the Go client's 502 page has it).
+ */
+#ifndef COMMON_HTTP_HEAD_H
+#define COMMON_HTTP_HEAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/xalloc.h"
+
+#define HTTP_HEAD_MAX (64u << 10)
+
+enum http_rc {
+	HTTP_MORE, /* the head is not complete */
+	HTTP_OK,
+	HTTP_BAD /* h->error says why: a short text without anything of the peer's in it */
+};
+
+/* A part of the caller's buffer; len 0 and off 0: absent. */
+struct http_span {
+	uint32_t off, len;
+};
+
+struct http_head {
+	size_t scanned;  /* bytes looked at so far; 0 before the first call */
+	size_t head_len; /* HTTP_OK: length of the head, empty line included */
+	const char *error;
+	int minor; /* HTTP/1.minor: 0 or 1 */
+
+	/* requests */
+	struct http_span method, target;
+	struct http_span authority; /* who is asked: of an absolute-form target, else of Host */
+	struct http_span authorization;
+	bool has_host, upgrade, upgrade_h2c;
+
+	/* responses */
+	int status;
+
+	/* both */
+	bool chunked;
+	bool has_length;
+	uint64_t length; /* Content-Length */
+	bool conn_close, conn_keep_alive;
+};
+
+/*
+ * buf is the start of the message, len all that has come; call again with the same bytes and more.
+ * Zeroed *h at first. BAD for requests (DESIGN: "refused with 400"): Content-Length with
+ * Transfer-Encoding, unequal or non-digit lengths, Transfer-Encoding other than exactly one
+ * "chunked" or in HTTP/1.0, obs-fold, blank before a colon, bare CR, bare LF or NUL, two Host, two
+ * Authorization, no colon, empty or non-token name, a version other than HTTP/1.0 and HTTP/1.1,
+ * method not a token, empty target, leading blank lines, CONNECT, a head over HTTP_HEAD_MAX, no
+ * Host in HTTP/1.1.
+ */
+enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
+enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
+
+/* Is the span's text equal to `text`? The second form ignores ASCII case. */
+bool http_span_is(const char *buf, struct http_span s, const char *text);
+bool http_span_is_nocase(const char *buf, struct http_span s, const char *text);
+/* The header field `name` (case ignored) of a complete head: its value, trimmed; false if absent. */
+bool http_field(const char *buf, const struct http_head *h, const char *name,
+		struct http_span *value) MUSTCHECK;
+
+/* A chunked body (RFC 9112 section 7.1), passed over as it comes in. */
+struct http_chunked {
+	int state;
+	bool strict;       /* requests: CRLF only, no bare CR, LF, NUL in a chunk line or trailer */
+	uint64_t left;     /* of the current chunk */
+	uint32_t line_len; /* of the current line or trailer section */
+};
+
+void http_chunked_init(struct http_chunked *c, bool strict);
+/*
+ * *used = bytes of buf that belong to the body, framing included. OK: the body ended there. MORE:
+ * *used == len. BAD: a chunk size over 2^60, a malformed line, a line over 16 KiB, trailers over
+ * HTTP_HEAD_MAX; *used = bytes that were fine. With data not NULL it is called for each run of the
+ * body's own bytes (framing taken off).
+ */
+enum http_rc http_chunked_scan(struct http_chunked *c, const char *buf, size_t len, size_t *used,
+			       void (*data)(void *arg, const char *bytes, size_t n),
+			       void *arg) MUSTCHECK;
+
+#endif

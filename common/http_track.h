@@ -1,0 +1,62 @@
+/*
+ * Follows requests and responses on one connection without changing a byte, so that every request
+ * can be judged and it is known which answers are still owed. Pure; plugged into a pair's judge
+ * hook by its owner.
+ *
+ * - A request head is held whole until allow() has judged it.
+ * - Nothing that follows a request with Upgrade is passed before its final answer's head; only a
+ *   101 to it ends tracking (both directions raw from then on).
+ * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the response
+ *   side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT at once.
+ * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked for):
+ *   t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before, and after
+ *   a refusal the connection ends at the backend's EOF, without a page.
+ */
+#ifndef COMMON_HTTP_TRACK_H
+#define COMMON_HTTP_TRACK_H
+
+#include "common/http_head.h"
+#include "common/judge.h"
+
+#define TRACK_OWED_MAX 32 /* pipelined requests without an answer; more are held */
+
+struct http_track_hooks {
+	/*
+	 * A complete request head (its bytes: head, h->head_len long). 0: it may pass. Otherwise the
+	 * status to refuse it with (401, 404, 421 ...).
+	 */
+	int (*allow)(void *arg, const struct http_head *h, const char *head);
+};
+
+struct http_track {
+	const struct http_track_hooks *hooks;
+	void *arg;
+	struct http_head req, resp;
+	struct http_chunked req_chunks, resp_chunks;
+	uint64_t req_left, resp_left;
+	uint8_t req_state, resp_state;
+	uint8_t owed_kind[TRACK_OWED_MAX]; /* a ring: what the request was, as far as it matters */
+	uint8_t owed_head, owed;           /* owed: requests passed whose answer is not complete */
+	bool raw;                          /* upgraded: nothing is judged any more */
+	bool unfollowed;
+	bool stopped; /* a request was refused */
+	bool resume;  /* set when a HOLD has ended: the owner calls pair_release() and clears it */
+	int refused;  /* the status to answer after JUDGE_CUT */
+	const char *error; /* why, for the log (refused == 400) */
+};
+
+/* hooks and arg are borrowed. */
+void http_track_init(struct http_track *t, const struct http_track_hooks *hooks, void *arg);
+/* Bytes of the visitor / of the backend; as struct pair_hooks.judge. */
+enum judge http_track_request(struct http_track *t, const char *buf, size_t len, size_t *pass);
+enum judge http_track_response(struct http_track *t, const char *buf, size_t len, size_t *pass);
+/*
+ * The backend's direction ended: an until-EOF answer is complete now.
+ */
+void http_track_response_eof(struct http_track *t);
+/* Is the connection between requests: no head begun, no body under way, no answer owed? */
+bool http_track_at_rest(const struct http_track *t);
+/* Are there answers still owed to the visitor (false when raw: nobody knows)? */
+bool http_track_owes(const struct http_track *t);
+
+#endif

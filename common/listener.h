@@ -1,0 +1,52 @@
+/*
+ * A bound port on one or more loops. Accepted sockets are non-blocking, close-on-exec, TCP_NODELAY.
+ */
+#ifndef COMMON_LISTENER_H
+#define COMMON_LISTENER_H
+
+#include "common/addr.h"
+#include "common/loop.h"
+
+struct listener;
+
+/* Takes fd. Called on the listener's loop. */
+typedef void listener_accept_fn(void *arg, int fd, const struct addr *peer);
+
+#define LISTENER_FDS 2 /* ":80" is one socket per IP family */
+
+/* Sockets of one port, bound but not yet accepting. */
+struct listener_fds {
+	int fd[LISTENER_FDS]; /* -1: unused */
+};
+
+/*
+ * Binds addr ("host:port", ":port" = every address, both families; host may be a name). port 0 =
+ * the system's choice, the same for both families. The first socket of a port is bound WITHOUT
+ * SO_REUSEPORT, so that a second daemon on it is an error; the option is set afterwards, so that
+ * siblings may join. False: err says "listen tcp 0.0.0.0:80: bind: address already in use".
+ */
+bool listener_bind(const char *addr, struct listener_fds *out, char err[static 256]) MUSTCHECK;
+/* Another set of sockets on the port that `first` is bound to (one per further worker). */
+bool listener_bind_sibling(const struct listener_fds *first, struct listener_fds *out,
+			   char err[static 256]) MUSTCHECK;
+/* The bound address; for a pair of families the IPv4 one. */
+struct addr listener_addr(const struct listener_fds *fds);
+void listener_fds_close(struct listener_fds *fds);
+
+/*
+ * Starts to accept on l; takes the sockets. At EMFILE/ENFILE/ENOMEM it logs once a minute, uses
+ * its reserve descriptor to shed one connection, and pauses 100 ms: it never spins.
+ */
+struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
+				void *arg) MUSTCHECK;
+/* Accepts what is queued until EAGAIN (through fn), then closes. Memory on the next tick. */
+void listener_close(struct listener *ln);
+
+/* Keep-alive 20/5/3 and TCP_USER_TIMEOUT where the system has them: a dead peer is noticed. */
+void socket_keepalive(int fd);
+/* Starts a non-blocking connect; *fd owned. False: errno says why. TCP_NODELAY, keep-alive set. */
+bool socket_connect(const struct addr *to, int *fd) MUSTCHECK;
+/* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
+unsigned long socket_raise_nofile(void);
+
+#endif

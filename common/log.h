@@ -1,0 +1,59 @@
+/* The log: levels, text or JSON lines, one write() per line, safe from any thread. */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/xalloc.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/*
+ * Opens the log. target: "stdout", "none" or a file (created 0640, appended to; an existing one is
+ * renamed to FILE.1, .2 ... first, as the Go pair does at each start). level: DEBUG, INFO, WARNING
+ * (or WARN), ERROR, any case. False with a message in err (at least 256 bytes).
+ */
+bool log_open(const char *target, const char *level, char err[static 256]) MUSTCHECK;
+void log_set_format(enum log_format format);
+/* Opens the file again under its name (SIGHUP, logrotate). Nothing for stdout and none. */
+void log_reopen(void);
+void log_close(void);
+
+/* Is a line of this level written at all? Ask before computing anything for a log line. */
+bool log_wants(enum log_level level);
+bool log_to_stdout(void);
+
+/*
+ * prefix names the object that speaks ("ctl:309f56fc", "pub:17"), "" or NULL for none.
+ * Text form: [2026/11/22 01:26:12 UTC] [INFO] [prefix] message
+ * JSON form: {"t":"2026-11-22T01:26:12.123Z","level":"info","id":"prefix","msg":"message"}
+ * Control characters and invalid UTF-8 in the finished text are written as \xNN: what a peer
+ * supplied can never forge a line. Lines are cut at 2 KiB.
+ */
+void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define log_debug(prefix, ...)                                    \
+	do {                                                      \
+		if (log_wants(LOG_DEBUG))                         \
+			log_line(LOG_DEBUG, prefix, __VA_ARGS__); \
+	} while (0)
+#define log_info(prefix, ...)                                    \
+	do {                                                     \
+		if (log_wants(LOG_INFO))                         \
+			log_line(LOG_INFO, prefix, __VA_ARGS__); \
+	} while (0)
+#define log_warn(prefix, ...) log_line(LOG_WARN, prefix, __VA_ARGS__)
+#define log_error(prefix, ...) log_line(LOG_ERROR, prefix, __VA_ARGS__)
+
+/*
+ * A JSON-only event for scripts: {"t":...,"event":"tunnel","url":"..."}; fields are name, value
+ * pairs of strings, ended by NULL. Nothing in text form.
+ */
+void log_event(const char *event, ...) __attribute__((sentinel));
+
+/* A start-up fault: the message on stderr (and in the log), exit status 1. */
+void fatal(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * Two streams joined: what one side sends the other gets, byte for byte, with back-pressure and
+ * half-close, the copy code written once for both directions. Two hooks: a judge, which may hold or
+ * cut, and a tap, which gets a copy. Side 0 is the visitor (or local service), side 1 the tunnel.
+ */
+#ifndef COMMON_PAIR_H
+#define COMMON_PAIR_H
+
+#include <stdint.h>
+
+#include "common/judge.h"
+#include "common/stream.h"
+
+#define PAIR_READ (64u << 10)    /* one read; also what may be pending per direction */
+#define PAIR_HELD (64u << 10)    /* unjudged bytes kept per direction */
+#define PAIR_BUDGET (256u << 10) /* per wake-up and direction */
+#define PAIR_SILENCE_MS 120000   /* a half-closed pair without a byte */
+
+enum pair_end {
+	PAIR_DONE,  /* at least one direction ended cleanly and neither can move any more */
+	PAIR_CUT,   /* a judge cut it; side 0 has all that was passed */
+	PAIR_ABORT, /* a side aborted before any direction had ended cleanly */
+	PAIR_SILENT /* half-closed, nothing came for PAIR_SILENCE_MS */
+};
+
+struct pair_hooks {
+	/*
+	 * May these bytes of side `from` go on? buf holds all that was not passed yet: what was kept
+	 * before and what is new. Sets *pass <= len. NULL: everything may.
+	 */
+	enum judge (*judge)(void *arg, int from, const char *buf, size_t len, size_t *pass);
+	/* Side `from` ended: may the end be passed on now? No: at pair_release(). NULL: yes. */
+	bool (*eof)(void *arg, int from);
+	/* A copy of what was passed. NULL: none. */
+	void (*tap)(void *arg, int from, const char *buf, size_t len);
+	/* Called once, from the loop; the owner answers with pair_close(), now or later. */
+	void (*done)(void *arg, enum pair_end why);
+};
+
+struct pair;
+
+/* Takes both streams (settled, handshakes done). hooks and arg are borrowed. Returns owned. */
+struct pair *pair_new(struct stream *side0, struct stream *side1, const struct pair_hooks *hooks,
+		      void *arg) MUSTCHECK;
+/* Before pair_start(): bytes that were read from `side` already. At most PAIR_HELD. Copied. */
+void pair_feed(struct pair *p, int side, const void *buf, size_t len);
+/* Starts moving; the first bytes move on this turn's next tick. */
+void pair_start(struct pair *p);
+/* Ends a JUDGE_HOLD or a held-back end of side `from`; may be called from inside a judge. */
+void pair_release(struct pair *p, int from);
+/* Takes a side's stream out, for a last word to the visitor. Only after done, before close. */
+struct stream *pair_take(struct pair *p, int side) MUSTCHECK;
+/*
+ * Takes p. abort: both sides see a reset. Otherwise sides that have not ended linger, the others
+ * are closed. Memory on the next tick; no hook is called any more.
+ */
+void pair_close(struct pair *p, bool abort);
+/* Bytes passed on that came from `side`. */
+uint64_t pair_bytes(const struct pair *p, int side);
+/* Why, for the log: the error text of the side that aborted, "" if none did. Borrowed. */
+const char *pair_error(const struct pair *p);
+
+#endif

@@ -1,0 +1,28 @@
+/* Names to addresses without blocking the loop: getaddrinfo on a helper thread. */
+#ifndef COMMON_RESOLVE_H
+#define COMMON_RESOLVE_H
+
+#include "common/addr.h"
+#include "common/loop.h"
+
+#define RESOLVE_MAX 8 /* addresses kept of an answer, in the system's order (RFC 6724) */
+
+struct resolve_result {
+	const char *error; /* NULL, or the reason ("Name or service not known") */
+	int n;
+	struct addr addr[RESOLVE_MAX];
+};
+
+struct resolve; /* one look-up under way */
+
+/*
+ * Looks up host (a name or a numeric address) and calls fn on l's thread, never from inside this
+ * call. The result is borrowed for the call. The look-up frees itself afterwards.
+ */
+struct resolve *resolve_start(struct loop *l, const char *host, uint16_t port,
+			      void (*fn)(void *arg, const struct resolve_result *r),
+			      void *arg) MUSTCHECK;
+/* fn will not be called. Only before fn was called. */
+void resolve_cancel(struct resolve *r);
+
+#endif

@@ -1,0 +1,30 @@
+/* What a kind of stream implements. Only kinds include this; users include stream.h. */
+#ifndef COMMON_STREAM_KIND_H
+#define COMMON_STREAM_KIND_H
+
+#include "common/stream.h"
+
+struct stream_ops {
+	const char *kind;
+	enum stream_rc (*handshake)(struct stream *s);
+	enum stream_rc (*read)(struct stream *s, void *buf, size_t cap, size_t *n);
+	enum stream_rc (*write)(struct stream *s, const void *buf, size_t len, size_t *n);
+	void (*want)(struct stream *s, int dirs);
+	enum stream_rc (*finish)(struct stream *s);
+	void (*close)(struct stream *s, bool abort);
+	const char *(*error)(const struct stream *s);
+};
+
+/* First member of every kind. */
+struct stream {
+	const struct stream_ops *ops;
+	struct loop *loop;
+	stream_ready_fn *ready; /* NULL: nobody listens */
+	void *ready_arg;
+	SSL *ssl;
+	int fd;
+};
+
+struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
+
+#endif

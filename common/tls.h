@@ -1,0 +1,60 @@
+/* TLS contexts for both ends, who is trusted, pins, and the certificate a server makes for itself. */
+#ifndef COMMON_TLS_H
+#define COMMON_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+
+#include "common/xalloc.h"
+
+#define TLS_PIN_TEXT 64 /* "sha256//" + base64 of 32 bytes and NUL fit */
+
+struct tls_server_conf {
+	const char *cert, *key; /* PEM files (chain in cert); both NULL: the pair in state_dir */
+	const char *client_ca;  /* PEM file: a client certificate of this CA is required; or NULL */
+	const char *state_dir;  /* where the self-made pair lives; NULL: in memory only */
+	const char *domain;     /* the self-made certificate is for it and *.domain */
+};
+
+/*
+ * TLS 1.2 and 1.3, X25519 before the P curves, one ticket, SSL_MODE_RELEASE_BUFFERS, no
+ * renegotiation, no compression. Returns owned, or NULL with the option or file named in err.
+ * Without cert and key: loads state_dir/cert.pem and key.pem, or makes a P-256 pair (key 0600,
+ * written by tmp + rename; directory 0700). If that can't be kept, it lives in memory and
+ * *note (256 bytes) says so; *note is "" otherwise.
+ */
+SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
+			char err[static 256]) MUSTCHECK;
+/* A server-side SSL in accept state. Returns owned. */
+SSL *tls_accept_ssl(SSL_CTX *ctx) MUSTCHECK;
+/* The pin of the context's own certificate ("sha256//..." of its SubjectPublicKeyInfo). */
+void tls_ctx_pin(SSL_CTX *ctx, char pin[static TLS_PIN_TEXT]);
+
+struct tls_client_conf {
+	bool host_roots;        /* trust_host_root_certs: the system's roots, name verified */
+	const char *root_cas;   /* PEM file of trusted CAs, name verified; or NULL */
+	const char *pin;        /* "sha256//...": this key and no other; or NULL */
+	const char *cert, *key; /* own certificate for mutual TLS; or NULL */
+};
+
+/*
+ * With none of host_roots, root_cas and pin any certificate is accepted (as pgrok always did). With
+ * a pin alone the key decides; with roots the chain and the name must be right; with both, both.
+ */
+SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256]) MUSTCHECK;
+/* A client-side SSL in connect state; host is verified if roots are, and sent as SNI if a name. */
+SSL *tls_connect_ssl(SSL_CTX *ctx, const struct tls_client_conf *c, const char *host) MUSTCHECK;
+/*
+ * After the handshake, resumed or not: is this peer the one that c asks for? False: the reason in
+ * err ("x509: certificate signed by unknown authority", "the server's key is sha256//..., not the
+ * pinned one"). pin receives the peer's pin in any case.
+ */
+bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],
+		      char err[static 256]) MUSTCHECK;
+/* Does c verify anything at all? */
+bool tls_client_verifies(const struct tls_client_conf *c);
+
+/* The newest reason in OpenSSL's error queue as text; empties the queue. "" if there is none. */
+void tls_error_text(char *buf, size_t cap);
+
+#endif

@@ -1,0 +1,96 @@
+/*
+ * The nine messages of the pgrok protocol and their JSON form: {"Type":"...","Payload":{...}}, all
+ * fields of a payload always written, in a fixed order, as Go's encoding/json does. Keys that only
+ * our ends know (Features, Mux) are left out when they have their default value.
+ */
+#ifndef MSG_MSG_H
+#define MSG_MSG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/xalloc.h"
+
+#define MSG_PROTO_VERSION "2"
+#define MSG_SOFTWARE_VERSION "3.0"
+
+enum msg_type {
+	MSG_AUTH,
+	MSG_AUTH_RESP,
+	MSG_REQ_TUNNEL,
+	MSG_NEW_TUNNEL,
+	MSG_REQ_PROXY,
+	MSG_REG_PROXY,
+	MSG_START_PROXY,
+	MSG_PING,
+	MSG_PONG,
+	MSG_TYPES
+};
+
+/* Texts are UTF-8. For encoding they are borrowed and NULL means ""; decoded ones are never NULL. */
+struct msg_auth {
+	const char *version, *mm_version, *user, *password, *os, *arch, *client_id;
+	const char *features; /* extension: words separated by blanks */
+};
+struct msg_auth_resp {
+	const char *version, *mm_version, *client_id, *error;
+	const char *features; /* extension */
+};
+struct msg_req_tunnel {
+	const char *category, *req_id, *protocol, *hostname, *subdomain, *http_auth;
+	uint16_t remote_port;
+	int64_t mux; /* extension: default 1; 0 = own connection per visitor */
+};
+struct msg_new_tunnel {
+	const char *req_id, *url, *protocol, *error;
+};
+struct msg_reg_proxy {
+	const char *client_id;
+	int64_t mux; /* extension: default 0; 1 = this connection is to become a mux session */
+};
+struct msg_start_proxy {
+	const char *url, *client_addr;
+};
+
+struct msg {
+	enum msg_type type;
+	union {
+		struct msg_auth auth;
+		struct msg_auth_resp auth_resp;
+		struct msg_req_tunnel req_tunnel;
+		struct msg_new_tunnel new_tunnel;
+		struct msg_reg_proxy reg_proxy;
+		struct msg_start_proxy start_proxy;
+	};
+	void *owner; /* what the texts live in after msg_decode(); NULL otherwise */
+};
+
+/* A message of this type with every field at its default. */
+struct msg msg_new(enum msg_type type);
+/* "Auth", "AuthResp" ... */
+const char *msg_type_name(enum msg_type type);
+
+/* The JSON text, exactly Go's bytes; owned, *len without the NUL. NULL: a text is not UTF-8. */
+char *msg_encode(const struct msg *m, size_t *len) MUSTCHECK;
+
+enum msg_rc {
+	MSG_OK,
+	MSG_NULL, /* a known type with "Payload":null: Go drops it on a control connection */
+	MSG_BAD /* err says why: not JSON, no or unknown Type, no Payload, a field of a wrong type */
+};
+
+/*
+ * As lenient as Go's encoding/json (keys in any case, unknown keys ignored, missing keys = default,
+ * the last of equal keys counts) and as strict (types; RemotePort an integer 0-65535; the value of
+ * Type in exact case; nothing after the object). On MSG_OK *out owns its texts until msg_free().
+ */
+enum msg_rc msg_decode(const char *json, size_t len, struct msg *out,
+		       char err[static 256]) MUSTCHECK;
+/* Frees what msg_decode() put into m, wiping it (tokens are among it). */
+void msg_free(struct msg *m);
+
+/* Is `word` one of the blank-separated words of `features`? */
+bool msg_has_feature(const char *features, const char *word);
+
+#endif
