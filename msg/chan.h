@@ -21,9 +21,9 @@ enum chan_rc {
 	CHAN_OK,    /* *out is a message: msg_free() it */
 	CHAN_NULL,  /* a message with a null payload came: ask again */
 	CHAN_AGAIN, /* nothing whole there: want READ */
-	CHAN_EOF,
-	CHAN_ABORT, /* chan_error() says why */
-	CHAN_BAD    /* bad length or bad JSON; chan_error() says why */
+	CHAN_EOF,   /* the peer ended its direction between two messages */
+	CHAN_ABORT, /* or ended it in the middle of one; chan_error() says why */
+	CHAN_BAD    /* bad length or bad JSON, and so ever after; chan_error() says why */
 };
 
 /*

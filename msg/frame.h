@@ -16,7 +16,8 @@ enum frame_rc { FRAME_MORE, FRAME_OK, FRAME_BAD };
 
 /*
  * Looks at the start of buf. OK: *body_len bytes of JSON stand at buf + FRAME_HEADER. BAD: length
- * negative, zero or over FRAME_BODY_MAX; known as soon as the header is there.
+ * negative, zero or over FRAME_BODY_MAX; known as soon as the header is there. MORE: *body_len is
+ * the length the header names, or 0 while the header itself is not whole.
  */
 enum frame_rc frame_parse(const void *buf, size_t len, size_t *body_len) MUSTCHECK;
 

@@ -83,7 +83,10 @@ enum msg_rc {
 /*
  * As lenient as Go's encoding/json (keys in any case, unknown keys ignored, missing keys = default,
  * the last of equal keys counts) and as strict (types; RemotePort an integer 0-65535; the value of
- * Type in exact case; nothing after the object). On MSG_OK *out owns its texts until msg_free().
+ * Type in exact case; nothing after the object). On MSG_OK *out owns its texts until msg_free(); on
+ * MSG_NULL it is msg_new() of its type, on MSG_BAD all zero. err never quotes the message. Bytes that
+ * are not UTF-8 and lone surrogates become U+FFFD, as in Go. Stricter than Go: a NUL inside a text
+ * of ours, and numbers that need more than 64 bits under any key, are BAD.
  */
 enum msg_rc msg_decode(const char *json, size_t len, struct msg *out,
 		       char err[static 256]) MUSTCHECK;
