@@ -12,8 +12,11 @@ enum log_format { LOG_TEXT, LOG_JSON };
 
 /*
  * Opens the log. target: "stdout", "none" or a file (created 0640, appended to; an existing one is
- * renamed to FILE.1, .2 ... first, as the Go pair does at each start). level: DEBUG, INFO, WARNING
- * (or WARN), ERROR, any case. False with a message in err (at least 256 bytes).
+ * renamed to FILE.1, .2 ... first, as the Go pair does at each start; devices and named pipes are
+ * not). level: DEBUG, INFO, WARNING (or WARN), ERROR, any case. False with a message in err.
+ * Before it, and after log_close, nothing is written. With stdout SIGPIPE is ignored from here on:
+ * a reader that leaves costs lines, not the process. Open, reopen and close belong to the main
+ * thread; everything below log_close() may be called from any.
  */
 bool log_open(const char *target, const char *level, char err[static 256]) MUSTCHECK;
 void log_set_format(enum log_format format);
@@ -27,10 +30,13 @@ bool log_to_stdout(void);
 
 /*
  * prefix names the object that speaks ("ctl:309f56fc", "pub:17"), "" or NULL for none.
- * Text form: [2026/11/22 01:26:12 UTC] [INFO] [prefix] message
- * JSON form: {"t":"2026-11-22T01:26:12.123Z","level":"info","id":"prefix","msg":"message"}
- * Control characters and invalid UTF-8 in the finished text are written as \xNN: what a peer
- * supplied can never forge a line. Lines are cut at 2 KiB.
+ * Text on stdout:  [01:26:12 UTC 2026/11/22] [INFO] [prefix] message
+ * Text in a file:  [2026/11/22 01:26:12 UTC] [INFO] [prefix] message
+ * JSON on both:    {"t":"2026-11-22T01:26:12.123Z","level":"info","id":"prefix","msg":"message"}
+ * Levels are DEBG INFO WARN EROR in text, as the Go pair writes them, and debug info warn error in
+ * JSON. Control characters and invalid UTF-8 are written as \xNN (in JSON: control characters as
+ * \u00NN): what a peer supplied can never forge a line. Lines are cut at 2 KiB with "...".
+ * Keeps errno, so it may stand between a failed call and the use of its errno.
  */
 void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -49,7 +55,8 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PR
 
 /*
  * A JSON-only event for scripts: {"t":...,"event":"tunnel","url":"..."}; fields are name, value
- * pairs of strings, ended by NULL. Nothing in text form.
+ * pairs of strings, ended by NULL (a NULL value is ""). Written at every level; nothing in text
+ * form.
  */
 void log_event(const char *event, ...) __attribute__((sentinel));
 

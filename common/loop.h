@@ -70,10 +70,9 @@ uint64_t loop_scaled(uint64_t ms);
 /* ---- next tick: after the callbacks of this turn ---- */
 
 struct loop_tick {
-	struct loop_tick *next;
 	void (*fn)(void *arg);
 	void *arg;
-	bool queued;
+	struct loop_tick *next, **prev; /* prev NULL: not queued */
 };
 
 /*

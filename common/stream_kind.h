@@ -25,6 +25,15 @@ struct stream {
 	int fd;
 };
 
+/* May a direct stream read ahead of the record it needs? Not if a bufferevent may take over its SSL. */
+bool stream_reads_ahead(void);
+
+/*
+ * Takes fd: the peer sees a reset, but only after it has what was written before (a reset at once
+ * would throw away an answer that is still under way). At most LINGER_MS later.
+ */
+void stream_reset_fd(struct loop *l, int fd);
+
 struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
 
 #endif

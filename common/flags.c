@@ -1,0 +1,334 @@
+/* Command-line flags with the rules and the texts of Go's flag package (Go 1.19). */
+#include "common/flags.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Length of the sequence a lead byte announces, 0 for a byte that begins none. */
+static size_t utf8_expect(unsigned char lead)
+{
+	if (lead < 0x80)
+		return 1;
+	if (lead >= 0xC2 && lead <= 0xDF)
+		return 2;
+	if ((lead & 0xF0) == 0xE0)
+		return 3;
+	return lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
+}
+
+bool utf8_valid(const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	while (len > 0) {
+		size_t n = utf8_expect(p[0]);
+		if (n == 0 || n > len)
+			return false;
+		for (size_t i = 1; i < n; i++) {
+			if ((p[i] & 0xC0) != 0x80)
+				return false;
+		}
+		/* Overlong forms, surrogates and what lies beyond U+10FFFF show in byte two. */
+		if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+		    (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* Go's %q: in double quotes, control characters escaped. */
+static void quote(const char *s, char *out, size_t cap)
+{
+	static const char named[] = "\aa\bb\ff\nn\rr\tt\vv\"\"\\\\";
+	size_t len = 0;
+
+	out[len++] = '"';
+	for (; *s && len + 6 < cap; s++) {
+		unsigned char c = (unsigned char)*s;
+		const char *hit = NULL;
+		for (const char *n = named; *n; n += 2) {
+			if (n[0] == *s)
+				hit = n;
+		}
+		if (hit) {
+			out[len++] = '\\';
+			out[len++] = hit[1];
+		} else if (c < 0x20 || c == 0x7F) {
+			len += (size_t)snprintf(out + len, cap - len, "\\x%02x", c);
+		} else {
+			out[len++] = *s;
+		}
+	}
+	out[len++] = '"';
+	out[len] = '\0';
+}
+
+static bool parse_bool(const char *text, bool *out)
+{
+	static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
+	static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
+
+	for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+		bool is_yes = strcmp(text, yes[i]) == 0;
+		if (is_yes || strcmp(text, no[i]) == 0) {
+			*out = is_yes;
+			return true;
+		}
+	}
+	return false;
+}
+
+static unsigned digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	c |= 0x20;
+	return c >= 'a' && c <= 'z' ? (unsigned)(c - 'a') + 10 : 255;
+}
+
+/* Takes Go's prefix off: 0x, 0o, 0b, or a plain 0 for octal, which stays. */
+static unsigned take_base(const char **text)
+{
+	const char *s = *text;
+	char kind = (char)(s[0] ? s[1] | 0x20 : 0);
+
+	if (s[0] != '0' || !s[1])
+		return 10;
+	if (kind != 'x' && kind != 'o' && kind != 'b')
+		return 8;
+	*text += 2;
+	return kind == 'x' ? 16 : kind == 'o' ? 8 : 2;
+}
+
+/* An int as Go reads it, prefixes and underscores included. NULL or what is wrong. */
+static const char *parse_int(const char *text, int *out)
+{
+	bool minus = *text == '-';
+	bool digits = false, range = false;
+	uint64_t n = 0, max = (uint64_t)INT_MAX + minus;
+
+	if (*text == '-' || *text == '+')
+		text++;
+	const char *start = text;
+	unsigned base = take_base(&text);
+	/* An underscore needs a digit, or the base's prefix, before it and a digit behind it. */
+	bool joined = text != start;
+
+	for (; *text; text++) {
+		unsigned d = digit_of(*text);
+		if (*text == '_' && joined) {
+			joined = false;
+			continue;
+		}
+		if (d >= base)
+			return "parse error";
+		digits = joined = true;
+		if (!range)
+			n = n * base + d;
+		range = range || n > max;
+	}
+	if (!digits || !joined)
+		return "parse error";
+	if (range)
+		return "value out of range";
+	*out = (int)(minus ? -(int64_t)n : (int64_t)n);
+	return NULL;
+}
+
+/* NULL or what is wrong, in Go's words. */
+static const char *set_value(const struct flag *f, const char *text)
+{
+	switch (f->type) {
+	case FLAG_BOOL:
+		return parse_bool(text, f->value) ? NULL : "parse error";
+	case FLAG_INT:
+		return parse_int(text, f->value);
+	case FLAG_STRING:
+		*(const char **)f->value = text;
+		return NULL;
+	}
+	return "parse error";
+}
+
+static const char *default_of(const struct flag *f)
+{
+	if (f->def)
+		return f->def;
+	return f->type == FLAG_STRING ? "" : "0";
+}
+
+static void set_defaults(const struct flag *table)
+{
+	for (const struct flag *f = table; f->name; f++) {
+		const char *wrong = set_value(f, default_of(f));
+		assert(!wrong);
+		(void)wrong;
+		if (f->given)
+			*f->given = false;
+	}
+}
+
+static const struct flag *find_flag(const struct flag *table, const char *name, size_t len)
+{
+	for (const struct flag *f = table; f->name; f++) {
+		if (strlen(f->name) == len && memcmp(f->name, name, len) == 0)
+			return f;
+	}
+	return NULL;
+}
+
+static enum flags_rc bad_value(const struct flag *f, const char *text, const char *wrong,
+			       char err[static 256])
+{
+	char quoted[160];
+
+	quote(text, quoted, sizeof quoted);
+	if (f->type == FLAG_BOOL)
+		snprintf(err, 256, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
+	else
+		snprintf(err, 256, "invalid value %s for flag -%s: %s", quoted, f->name, wrong);
+	return FLAGS_BAD;
+}
+
+/* One flag at argv[*i], with its value; *i moves behind both. */
+static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, int *i,
+			       char err[static 256])
+{
+	const char *arg = argv[(*i)++];
+	const char *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] ? name + len + 1 : NULL;
+	const struct flag *f = find_flag(table, name, len);
+	const char *wrong;
+
+	if (len == 0 || name[0] == '-') {
+		snprintf(err, 256, "bad flag syntax: %s", arg);
+		return FLAGS_BAD;
+	}
+	if (!f) {
+		if ((len == 1 && name[0] == 'h') || (len == 4 && memcmp(name, "help", 4) == 0))
+			return FLAGS_HELP;
+		snprintf(err, 256, "flag provided but not defined: -%.*s", (int)len, name);
+		return FLAGS_BAD;
+	}
+	if (!value && f->type == FLAG_BOOL)
+		value = "true";
+	if (!value && *i < argc)
+		value = argv[(*i)++];
+	if (!value) {
+		snprintf(err, 256, "flag needs an argument: -%s", f->name);
+		return FLAGS_BAD;
+	}
+	wrong = set_value(f, value);
+	if (wrong)
+		return bad_value(f, value, wrong, err);
+	if (f->given)
+		*f->given = true;
+	return FLAGS_OK;
+}
+
+enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
+			  char err[static 256])
+{
+	int i = 1;
+
+	err[0] = '\0';
+	set_defaults(table);
+	for (int k = 1; k < argc; k++) {
+		/* Everything given here may end up in a message, which is JSON, hence UTF-8. */
+		if (!utf8_valid(argv[k], strlen(argv[k]))) {
+			snprintf(err, 256, "argument %d is not valid UTF-8", k);
+			return FLAGS_BAD;
+		}
+	}
+	while (i < argc && argv[i][0] == '-' && argv[i][1]) {
+		if (strcmp(argv[i], "--") == 0) {
+			i++;
+			break;
+		}
+		enum flags_rc rc = parse_one(table, argv, argc, &i, err);
+		if (rc != FLAGS_OK)
+			return rc;
+	}
+	*rest = i;
+	return FLAGS_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct flag *const *x = a;
+	const struct flag *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static void print_default(const struct flag *f, FILE *out)
+{
+	char quoted[512];
+	bool yes = false;
+	int n = 0;
+
+	switch (f->type) {
+	case FLAG_STRING:
+		quote(default_of(f), quoted, sizeof quoted);
+		if (*default_of(f))
+			fprintf(out, " (default %s)", quoted);
+		break;
+	case FLAG_BOOL:
+		if (parse_bool(default_of(f), &yes) && yes)
+			fputs(" (default true)", out);
+		break;
+	case FLAG_INT:
+		if (!parse_int(default_of(f), &n) && n)
+			fprintf(out, " (default %d)", n);
+		break;
+	}
+}
+
+/* The help text names its value in back-quotes, or the type does: "  -name word\n    \thelp". */
+static void print_flag(const struct flag *f, FILE *out)
+{
+	static const char *const words[] = {
+		[FLAG_STRING] = "string", [FLAG_BOOL] = "", [FLAG_INT] = "int"};
+	const char *word = words[f->type];
+	int word_len = (int)strlen(word);
+	const char *open = strchr(f->help, '`');
+	const char *close = open ? strchr(open + 1, '`') : NULL;
+
+	if (close) {
+		word = open + 1;
+		word_len = (int)(close - word);
+	}
+	fprintf(out, "  -%s%s%.*s", f->name, word_len ? " " : "", word_len, word);
+	/* A boolean of one letter shares its line with its text. */
+	fputs(strlen(f->name) == 1 && !word_len ? "\t" : "\n    \t", out);
+	for (const char *p = f->help; *p; p++) {
+		if (close && (p == open || p == close))
+			continue;
+		fputc(*p, out);
+		if (*p == '\n')
+			fputs("    \t", out);
+	}
+	print_default(f, out);
+	fputc('\n', out);
+}
+
+void flags_usage(const struct flag *table, FILE *out)
+{
+	size_t n = 0;
+
+	while (table[n].name)
+		n++;
+	const struct flag **sorted = xcalloc(n, sizeof *sorted);
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &table[i];
+	qsort(sorted, n, sizeof *sorted, by_name);
+	for (size_t i = 0; i < n; i++)
+		print_flag(sorted[i], out);
+	free(sorted);
+}

@@ -1,0 +1,261 @@
+/* Maps from numbers and from texts to pointers, over uthash. */
+#include "common/idmap.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/randid.h"
+#include "common/xalloc.h"
+
+#define uthash_malloc(size) xmalloc(size)
+#define uthash_fatal(msg) abort()
+#include <uthash.h>
+
+struct id_entry {
+	uint64_t id;
+	void *value;
+	UT_hash_handle hh;
+};
+
+struct idmap {
+	struct id_entry *head;
+};
+
+/* Ids are our own counters, nobody can choose them badly: one multiplication spreads them. */
+static unsigned id_hash(uint64_t id)
+{
+	return (unsigned)((id * 0x9E3779B97F4A7C15ULL) >> 32);
+}
+
+struct idmap *idmap_new(void)
+{
+	return xcalloc(1, sizeof(struct idmap));
+}
+
+static struct id_entry *id_find(const struct idmap *m, uint64_t id)
+{
+	struct id_entry *e;
+
+	HASH_FIND_BYHASHVALUE(hh, m->head, &id, sizeof id, id_hash(id), e);
+	return e;
+}
+
+void idmap_free(struct idmap *m)
+{
+	struct id_entry *e, *next;
+
+	if (!m)
+		return;
+	e = m->head;
+	HASH_CLEAR(hh, m->head); /* the table goes, the chain of entries stays */
+	for (; e; e = next) {
+		next = e->hh.next;
+		free(e);
+	}
+	free(m);
+}
+
+void idmap_put(struct idmap *m, uint64_t id, void *value)
+{
+	struct id_entry *e = xmalloc(sizeof *e);
+
+	assert(!id_find(m, id));
+	e->id = id;
+	e->value = value;
+	HASH_ADD_BYHASHVALUE(hh, m->head, id, sizeof e->id, id_hash(id), e);
+}
+
+void *idmap_get(const struct idmap *m, uint64_t id)
+{
+	struct id_entry *e = id_find(m, id);
+
+	return e ? e->value : NULL;
+}
+
+void *idmap_del(struct idmap *m, uint64_t id)
+{
+	struct id_entry *e = id_find(m, id);
+	void *value;
+
+	if (!e)
+		return NULL;
+	value = e->value;
+	HASH_DEL(m->head, e);
+	free(e);
+	return value;
+}
+
+size_t idmap_count(const struct idmap *m)
+{
+	return HASH_COUNT(m->head);
+}
+
+void idmap_each(struct idmap *m, void (*fn)(void *value, void *arg), void *arg)
+{
+	struct id_entry *e, *next;
+
+	HASH_ITER(hh, m->head, e, next)
+	{
+		fn(e->value, arg);
+	}
+}
+
+struct str_entry {
+	void *value;
+	UT_hash_handle hh;
+	char key[];
+};
+
+struct strmap {
+	struct str_entry *head;
+};
+
+static uint64_t hash_key[2];
+static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
+
+static void hash_init(void)
+{
+	rand_bytes(hash_key, sizeof hash_key);
+}
+
+static uint64_t rotl(uint64_t x, int bits)
+{
+	return (x << bits) | (x >> (64 - bits));
+}
+
+static void sip_round(uint64_t v[static 4])
+{
+	v[0] += v[1];
+	v[1] = rotl(v[1], 13) ^ v[0];
+	v[0] = rotl(v[0], 32);
+	v[2] += v[3];
+	v[3] = rotl(v[3], 16) ^ v[2];
+	v[0] += v[3];
+	v[3] = rotl(v[3], 21) ^ v[0];
+	v[2] += v[1];
+	v[1] = rotl(v[1], 17) ^ v[2];
+	v[2] = rotl(v[2], 32);
+}
+
+/*
+ * SipHash-1-3 under a key drawn at start. Peers choose these texts (tunnel names): with a fixed
+ * hash they could choose them all into one bucket.
+ */
+static unsigned str_hash(const char *s, size_t len)
+{
+	uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575ULL, hash_key[1] ^ 0x646f72616e646f6dULL,
+			 hash_key[0] ^ 0x6c7967656e657261ULL, hash_key[1] ^ 0x7465646279746573ULL};
+	uint64_t word, last = (uint64_t)len << 56;
+
+	for (; len >= 8; s += 8, len -= 8) {
+		memcpy(&word, s, 8);
+		v[3] ^= word;
+		sip_round(v);
+		v[0] ^= word;
+	}
+	for (size_t i = 0; i < len; i++)
+		last |= (uint64_t)(unsigned char)s[i] << (8 * i);
+	v[3] ^= last;
+	sip_round(v);
+	v[0] ^= last;
+	v[2] ^= 0xff;
+	for (int i = 0; i < 3; i++)
+		sip_round(v);
+	word = v[0] ^ v[1] ^ v[2] ^ v[3];
+	return (unsigned)(word ^ (word >> 32));
+}
+
+struct strmap *strmap_new(void)
+{
+	pthread_once(&hash_once, hash_init);
+	return xcalloc(1, sizeof(struct strmap));
+}
+
+static struct str_entry *str_find(const struct strmap *m, const char *key)
+{
+	struct str_entry *e;
+	size_t len = strlen(key);
+
+	HASH_FIND_BYHASHVALUE(hh, m->head, key, len, str_hash(key, len), e);
+	return e;
+}
+
+static void str_remove(struct strmap *m, struct str_entry *e)
+{
+	HASH_DEL(m->head, e);
+	free(e);
+}
+
+void strmap_free(struct strmap *m)
+{
+	struct str_entry *e, *next;
+
+	if (!m)
+		return;
+	e = m->head;
+	HASH_CLEAR(hh, m->head); /* the table goes, the chain of entries stays */
+	for (; e; e = next) {
+		next = e->hh.next;
+		free(e);
+	}
+	free(m);
+}
+
+void strmap_put(struct strmap *m, const char *key, void *value)
+{
+	struct str_entry *e = str_find(m, key);
+	size_t len = strlen(key);
+
+	if (e) {
+		e->value = value;
+		return;
+	}
+	e = xmalloc(sizeof *e + len + 1);
+	memcpy(e->key, key, len + 1);
+	e->value = value;
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->head, e->key, len, str_hash(key, len), e);
+}
+
+void *strmap_get(const struct strmap *m, const char *key)
+{
+	struct str_entry *e = str_find(m, key);
+
+	return e ? e->value : NULL;
+}
+
+void *strmap_del(struct strmap *m, const char *key)
+{
+	struct str_entry *e = str_find(m, key);
+	void *value;
+
+	if (!e)
+		return NULL;
+	value = e->value;
+	str_remove(m, e);
+	return value;
+}
+
+size_t strmap_count(const struct strmap *m)
+{
+	return HASH_COUNT(m->head);
+}
+
+void strmap_each(struct strmap *m, void (*fn)(const char *key, void *value, void *arg), void *arg)
+{
+	struct str_entry *e, *next;
+
+	HASH_ITER(hh, m->head, e, next)
+	{
+		fn(e->key, e->value, arg);
+	}
+}
+
+uint64_t id_next(void)
+{
+	static atomic_uint_fast64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}

@@ -1,0 +1,447 @@
+/* The log: one write() a line from a stack buffer, no lock, no allocation. */
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/flags.h"
+
+#define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is whole or not at all */
+#define LINE_TAIL 8     /* kept free for the mark of a cut and the end of a JSON object */
+#define KEPT_FILES 999
+#define LOG_NOTHING (LOG_ERROR + 1)
+
+enum stamp_form { STAMP_STDOUT, STAMP_FILE, STAMP_JSON };
+
+static const struct {
+	const char *text, *json;
+} level_names[] = {
+	[LOG_DEBUG] = {"DEBG", "debug"},
+	[LOG_INFO] = {"INFO", "info"},
+	[LOG_WARN] = {"WARN", "warn"},
+	[LOG_ERROR] = {"EROR", "error"},
+};
+
+/* What any thread reads. The descriptor's number stays the same while a file is open. */
+static atomic_int threshold = LOG_NOTHING;
+static atomic_int out_fd = -1;
+static atomic_int out_format = LOG_TEXT;
+static atomic_bool is_stdout;
+/* Only the main thread opens, reopens and closes. */
+static char *file_name;
+
+struct line {
+	char bytes[LINE_BYTES];
+	size_t len;
+	bool json;
+	bool cut; /* something did not fit; nothing is added any more */
+};
+
+static void put(struct line *l, const char *s, size_t len)
+{
+	if (l->cut || l->len + len > LINE_BYTES - LINE_TAIL) {
+		l->cut = true;
+		return;
+	}
+	memcpy(l->bytes + l->len, s, len);
+	l->len += len;
+}
+
+static void put_str(struct line *l, const char *s)
+{
+	put(l, s, strlen(s));
+}
+
+/* Into the reserved tail, where there is always room. */
+static void put_tail(struct line *l, const char *s)
+{
+	size_t len = strlen(s);
+
+	memcpy(l->bytes + l->len, s, len);
+	l->len += len;
+}
+
+/* Length of the UTF-8 character at s, 0 if there is none. */
+static size_t char_len(const char *s, size_t left)
+{
+	unsigned char c = (unsigned char)*s;
+	size_t n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+
+	return n <= left && utf8_valid(s, n) ? n : 0;
+}
+
+/*
+ * The code point, if a terminal or a reader of lines would act on it (C0, DEL, C1, the Unicode
+ * line and paragraph separators); 0 for harmless ones. NUL does not occur in these strings.
+ */
+static unsigned control_char(const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	if (len == 1 && (p[0] < 0x20 || p[0] == 0x7F))
+		return p[0];
+	if (len == 2 && p[0] == 0xC2 && p[1] < 0xA0)
+		return p[1];
+	if (len == 3 && p[0] == 0xE2 && p[1] == 0x80 && (p[2] == 0xA8 || p[2] == 0xA9))
+		return 0x2000U + (p[2] & 0x3F);
+	return 0;
+}
+
+static void put_escaped(struct line *l, const char *s)
+{
+	size_t left = strlen(s);
+
+	while (left > 0 && !l->cut) {
+		size_t n = char_len(s, left);
+		unsigned control = n ? control_char(s, n) : 0;
+		char esc[16];
+		size_t esc_len = 0;
+		if (l->json && control) {
+			esc_len = (size_t)snprintf(esc, sizeof esc, "\\u%04x", control);
+		} else if (n == 0 || control) {
+			n = n ? n : 1;
+			for (size_t i = 0; i < n; i++)
+				esc_len += (size_t)snprintf(esc + esc_len, sizeof esc - esc_len,
+							    l->json ? "\\\\x%02x" : "\\x%02x",
+							    (unsigned char)s[i]);
+		} else if (l->json && (*s == '"' || *s == '\\')) {
+			esc[esc_len++] = '\\';
+			esc[esc_len++] = *s;
+		}
+		if (esc_len)
+			put(l, esc, esc_len);
+		else
+			put(l, s, n);
+		s += n;
+		left -= n;
+	}
+}
+
+static size_t format_second(time_t sec, enum stamp_form form, char *out, size_t cap)
+{
+	struct tm tm;
+
+	gmtime_r(&sec, &tm);
+	switch (form) {
+	case STAMP_STDOUT:
+		return strftime(out, cap, "[%H:%M:%S UTC %Y/%m/%d]", &tm);
+	case STAMP_FILE:
+		return strftime(out, cap, "[%Y/%m/%d %H:%M:%S UTC]", &tm);
+	case STAMP_JSON:
+		break;
+	}
+	return strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+}
+
+/* The time in UTC. The calendar is worked out once a second in each thread. */
+static void put_stamp(struct line *l, enum stamp_form form)
+{
+	static _Thread_local struct {
+		time_t sec;
+		enum stamp_form form;
+		size_t len;
+		char text[40];
+	} cached;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (!cached.len || cached.sec != now.tv_sec || cached.form != form) {
+		cached.sec = now.tv_sec;
+		cached.form = form;
+		cached.len = format_second(now.tv_sec, form, cached.text, sizeof cached.text);
+	}
+	put(l, cached.text, cached.len);
+	if (form == STAMP_JSON) {
+		char ms[8];
+		int n = snprintf(ms, sizeof ms, ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
+		put(l, ms, (size_t)n);
+	}
+}
+
+/* A full pipe, a closed one, a full disk: the line is lost, the daemon lives on. */
+static void line_write(struct line *l)
+{
+	int fd = atomic_load_explicit(&out_fd, memory_order_relaxed);
+
+	put_tail(l, "\n");
+	while (fd >= 0 && write(fd, l->bytes, l->len) < 0 && errno == EINTR)
+		;
+}
+
+/* Begins a line; fields are appended by put_member, the object is closed by json_end. */
+static void json_begin(struct line *l)
+{
+	l->json = true;
+	put_str(l, "{\"t\":\"");
+	put_stamp(l, STAMP_JSON);
+	put_str(l, "\"");
+}
+
+/* ,"name":"value"; a value that does not fit is cut with "...", a name that does not is left out */
+static void put_member(struct line *l, const char *name, const char *value)
+{
+	size_t before = l->len;
+
+	if (l->cut)
+		return;
+	put_str(l, ",\"");
+	put_escaped(l, name);
+	put_str(l, "\":\"");
+	if (l->cut) {
+		l->len = before;
+		return;
+	}
+	put_escaped(l, value);
+	if (l->cut)
+		put_tail(l, "...");
+	put_tail(l, "\"");
+}
+
+static void json_end(struct line *l)
+{
+	put_tail(l, "}");
+}
+
+static void write_json(enum log_level level, const char *prefix, const char *msg)
+{
+	struct line l;
+
+	l.len = 0;
+	l.cut = false;
+	json_begin(&l);
+	put_member(&l, "level", level_names[level].json);
+	if (prefix && *prefix)
+		put_member(&l, "id", prefix);
+	put_member(&l, "msg", msg);
+	json_end(&l);
+	line_write(&l);
+}
+
+static void write_text(enum log_level level, const char *prefix, const char *msg)
+{
+	struct line l;
+
+	l.len = 0;
+	l.cut = l.json = false;
+	put_stamp(&l, log_to_stdout() ? STAMP_STDOUT : STAMP_FILE);
+	put_str(&l, " [");
+	put_str(&l, level_names[level].text);
+	put_str(&l, "] ");
+	if (prefix && *prefix) {
+		put_str(&l, "[");
+		put_escaped(&l, prefix);
+		put_str(&l, "] ");
+	}
+	put_escaped(&l, msg);
+	if (l.cut)
+		put_tail(&l, "...");
+	line_write(&l);
+}
+
+static void log_message(enum log_level level, const char *prefix, const char *msg)
+{
+	if (atomic_load_explicit(&out_format, memory_order_relaxed) == LOG_JSON)
+		write_json(level, prefix, msg);
+	else
+		write_text(level, prefix, msg);
+}
+
+void log_line(enum log_level level, const char *prefix, const char *fmt, ...)
+{
+	/* Escaping only lengthens: what this cuts off would not fit into the line either. */
+	char msg[LINE_BYTES];
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	int saved = errno;
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof msg, fmt, ap);
+	va_end(ap);
+	log_message(level, prefix, msg);
+	errno = saved;
+}
+
+void log_event(const char *event, ...)
+{
+	struct line l;
+	const char *name;
+	int saved = errno;
+	va_list ap;
+
+	if (atomic_load_explicit(&out_format, memory_order_relaxed) != LOG_JSON)
+		return;
+	l.len = 0;
+	l.cut = false;
+	json_begin(&l);
+	put_member(&l, "event", event);
+	va_start(ap, event);
+	while ((name = va_arg(ap, const char *))) {
+		const char *value = va_arg(ap, const char *);
+		put_member(&l, name, value ? value : "");
+	}
+	va_end(ap);
+	json_end(&l);
+	line_write(&l);
+	errno = saved;
+}
+
+bool log_wants(enum log_level level)
+{
+	return (int)level >= atomic_load_explicit(&threshold, memory_order_relaxed);
+}
+
+bool log_to_stdout(void)
+{
+	return atomic_load_explicit(&is_stdout, memory_order_relaxed);
+}
+
+void log_set_format(enum log_format format)
+{
+	atomic_store(&out_format, format);
+}
+
+static bool parse_level(const char *text, int *level)
+{
+	static const struct {
+		const char *name;
+		enum log_level level;
+	} names[] = {{"DEBUG", LOG_DEBUG},
+		     {"INFO", LOG_INFO},
+		     {"WARNING", LOG_WARN},
+		     {"WARN", LOG_WARN},
+		     {"ERROR", LOG_ERROR}};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcasecmp(text, names[i].name) == 0) {
+			*level = names[i].level;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* O_NONBLOCK: a named pipe that nobody reads must not hang the daemon. */
+static int open_append(const char *path)
+{
+	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+}
+
+/* FILE -> FILE.1, or the first number that is free. Only plain files: never /dev/null. */
+static bool rotate(const char *path, char err[static 256])
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return true;
+	for (int i = 1; i <= KEPT_FILES; i++) {
+		char *old = xasprintf("%s.%d", path, i);
+		bool taken = lstat(old, &st) == 0;
+		bool done = !taken && rename(path, old) == 0;
+		free(old);
+		if (done)
+			return true;
+		if (!taken) {
+			snprintf(err, 256, "cannot rename log file %s: %s", path, strerror(errno));
+			return false;
+		}
+	}
+	return true; /* so many old files that this one is simply continued */
+}
+
+static bool open_file(const char *path, char err[static 256])
+{
+	int fd;
+
+	if (!rotate(path, err))
+		return false;
+	fd = open_append(path);
+	if (fd < 0) {
+		snprintf(err, 256, "cannot open log file %s: %s", path, strerror(errno));
+		return false;
+	}
+	file_name = xstrdup(path);
+	atomic_store(&out_fd, fd);
+	return true;
+}
+
+bool log_open(const char *target, const char *level, char err[static 256])
+{
+	int wanted;
+
+	log_close();
+	if (!parse_level(level, &wanted)) {
+		snprintf(err, 256, "unknown log level \"%s\": use DEBUG, INFO, WARNING or ERROR",
+			 level);
+		return false;
+	}
+	if (strcmp(target, "none") == 0)
+		return true;
+	if (strcmp(target, "stdout") == 0) {
+		/* Whoever read our output may leave: that is an EPIPE, not our end. */
+		signal(SIGPIPE, SIG_IGN);
+		atomic_store(&is_stdout, true);
+		atomic_store(&out_fd, STDOUT_FILENO);
+	} else if (!open_file(target, err)) {
+		return false;
+	}
+	atomic_store(&threshold, wanted);
+	return true;
+}
+
+void log_reopen(void)
+{
+	int fd;
+
+	if (!file_name)
+		return;
+	fd = open_append(file_name);
+	/* Onto the same number: a thread in the middle of a line needs to know nothing of it. */
+	if (fd < 0 || dup2(fd, atomic_load(&out_fd)) < 0 ||
+	    fcntl(atomic_load(&out_fd), F_SETFD, FD_CLOEXEC) < 0)
+		log_warn(NULL, "cannot reopen log file %s: %s", file_name, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+void log_close(void)
+{
+	atomic_store(&threshold, LOG_NOTHING);
+	int fd = atomic_exchange(&out_fd, -1);
+	if (file_name)
+		close(fd);
+	free(file_name);
+	file_name = NULL;
+	atomic_store(&is_stdout, false);
+}
+
+void fatal(const char *fmt, ...)
+{
+	char msg[LINE_BYTES];
+	struct line l;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof msg, fmt, ap);
+	va_end(ap);
+	if (log_wants(LOG_ERROR))
+		log_message(LOG_ERROR, NULL, msg);
+	l.len = 0;
+	l.cut = l.json = false;
+	put_escaped(&l, msg);
+	put_tail(&l, "\n");
+	if (write(STDERR_FILENO, l.bytes, l.len) < 0) {
+		/* nobody left to tell */
+	}
+	exit(1);
+}

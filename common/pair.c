@@ -1,0 +1,404 @@
+/* Two streams joined. The life of a byte: read -> judge -> tap -> write -> (what is left) pending. */
+#include "common/pair.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One side, and the direction that starts at it. */
+struct half {
+	struct pair *pair;
+	struct stream *s; /* NULL: taken */
+	char *buf;        /* pending bytes, then held ones; NULL: none */
+	size_t off;       /* where the pending bytes start */
+	size_t pending;   /* passed by the judge, not yet taken by the other side */
+	size_t held;      /* not passed yet */
+	uint64_t bytes;   /* passed */
+	bool rejudge;     /* held bytes are to be judged again, without new ones */
+	bool hold;        /* the judge wants no more until pair_release() */
+	bool stopped;     /* nothing more is read from this side */
+	bool eof;         /* this side has ended */
+	bool eof_held;    /* ... and its end may not be passed on yet */
+	bool finished;    /* ... and the other side was told: this direction ended cleanly */
+	bool dead;        /* the other side takes no more bytes */
+};
+
+struct pair {
+	struct half side[2];
+	const struct pair_hooks *hooks;
+	void *arg;
+	struct loop *loop;
+	struct loop_tick tick;     /* start and release */
+	struct loop_timer silence; /* runs once half-closed */
+	const char *error;
+	int quiet; /* quarters of PAIR_SILENCE_MS without a byte */
+	bool cut;
+	bool over; /* done was called */
+};
+
+/* Held bytes of a side, and behind them what is read. One per thread: it is empty between pumps. */
+static _Thread_local char io_buf[PAIR_HELD + PAIR_READ];
+
+static struct half *peer_of(struct half *h)
+{
+	return &h->pair->side[h == &h->pair->side[0]];
+}
+
+static int index_of(const struct half *h)
+{
+	return h == &h->pair->side[1];
+}
+
+static void over(struct pair *p, enum pair_end why)
+{
+	if (p->over)
+		return;
+	p->over = true;
+	loop_timer_stop(&p->silence);
+	loop_tick_cancel(p->loop, &p->tick);
+	for (int i = 0; i < 2; i++)
+		stream_want(p->side[i].s, 0);
+	p->hooks->done(p->arg, why);
+}
+
+static bool ended(const struct half *h)
+{
+	return h->finished || h->dead || h->stopped;
+}
+
+/* Both directions at rest for good, or cut and delivered? */
+static void check_over(struct pair *p)
+{
+	struct half *a = &p->side[0], *b = &p->side[1];
+
+	if (p->over)
+		return;
+	if (p->cut) {
+		if (!b->pending)
+			over(p, b->dead ? PAIR_ABORT : PAIR_CUT);
+	} else if (ended(a) && ended(b) && !a->pending && !b->pending) {
+		over(p, a->finished || b->finished ? PAIR_DONE : PAIR_ABORT);
+	}
+}
+
+/* This side died: what it still had to say is lost, unless the other's word had reached it whole. */
+static void aborted(struct half *h)
+{
+	struct pair *p = h->pair;
+
+	p->error = stream_error(h->s);
+	over(p, peer_of(h)->finished ? PAIR_DONE : PAIR_ABORT);
+}
+
+static void drop(struct half *h)
+{
+	free(h->buf);
+	h->buf = NULL;
+	h->off = h->pending = h->held = 0;
+}
+
+/* The other side takes no more. It may still have something to say, so only this direction ends. */
+static void direction_dead(struct half *h)
+{
+	h->dead = true;
+	h->pair->error = stream_error(peer_of(h)->s);
+	drop(h);
+}
+
+/* Keeps pending + held bytes that start at `from` (which may be in h->buf). */
+static void keep(struct half *h, const char *from, size_t pending, size_t held)
+{
+	char *old = h->buf;
+
+	h->buf = NULL;
+	h->off = 0;
+	h->pending = pending;
+	h->held = held;
+	if (pending + held) {
+		h->buf = xmalloc(pending + held);
+		memcpy(h->buf, from, pending + held);
+	}
+	free(old);
+}
+
+/* Offers len bytes to the other side. False: that direction is dead. */
+static bool offer(struct half *h, const char *buf, size_t len, size_t *taken)
+{
+	*taken = 0;
+	if (len && stream_write(peer_of(h)->s, buf, len, taken) == STREAM_ABORT) {
+		direction_dead(h);
+		return false;
+	}
+	h->pair->quiet = 0;
+	return true;
+}
+
+/* buf: everything from this side that was not passed yet (held before, or new). */
+static void pass_on(struct half *h, const char *buf, size_t len)
+{
+	struct pair *p = h->pair;
+	enum judge verdict = JUDGE_PASS;
+	size_t pass = len, taken;
+
+	if (p->hooks->judge)
+		verdict = p->hooks->judge(p->arg, index_of(h), buf, len, &pass);
+	h->bytes += pass;
+	if (pass && p->hooks->tap)
+		p->hooks->tap(p->arg, index_of(h), buf, pass);
+	if (verdict == JUDGE_HOLD)
+		h->hold = true;
+	if (verdict == JUDGE_STOP || verdict == JUDGE_CUT) {
+		h->stopped = true;
+		len = pass;
+	}
+	p->cut |= verdict == JUDGE_CUT;
+	if (offer(h, buf, pass, &taken))
+		keep(h, buf + taken, pass - taken, len - pass);
+}
+
+/* Writes on what waits. True: nothing is pending any more. */
+static bool flush_pending(struct half *h)
+{
+	size_t taken;
+
+	if (!h->pending)
+		return true;
+	if (!offer(h, h->buf + h->off, h->pending, &taken))
+		return false;
+	h->off += taken;
+	h->pending -= taken;
+	if (!h->pending && !h->held)
+		drop(h);
+	return !h->pending;
+}
+
+/* This side has ended and everything is delivered: pass the end on. */
+static void pass_end(struct half *h)
+{
+	struct pair *p = h->pair;
+
+	if (h->finished || h->dead || h->eof_held)
+		return;
+	/* An unfinished head was never allowed to pass. */
+	drop(h);
+	if (p->hooks->eof && !p->hooks->eof(p->arg, index_of(h))) {
+		h->eof_held = true;
+		return;
+	}
+	switch (stream_finish(peer_of(h)->s)) {
+	case STREAM_OK:
+		h->finished = true;
+		break;
+	case STREAM_AGAIN:
+		break;
+	default:
+		direction_dead(h);
+	}
+	if (!loop_timer_pending(&p->silence))
+		loop_after(&p->silence, PAIR_SILENCE_MS / 4);
+}
+
+/* Reads once. False: nothing more to read now. */
+static bool read_once(struct half *h, size_t *budget)
+{
+	size_t n, held = h->held;
+
+	if (held > PAIR_HELD) {
+		over(h->pair, PAIR_ABORT); /* a judge that never decides */
+		return false;
+	}
+	if (held)
+		memcpy(io_buf, h->buf + h->off, held);
+	switch (stream_read(h->s, io_buf + held, PAIR_READ, &n)) {
+	case STREAM_OK:
+		*budget -= n < *budget ? n : *budget;
+		pass_on(h, io_buf, held + n);
+		/* A short read has emptied the source; if not, it will say so. */
+		return n == PAIR_READ;
+	case STREAM_AGAIN:
+		return false;
+	case STREAM_EOF:
+		h->eof = true;
+		return true;
+	default:
+		aborted(h);
+		return false;
+	}
+}
+
+/* One step of the direction that starts at h. False: it has to wait for something. */
+static bool step(struct half *h, size_t *budget)
+{
+	if (h->pair->over || h->dead || !flush_pending(h))
+		return false;
+	if (h->stopped || h->hold || h->pair->cut)
+		return false;
+	if (h->rejudge) {
+		h->rejudge = false;
+		if (h->held)
+			pass_on(h, h->buf + h->off, h->held);
+		return true;
+	}
+	if (h->eof) {
+		pass_end(h);
+		return false;
+	}
+	return *budget && read_once(h, budget);
+}
+
+static void pump(struct half *h)
+{
+	size_t budget = PAIR_BUDGET;
+
+	while (step(h, &budget))
+		;
+	check_over(h->pair);
+}
+
+static void want(struct half *h)
+{
+	struct half *t = peer_of(h);
+	bool reads = !h->eof && !h->stopped && !h->hold && !h->dead && !h->pending && !h->pair->cut;
+	bool writes = t->pending || (t->eof && !t->finished && !t->dead && !t->eof_held &&
+				     !t->stopped && !h->pair->cut);
+
+	stream_want(h->s, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
+}
+
+static void want_both(struct pair *p)
+{
+	if (p->over)
+		return;
+	want(&p->side[0]);
+	want(&p->side[1]);
+}
+
+static void on_ready(void *arg, int dirs)
+{
+	struct half *h = arg;
+	struct pair *p = h->pair;
+
+	if (dirs & STREAM_READ)
+		pump(h);
+	if ((dirs & STREAM_WRITE) && !p->over)
+		pump(peer_of(h));
+	want_both(p);
+}
+
+static void on_tick(void *arg)
+{
+	struct pair *p = arg;
+
+	pump(&p->side[0]);
+	if (!p->over)
+		pump(&p->side[1]);
+	want_both(p);
+}
+
+static void on_silence(void *arg)
+{
+	struct pair *p = arg;
+
+	if (++p->quiet >= 4)
+		over(p, PAIR_SILENT);
+	else
+		loop_after(&p->silence, PAIR_SILENCE_MS / 4);
+}
+
+struct pair *pair_new(struct stream *side0, struct stream *side1, const struct pair_hooks *hooks,
+		      void *arg)
+{
+	struct pair *p = xcalloc(1, sizeof(*p));
+
+	p->side[0].s = side0;
+	p->side[1].s = side1;
+	p->side[0].pair = p->side[1].pair = p;
+	p->hooks = hooks;
+	p->arg = arg;
+	p->loop = stream_loop(side0);
+	p->error = "";
+	p->tick.fn = on_tick;
+	p->tick.arg = p;
+	loop_timer_init(&p->silence, p->loop, on_silence, p);
+	return p;
+}
+
+void pair_feed(struct pair *p, int side, const void *buf, size_t len)
+{
+	struct half *h = &p->side[side];
+	char *all;
+
+	assert(h->held + len <= PAIR_HELD + PAIR_READ);
+	if (!len)
+		return;
+	all = xmalloc(h->held + len);
+	if (h->held)
+		memcpy(all, h->buf + h->off, h->held);
+	memcpy(all + h->held, buf, len);
+	free(h->buf);
+	h->buf = all;
+	h->off = 0;
+	h->held += len;
+	h->rejudge = true;
+}
+
+void pair_start(struct pair *p)
+{
+	stream_on_ready(p->side[0].s, on_ready, &p->side[0]);
+	stream_on_ready(p->side[1].s, on_ready, &p->side[1]);
+	loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_release(struct pair *p, int from)
+{
+	struct half *h = &p->side[from];
+
+	if (p->over)
+		return;
+	h->hold = false;
+	h->eof_held = false;
+	h->rejudge = true;
+	loop_next_tick(p->loop, &p->tick);
+}
+
+struct stream *pair_take(struct pair *p, int side)
+{
+	struct stream *s = p->side[side].s;
+
+	assert(p->over && s);
+	p->side[side].s = NULL;
+	stream_on_ready(s, NULL, NULL);
+	return s;
+}
+
+void pair_close(struct pair *p, bool abort)
+{
+	p->over = true;
+	loop_timer_stop(&p->silence);
+	loop_tick_cancel(p->loop, &p->tick);
+	for (int i = 0; i < 2; i++) {
+		struct half *h = &p->side[i];
+		bool complete = h->eof && peer_of(h)->finished;
+
+		drop(h);
+		if (!h->s)
+			continue;
+		stream_on_ready(h->s, NULL, NULL);
+		if (abort || complete)
+			stream_close(h->s, abort);
+		else
+			stream_linger(h->s);
+		h->s = NULL;
+	}
+	loop_free_later(p->loop, p, NULL);
+}
+
+uint64_t pair_bytes(const struct pair *p, int side)
+{
+	return p->side[side].bytes;
+}
+
+const char *pair_error(const struct pair *p)
+{
+	return p->error;
+}
