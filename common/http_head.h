@@ -35,13 +35,15 @@ struct http_head {
 	struct http_span method, target;
 	struct http_span authority; /* who is asked: of an absolute-form target, else of Host */
 	struct http_span authorization;
-	bool has_host, upgrade, upgrade_h2c;
+	bool has_host;
+	bool upgrade;     /* there is an Upgrade field with something in it */
+	bool upgrade_h2c; /* and it may lead to more requests: h2c, HTTP/x, TLS, HTTP2-Settings */
 
 	/* responses */
 	int status;
 
 	/* both */
-	bool chunked;
+	bool chunked; /* in a response: wins over a length */
 	bool has_length;
 	uint64_t length; /* Content-Length */
 	bool conn_close, conn_keep_alive;
@@ -49,12 +51,15 @@ struct http_head {
 
 /*
  * buf is the start of the message, len all that has come; call again with the same bytes and more.
- * Zeroed *h at first. BAD for requests (DESIGN: "refused with 400"): Content-Length with
- * Transfer-Encoding, unequal or non-digit lengths, Transfer-Encoding other than exactly one
- * "chunked" or in HTTP/1.0, obs-fold, blank before a colon, bare CR, bare LF or NUL, two Host, two
- * Authorization, no colon, empty or non-token name, a version other than HTTP/1.0 and HTTP/1.1,
- * method not a token, empty target, leading blank lines, CONNECT, a head over HTTP_HEAD_MAX, no
- * Host in HTTP/1.1.
+ * Zeroed *h at first; BAD is final. BAD for requests: Content-Length with Transfer-Encoding, a
+ * second Content-Length or one that is not all digits, Transfer-Encoding other than exactly one
+ * "chunked" or in HTTP/1.0, obs-fold, blank before a colon, bare CR, bare LF, NUL or any other
+ * control character but HTAB (all of these at once, not only when the head is complete), two Host,
+ * two Authorization, no colon, empty or non-token name, a version other than HTTP/1.0 and HTTP/1.1,
+ * anything but single spaces in the request line, method not a token, a target that is neither a
+ * path, nor http(s)://, nor the "*" of OPTIONS, userinfo or a path in an authority, leading blank
+ * lines, CONNECT, a head over HTTP_HEAD_MAX, no Host in HTTP/1.1.
+ * BAD for responses: what a tracker can't follow with certainty; at once if it is not HTTP/1.
  */
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
@@ -78,8 +83,10 @@ void http_chunked_init(struct http_chunked *c, bool strict);
 /*
  * *used = bytes of buf that belong to the body, framing included. OK: the body ended there. MORE:
  * *used == len. BAD: a chunk size over 2^60, a malformed line, a line over 16 KiB, trailers over
- * HTTP_HEAD_MAX; *used = bytes that were fine. With data not NULL it is called for each run of the
- * body's own bytes (framing taken off).
+ * HTTP_HEAD_MAX; *used = bytes that were fine; it stays BAD. Strict also refuses more than 16
+ * digits, a blank after them, and quotes in an extension (some readers look for their end behind
+ * the line's). With data not NULL it is called for each run of the body's own bytes (framing taken
+ * off).
  */
 enum http_rc http_chunked_scan(struct http_chunked *c, const char *buf, size_t len, size_t *used,
 			       void (*data)(void *arg, const char *bytes, size_t n),

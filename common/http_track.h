@@ -4,13 +4,15 @@
  * hook by its owner.
  *
  * - A request head is held whole until allow() has judged it.
- * - Nothing that follows a request with Upgrade is passed before its final answer's head; only a
- *   101 to it ends tracking (both directions raw from then on).
+ * - Nothing that follows a request with Upgrade (its own body apart) is passed before its final
+ *   answer's head; only a 101 to it ends tracking (both directions raw from then on).
  * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the response
  *   side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT at once.
+ *   A chunked body that breaks is refused with 400 too: the answer to its own request is not waited
+ *   for, unless it has begun; then, or if it was complete, refused is 0: cut without a page.
  * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked for):
  *   t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before, and after
- *   a refusal the connection ends at the backend's EOF, without a page.
+ *   a refusal the connection ends at the backend's EOF, without a page (refused is 0).
  */
 #ifndef COMMON_HTTP_TRACK_H
 #define COMMON_HTTP_TRACK_H
@@ -23,7 +25,7 @@
 struct http_track_hooks {
 	/*
 	 * A complete request head (its bytes: head, h->head_len long). 0: it may pass. Otherwise the
-	 * status to refuse it with (401, 404, 421 ...).
+	 * status to refuse it with (401, 404, 421 ...). Called once for each request.
 	 */
 	int (*allow)(void *arg, const struct http_head *h, const char *head);
 };
@@ -37,26 +39,43 @@ struct http_track {
 	uint8_t req_state, resp_state;
 	uint8_t owed_kind[TRACK_OWED_MAX]; /* a ring: what the request was, as far as it matters */
 	uint8_t owed_head, owed;           /* owed: requests passed whose answer is not complete */
-	bool raw;                          /* upgraded: nothing is judged any more */
+	bool upgrade_wait; /* the last request asked for an upgrade, no answer yet */
+	bool held;         /* the request side's last word was JUDGE_HOLD */
+	bool raw;          /* upgraded: nothing is judged any more */
 	bool unfollowed;
 	bool stopped; /* a request was refused */
+	bool broken;  /* and it was the body of the last one that passed */
 	bool resume;  /* set when a HOLD has ended: the owner calls pair_release() and clears it */
-	int refused;  /* the status to answer after JUDGE_CUT */
-	const char *error; /* why, for the log (refused == 400) */
+	int refused;  /* the status to answer after JUDGE_CUT; 0: no page */
+	const char *error; /* why, for the log; NULL when allow() refused */
 };
 
 /* hooks and arg are borrowed. */
 void http_track_init(struct http_track *t, const struct http_track_hooks *hooks, void *arg);
-/* Bytes of the visitor / of the backend; as struct pair_hooks.judge. */
-enum judge http_track_request(struct http_track *t, const char *buf, size_t len, size_t *pass);
-enum judge http_track_response(struct http_track *t, const char *buf, size_t len, size_t *pass);
 /*
- * The backend's direction ended: an until-EOF answer is complete now.
+ * Bytes of the visitor / of the backend; as struct pair_hooks.judge. Either may give the reason for
+ * the other side to go on: look at t->resume after the response side and after response_eof.
+ * An incomplete head is kept back on both sides.
+ */
+enum judge http_track_request(struct http_track *t, const char *buf, size_t len,
+			      size_t *pass) MUSTCHECK;
+enum judge http_track_response(struct http_track *t, const char *buf, size_t len,
+			       size_t *pass) MUSTCHECK;
+/*
+ * The backend's direction ended: an until-EOF answer is complete now, others will never be. Nothing
+ * is owed any more; what was kept back of an incomplete answer head passes if judged again; a
+ * refusal that was waiting has no page.
  */
 void http_track_response_eof(struct http_track *t);
-/* Is the connection between requests: no head begun, no body under way, no answer owed? */
+/*
+ * Is the connection between requests: no head begun, no body under way, no answer owed? False when
+ * raw, unfollowed or stopped.
+ */
 bool http_track_at_rest(const struct http_track *t);
-/* Are there answers still owed to the visitor (false when raw: nobody knows)? */
+/*
+ * Are there answers still owed to the visitor (false when raw: nobody knows)? Unfollowed: true until
+ * the backend's EOF once any request is open.
+ */
 bool http_track_owes(const struct http_track *t);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * A bound port on one or more loops. Accepted sockets are non-blocking, close-on-exec, TCP_NODELAY.
+ * A bound port on one or more loops. Accepted sockets are non-blocking, close-on-exec, TCP_NODELAY,
+ * and have keep-alive on as after socket_keepalive().
  */
 #ifndef COMMON_LISTENER_H
 #define COMMON_LISTENER_H
@@ -14,16 +15,18 @@ typedef void listener_accept_fn(void *arg, int fd, const struct addr *peer);
 
 #define LISTENER_FDS 2 /* ":80" is one socket per IP family */
 
-/* Sockets of one port, bound but not yet accepting. */
+/* Sockets of one port, bound and listening but not yet accepting. */
 struct listener_fds {
 	int fd[LISTENER_FDS]; /* -1: unused */
 };
 
 /*
- * Binds addr ("host:port", ":port" = every address, both families; host may be a name). port 0 =
- * the system's choice, the same for both families. The first socket of a port is bound WITHOUT
- * SO_REUSEPORT, so that a second daemon on it is an error; the option is set afterwards, so that
- * siblings may join. False: err says "listen tcp 0.0.0.0:80: bind: address already in use".
+ * Binds addr ("host:port"; host may be a name, port a service). ":port", "0.0.0.0:port" and
+ * "[::]:port" are every address of both families, as in Go; a family that the machine lacks is
+ * skipped. port 0 = the system's choice, the same for both families. The first socket of a port is
+ * bound WITHOUT SO_REUSEPORT, so that a second daemon on it is an error; the option is set
+ * afterwards, so that siblings may join. False: err says "listen tcp 0.0.0.0:80: bind: address
+ * already in use", and *out is closed. May block if host is a name.
  */
 bool listener_bind(const char *addr, struct listener_fds *out, char err[static 256]) MUSTCHECK;
 /* Another set of sockets on the port that `first` is bound to (one per further worker). */
@@ -34,19 +37,33 @@ struct addr listener_addr(const struct listener_fds *fds);
 void listener_fds_close(struct listener_fds *fds);
 
 /*
- * Starts to accept on l; takes the sockets. At EMFILE/ENFILE/ENOMEM it logs once a minute, uses
- * its reserve descriptor to shed one connection, and pauses 100 ms: it never spins.
+ * Starts to accept on l; takes the sockets (fds is emptied). At EMFILE/ENFILE/ENOMEM it logs once a
+ * minute, uses the process's reserve descriptor to shed one connection, and pauses 100 ms: it never
+ * spins. fn may close the listener.
  */
 struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
 				void *arg) MUSTCHECK;
 /* Accepts what is queued until EAGAIN (through fn), then closes. Memory on the next tick. */
 void listener_close(struct listener *ln);
 
-/* Keep-alive 20/5/3 and TCP_USER_TIMEOUT where the system has them: a dead peer is noticed. */
+/*
+ * Keep-alive 20/5/3: an idle connection to a dead peer ends after 35 s. Harmless for peers that
+ * stop reading: their kernel goes on answering.
+ */
 void socket_keepalive(int fd);
+/*
+ * TCP_USER_TIMEOUT, where the system has it: what is unacknowledged for 35 s ends the connection.
+ * ONLY for connections whose peer never stops reading (control connections, mux sessions): Linux
+ * counts a closed receive window as well, so that a visitor who pauses a download would be cut off.
+ */
+void socket_always_read(int fd);
 /* Starts a non-blocking connect; *fd owned. False: errno says why. TCP_NODELAY, keep-alive set. */
 bool socket_connect(const struct addr *to, int *fd) MUSTCHECK;
 /* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
 unsigned long socket_raise_nofile(void);
+
+#define SOCKET_ERROR_TEXT 64
+/* errno's words as Go has them ("connection refused"): in lower case. Into buf, which is returned. */
+const char *socket_error_text(int error, char buf[static SOCKET_ERROR_TEXT]);
 
 #endif

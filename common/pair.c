@@ -18,7 +18,8 @@ struct half {
 	bool hold;        /* the judge wants no more until pair_release() */
 	bool stopped;     /* nothing more is read from this side */
 	bool eof;         /* this side has ended */
-	bool eof_held;    /* ... and its end may not be passed on yet */
+	bool eof_told;    /* ... and that may be passed on */
+	bool eof_held;    /* ... and that may not be passed on yet */
 	bool finished;    /* ... and the other side was told: this direction ended cleanly */
 	bool dead;        /* the other side takes no more bytes */
 };
@@ -172,19 +173,27 @@ static bool flush_pending(struct half *h)
 	return !h->pending;
 }
 
+/* This side has ended: may that be passed on? Then what is held gets its last chance. */
+static bool end_allowed(struct half *h)
+{
+	struct pair *p = h->pair;
+
+	if (h->eof_held)
+		return false;
+	h->eof_told = !p->hooks->eof || p->hooks->eof(p->arg, index_of(h));
+	h->eof_held = !h->eof_told;
+	h->rejudge = h->eof_told && h->held;
+	return h->eof_told;
+}
+
 /* This side has ended and everything is delivered: pass the end on. */
 static void pass_end(struct half *h)
 {
 	struct pair *p = h->pair;
 
-	if (h->finished || h->dead || h->eof_held)
+	if (h->finished)
 		return;
-	/* An unfinished head was never allowed to pass. */
-	drop(h);
-	if (p->hooks->eof && !p->hooks->eof(p->arg, index_of(h))) {
-		h->eof_held = true;
-		return;
-	}
+	drop(h); /* what the judge did not let pass even now */
 	switch (stream_finish(peer_of(h)->s)) {
 	case STREAM_OK:
 		h->finished = true;
@@ -239,6 +248,8 @@ static bool step(struct half *h, size_t *budget)
 			pass_on(h, h->buf + h->off, h->held);
 		return true;
 	}
+	if (h->eof && !h->eof_told)
+		return end_allowed(h);
 	if (h->eof) {
 		pass_end(h);
 		return false;

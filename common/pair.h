@@ -29,7 +29,10 @@ struct pair_hooks {
 	 * before and what is new. Sets *pass <= len. NULL: everything may.
 	 */
 	enum judge (*judge)(void *arg, int from, const char *buf, size_t len, size_t *pass);
-	/* Side `from` ended: may the end be passed on now? No: at pair_release(). NULL: yes. */
+	/*
+	 * Side `from` ended: may that be passed on now? No: asked again at pair_release(). Yes: bytes
+	 * still held are judged a last time first, what does not pass then is dropped. NULL: yes.
+	 */
 	bool (*eof)(void *arg, int from);
 	/* A copy of what was passed. NULL: none. */
 	void (*tap)(void *arg, int from, const char *buf, size_t len);

@@ -1,4 +1,4 @@
-/* TLS contexts for both ends, who is trusted, pins, and the certificate a server makes for itself. */
+/* TLS contexts for both ends, who is trusted, and pins. */
 #ifndef COMMON_TLS_H
 #define COMMON_TLS_H
 
@@ -18,10 +18,10 @@ struct tls_server_conf {
 
 /*
  * TLS 1.2 and 1.3, X25519 before the P curves, one ticket, SSL_MODE_RELEASE_BUFFERS, no
- * renegotiation, no compression. Returns owned, or NULL with the option or file named in err.
- * Without cert and key: loads state_dir/cert.pem and key.pem, or makes a P-256 pair (key 0600,
- * written by tmp + rename; directory 0700). If that can't be kept, it lives in memory and
- * *note (256 bytes) says so; *note is "" otherwise.
+ * renegotiation, no compression. Returns owned, or NULL with the file named in err (the options'
+ * names are the caller's to add). Without cert and key: loads state_dir/cert.pem and key.pem, or
+ * makes a P-256 pair (tls_selfmade.h). *note (256 bytes) is "", or says that the pair could not be
+ * kept, was made anew, or is for another domain.
  */
 SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
 			char err[static 256]) MUSTCHECK;
@@ -32,22 +32,29 @@ void tls_ctx_pin(SSL_CTX *ctx, char pin[static TLS_PIN_TEXT]);
 
 struct tls_client_conf {
 	bool host_roots;        /* trust_host_root_certs: the system's roots, name verified */
-	const char *root_cas;   /* PEM file of trusted CAs, name verified; or NULL */
-	const char *pin;        /* "sha256//...": this key and no other; or NULL */
+	const char *root_cas;   /* PEM file of trusted certificates, name verified; or NULL */
+	const char *pin;        /* "sha256//...": this key (one of several, ';' between); or NULL */
 	const char *cert, *key; /* own certificate for mutual TLS; or NULL */
 };
 
 /*
  * With none of host_roots, root_cas and pin any certificate is accepted (as pgrok always did). With
  * a pin alone the key decides; with roots the chain and the name must be right; with both, both.
+ * host_roots honours SSL_CERT_FILE and SSL_CERT_DIR. Names are looked for in subjectAltName only, as
+ * in Go; a certificate in root_cas is trusted itself, be it a CA's or not.
  */
 SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256]) MUSTCHECK;
-/* A client-side SSL in connect state; host is verified if roots are, and sent as SNI if a name. */
+/*
+ * A client-side SSL in connect state; host is verified if roots are, and sent as SNI if a name.
+ * NULL: the roots are to be verified, but host is empty or no possible name.
+ */
 SSL *tls_connect_ssl(SSL_CTX *ctx, const struct tls_client_conf *c, const char *host) MUSTCHECK;
 /*
  * After the handshake, resumed or not: is this peer the one that c asks for? False: the reason in
  * err ("x509: certificate signed by unknown authority", "the server's key is sha256//..., not the
- * pinned one"). pin receives the peer's pin in any case.
+ * pinned one"). pin receives the peer's pin in any case ("": no certificate was seen).
+ * With roots a wrong peer fails the handshake itself. Called after a failed handshake this is false
+ * too, with the reason if it was the certificate, with err "" if it was something else.
  */
 bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],
 		      char err[static 256]) MUSTCHECK;

@@ -345,18 +345,17 @@ static void test_ping_pong(void **state)
 /* A side that doesn't read stops its source after a bounded number of bytes; then all arrives. */
 static void test_back_pressure(void **state)
 {
-	struct rig *r = rig_new();
 	size_t total = 64u << 20, sent = 0, got = 0;
-	char *piece = random_data(65536), *buf = xmalloc(65536);
+	char *piece, *buf;
+	struct rig *r;
 	ssize_t n;
 
+	if (tls_side == 0 || tls_side == 2) /* a blocking TLS end can't say how far it came */
+		skip();
+	r = rig_new();
+	piece = random_data(65536);
+	buf = xmalloc(65536);
 	rig_go(r);
-	if (r->far[0].ssl) { /* a blocking TLS end can't say how far it came */
-		free(piece);
-		free(buf);
-		rig_free(r);
-		return;
-	}
 	fcntl(r->far[0].fd, F_SETFL, O_NONBLOCK);
 	while (sent < total) {
 		n = send(r->far[0].fd, piece, 65536, MSG_NOSIGNAL);
@@ -400,13 +399,12 @@ static void test_abort(void **state)
 /* A TLS side that ends without close_notify was cut off: the other side must see that. */
 static void test_bare_fin(void **state)
 {
-	struct rig *r = rig_new();
+	struct rig *r;
 	char buf[8];
 
-	if (!r->far[1].ssl) {
-		rig_free(r);
-		return;
-	}
+	if (tls_side < 1) /* there is no such end on plain TCP */
+		skip();
+	r = rig_new();
 	rig_go(r);
 	assert_true(far_send(&r->far[1], "part", 4));
 	assert_true(far_recv_all(&r->far[0], buf, 4));

@@ -1,0 +1,318 @@
+/*
+ * The requests and answers of one connection. The request side decides what may pass; it leans on
+ * the response side for two things only: that a request with Upgrade was answered, and with what;
+ * and when a refusal may be said. So whatever a backend sends, no request gets by unjudged.
+ */
+#include "common/http_track.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum req_state {
+	REQ_HEAD,    /* at the start of a request, or in its head, all of it still unpassed */
+	REQ_LENGTH,  /* req_left bytes of body to come */
+	REQ_CHUNKED, /* a chunked body */
+};
+
+enum resp_state {
+	RESP_HEAD, /* at the start of an answer, or in its head, all of it still unpassed */
+	RESP_LENGTH,
+	RESP_CHUNKED,
+	RESP_UNTIL_EOF,
+	RESP_ENDED, /* the backend's EOF: no answer comes any more */
+};
+
+/* owed_kind: what the answer to a request depends on */
+#define OWED_HEAD 1    /* no body, whatever its fields say */
+#define OWED_UPGRADE 2 /* a 101 is to be believed */
+
+void http_track_init(struct http_track *t, const struct http_track_hooks *hooks, void *arg)
+{
+	memset(t, 0, sizeof(*t));
+	t->hooks = hooks;
+	t->arg = arg;
+}
+
+/* Are answers still counted? */
+static bool following(const struct http_track *t)
+{
+	return !t->unfollowed && t->resp_state != RESP_ENDED;
+}
+
+static void owe(struct http_track *t, uint8_t kind)
+{
+	if (!following(t)) {
+		t->owed = t->resp_state != RESP_ENDED;
+		return;
+	}
+	assert(t->owed < TRACK_OWED_MAX);
+	t->owed_kind[(t->owed_head + t->owed) % TRACK_OWED_MAX] = kind;
+	t->owed++;
+}
+
+static bool must_hold(const struct http_track *t)
+{
+	return t->upgrade_wait || t->owed == TRACK_OWED_MAX;
+}
+
+/* Called wherever a reason to hold can have gone. */
+static void maybe_resume(struct http_track *t)
+{
+	if (t->held && !must_hold(t)) {
+		t->held = false;
+		t->resume = true;
+	}
+}
+
+static void answer_complete(struct http_track *t)
+{
+	t->resp_state = RESP_HEAD;
+	t->owed_head = (t->owed_head + 1) % TRACK_OWED_MAX;
+	t->owed--;
+	maybe_resume(t);
+}
+
+/* The backend's bytes no longer say where its answers end. */
+static void unfollow(struct http_track *t)
+{
+	t->unfollowed = true;
+	t->upgrade_wait = false;
+	t->owed = t->owed > 0;
+	t->refused = 0;
+	maybe_resume(t);
+}
+
+/*
+ * After a refusal: has the visitor had every answer that is owed? The answer to a request whose own
+ * body broke need not come at all, but once its head has passed it must end before the cut.
+ */
+static bool may_cut(struct http_track *t)
+{
+	if (t->resp_state == RESP_ENDED)
+		return true;
+	if (t->unfollowed)
+		return false;
+	if (t->broken && t->owed == 0)
+		t->refused = 0; /* it has its answer: a page would be a second one */
+	return t->owed == 0 || (t->broken && t->owed == 1 && t->resp_state == RESP_HEAD);
+}
+
+static enum judge refuse(struct http_track *t, int status, const char *why)
+{
+	t->stopped = true;
+	t->error = why;
+	t->refused = following(t) ? status : 0;
+	return may_cut(t) ? JUDGE_CUT : JUDGE_STOP;
+}
+
+/* A head that passes: what comes behind it? */
+static void request_begins(struct http_track *t, const char *head)
+{
+	const struct http_head *h = &t->req;
+	uint8_t kind = 0;
+
+	if (http_span_is(head, h->method, "HEAD"))
+		kind |= OWED_HEAD;
+	if (h->upgrade)
+		kind |= OWED_UPGRADE;
+	owe(t, kind);
+	t->upgrade_wait = h->upgrade && following(t);
+	if (h->chunked) {
+		t->req_state = REQ_CHUNKED;
+		http_chunked_init(&t->req_chunks, true);
+	} else if (h->length > 0) {
+		t->req_state = REQ_LENGTH;
+		t->req_left = h->length;
+	}
+	memset(&t->req, 0, sizeof(t->req));
+}
+
+/* From the start of a head. Moves *pos over what may pass. */
+static enum judge request_head(struct http_track *t, const char *buf, size_t len, size_t *pos,
+			       bool *more)
+{
+	const char *head = buf + *pos;
+	int status;
+
+	/* What follows an upgrade need not be HTTP: it is not even looked at before the answer. */
+	if (must_hold(t)) {
+		t->held = true;
+		return JUDGE_HOLD;
+	}
+	switch (http_request_scan(&t->req, head, len - *pos)) {
+	case HTTP_MORE:
+		return JUDGE_PASS;
+	case HTTP_BAD:
+		return refuse(t, 400, t->req.error);
+	case HTTP_OK:
+		break;
+	}
+	status = t->hooks->allow(t->arg, &t->req, head);
+	if (status)
+		return refuse(t, status, NULL);
+	*pos += t->req.head_len;
+	request_begins(t, head);
+	*more = true;
+	return JUDGE_PASS;
+}
+
+/* Part of a body; *more: it may have ended. */
+static enum judge request_body(struct http_track *t, const char *buf, size_t len, size_t *pos,
+			       bool *more)
+{
+	size_t n = len - *pos;
+	enum http_rc rc;
+
+	if (t->req_state == REQ_LENGTH) {
+		n = t->req_left < n ? (size_t)t->req_left : n;
+		t->req_left -= n;
+		rc = t->req_left > 0 ? HTTP_MORE : HTTP_OK;
+	} else {
+		rc = http_chunked_scan(&t->req_chunks, buf + *pos, n, &n, NULL, NULL);
+	}
+	*pos += n;
+	if (rc == HTTP_BAD) {
+		t->broken = true;
+		return refuse(t, 400, "bad chunked body");
+	}
+	if (rc == HTTP_OK)
+		t->req_state = REQ_HEAD;
+	*more = true;
+	return JUDGE_PASS;
+}
+
+enum judge http_track_request(struct http_track *t, const char *buf, size_t len, size_t *pass)
+{
+	enum judge verdict = JUDGE_PASS;
+	bool more = true;
+
+	*pass = 0;
+	if (t->stopped)
+		return may_cut(t) ? JUDGE_CUT : JUDGE_STOP;
+	t->held = false;
+	if (t->raw)
+		*pass = len;
+	while (more && *pass < len) {
+		more = false;
+		verdict = t->req_state == REQ_HEAD ? request_head(t, buf, len, pass, &more)
+						   : request_body(t, buf, len, pass, &more);
+	}
+	return verdict;
+}
+
+/* A complete head that is not an interim answer: how does its body end? */
+static void final_head(struct http_track *t, uint8_t kind)
+{
+	const struct http_head *h = &t->resp;
+
+	if (kind & OWED_UPGRADE) {
+		t->upgrade_wait = false;
+		maybe_resume(t);
+	}
+	if ((kind & OWED_HEAD) || h->status == 204 || h->status == 304) {
+		answer_complete(t);
+	} else if (h->chunked) {
+		t->resp_state = RESP_CHUNKED;
+		http_chunked_init(&t->resp_chunks, false);
+	} else if (!h->has_length) {
+		t->resp_state = RESP_UNTIL_EOF;
+	} else if (h->length == 0) {
+		answer_complete(t);
+	} else {
+		t->resp_state = RESP_LENGTH;
+		t->resp_left = h->length;
+	}
+}
+
+static void switched(struct http_track *t)
+{
+	t->raw = true;
+	t->owed = 0;
+	t->upgrade_wait = false;
+	maybe_resume(t);
+}
+
+/* From the start of an answer's head. False: all of it must come first. */
+static bool response_head(struct http_track *t, const char *buf, size_t len, size_t *pos)
+{
+	enum http_rc rc = HTTP_BAD;
+	uint8_t kind = t->owed_kind[t->owed_head];
+
+	if (t->owed > 0)
+		rc = http_response_scan(&t->resp, buf + *pos, len - *pos);
+	if (rc == HTTP_MORE)
+		return false;
+	if (rc == HTTP_BAD) {
+		unfollow(t);
+		return true;
+	}
+	*pos += t->resp.head_len;
+	if (t->resp.status == 101 && (kind & OWED_UPGRADE) && !t->stopped)
+		switched(t);
+	else if (t->resp.status == 101)
+		unfollow(t);
+	else if (t->resp.status >= 200)
+		final_head(t, kind);
+	memset(&t->resp, 0, sizeof(t->resp));
+	return true;
+}
+
+static void response_body(struct http_track *t, const char *buf, size_t len, size_t *pos)
+{
+	size_t n = len - *pos;
+	enum http_rc rc = HTTP_MORE;
+
+	if (t->resp_state == RESP_LENGTH) {
+		n = t->resp_left < n ? (size_t)t->resp_left : n;
+		t->resp_left -= n;
+		rc = t->resp_left > 0 ? HTTP_MORE : HTTP_OK;
+	} else if (t->resp_state == RESP_CHUNKED) {
+		rc = http_chunked_scan(&t->resp_chunks, buf + *pos, n, &n, NULL, NULL);
+	}
+	*pos += n;
+	if (rc == HTTP_OK)
+		answer_complete(t);
+	else if (rc == HTTP_BAD)
+		unfollow(t);
+}
+
+enum judge http_track_response(struct http_track *t, const char *buf, size_t len, size_t *pass)
+{
+	*pass = 0;
+	for (;;) {
+		if (t->raw || !following(t)) {
+			*pass = len;
+			return JUDGE_PASS;
+		}
+		if (t->stopped && may_cut(t))
+			return JUDGE_CUT;
+		if (*pass == len)
+			return JUDGE_PASS;
+		if (t->resp_state != RESP_HEAD)
+			response_body(t, buf, len, pass);
+		else if (!response_head(t, buf, len, pass))
+			return JUDGE_PASS;
+	}
+}
+
+void http_track_response_eof(struct http_track *t)
+{
+	if (t->stopped && may_cut(t))
+		return; /* the cut has been said, with its page */
+	t->resp_state = RESP_ENDED;
+	t->owed = 0;
+	t->upgrade_wait = false;
+	t->refused = 0;
+	maybe_resume(t);
+}
+
+bool http_track_at_rest(const struct http_track *t)
+{
+	return !t->raw && !t->stopped && following(t) && t->req_state == REQ_HEAD &&
+	       t->req.scanned == 0 && t->owed == 0;
+}
+
+bool http_track_owes(const struct http_track *t)
+{
+	return !t->raw && t->owed > 0;
+}
