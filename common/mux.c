@@ -1,0 +1,601 @@
+/*
+ * The session: frames in, frames out. The life of an incoming byte: transport -> parse -> view of the
+ * stream (its reader copies it out at once) or its buffer -> stream_read(). Of an outgoing one:
+ * stream_write() -> the session's output -> one stream_write() on the transport at the end of the turn.
+ */
+#include "common/mux.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mux_session.h"
+
+#define READ_SIZE (64u << 10)
+#define READ_BUDGET (256u << 10)
+#define MEMORY_RETRY_MS 100
+#define GOAWAY_NORMAL 0
+#define GOAWAY_PROTOCOL 1
+
+static _Thread_local char in_buf[READ_SIZE];
+
+static void on_tick(void *arg);
+
+/* ---- output ---- */
+
+/* One spare output buffer per thread: a session that is idle has none. */
+static _Thread_local char *spare;
+
+static void out_take(struct mux *m)
+{
+	if (m->out)
+		return;
+	m->out = spare ? spare : xmalloc(OUT_CAP);
+	spare = NULL;
+}
+
+static void out_give(struct mux *m)
+{
+	if (!m->out || m->out_len)
+		return;
+	if (spare)
+		free(m->out);
+	else
+		spare = m->out;
+	m->out = NULL;
+	m->tail = NULL;
+}
+
+size_t mux_room(const struct mux *m)
+{
+	return OUT_CAP - m->out_len;
+}
+
+/* The transport took everything up to out_off. */
+static void out_advance(struct mux *m, size_t n)
+{
+	m->out_off += n;
+	if (m->tail && m->out_off > m->tail_at)
+		m->tail = NULL;
+	if (m->out_off == m->out_len) {
+		m->out_off = m->out_len = 0;
+	} else if (m->out_off >= OUT_CAP / 2) {
+		memmove(m->out, m->out + m->out_off, m->out_len - m->out_off);
+		m->out_len -= m->out_off;
+		m->tail_at -= m->tail ? m->out_off : 0;
+		m->out_off = 0;
+	}
+}
+
+/* Writes what stands in the output. Never calls back: a lost transport is dealt with by the tick. */
+void mux_flush(struct mux *m)
+{
+	size_t n;
+
+	while (m->t && m->out_off < m->out_len && !m->blocked) {
+		enum stream_rc v =
+			stream_write(m->t, m->out + m->out_off, m->out_len - m->out_off, &n);
+		if (v == STREAM_OK) {
+			out_advance(m, n);
+		} else if (v == STREAM_AGAIN) {
+			m->blocked = true;
+			stream_want(m->t, STREAM_READ | STREAM_WRITE);
+		} else {
+			m->lost = stream_error(m->t);
+			loop_next_tick(m->loop, &m->tick);
+			return;
+		}
+	}
+}
+
+void mux_put_frame(struct mux *m, struct mux_frame f)
+{
+	out_take(m);
+	mux_frame_put((uint8_t *)m->out + m->out_len, f);
+	m->out_len += MUX_HEADER;
+	m->tail = NULL;
+	mux_wake(m);
+}
+
+void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len)
+{
+	out_take(m);
+	if (m->tail == ms && !flags) {
+		/* The stream's last frame has not left: it grows. */
+		struct mux_frame f;
+		const char *why;
+		if (!mux_frame_get((uint8_t *)m->out + m->tail_at, &f, &why))
+			abort();
+		f.length += (uint32_t)len;
+		mux_frame_put((uint8_t *)m->out + m->tail_at, f);
+	} else {
+		size_t at = m->out_len;
+		mux_put_frame(m, (struct mux_frame){MUX_DATA, flags, ms->id, (uint32_t)len});
+		m->tail = ms;
+		m->tail_at = at;
+	}
+	memcpy(m->out + m->out_len, buf, len);
+	m->out_len += len;
+}
+
+/* Ends the stream's last frame with FIN, if that is still here. */
+bool mux_fin_tail(struct mux *m, struct mstream *ms)
+{
+	if (m->tail != ms)
+		return false;
+	m->out[m->tail_at + 3] |= MUX_FIN;
+	m->tail = NULL;
+	return true;
+}
+
+void mux_wake(struct mux *m)
+{
+	loop_next_tick(m->loop, &m->tick);
+}
+
+/* ---- what is owed ---- */
+
+void mux_owe(struct mstream *ms, uint8_t what)
+{
+	if (!ms->owes)
+		TAILQ_INSERT_TAIL(&ms->m->owing, ms, owe_link);
+	ms->owes |= what;
+	mux_wake(ms->m);
+}
+
+static void owed_stream(struct mux *m, struct mstream *ms)
+{
+	uint8_t owes = ms->owes;
+	struct mux_frame f = {.type = MUX_WINDOW, .id = ms->id};
+
+	TAILQ_REMOVE(&m->owing, ms, owe_link);
+	ms->owes = 0;
+	if (owes & (OWE_SYN | OWE_ACK | OWE_FIN | OWE_WINDOW)) {
+		f.flags = (owes & OWE_SYN ? MUX_SYN : 0) | (owes & OWE_ACK ? MUX_ACK : 0) |
+			  (owes & OWE_FIN ? MUX_FIN : 0);
+		if (owes & OWE_WINDOW) {
+			f.length = ms->credit;
+			ms->recv_window += ms->credit;
+			ms->credit = 0;
+		}
+		mux_put_frame(m, f);
+	}
+	if (owes & OWE_RST)
+		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, ms->id, 0});
+	if (ms->closed)
+		mstream_free(ms);
+}
+
+/* Turns owed flags into frames as far as there is room. */
+static void put_owed(struct mux *m)
+{
+	struct mstream *ms, *next;
+	bool starved = mux_memory_over(m);
+
+	if (m->ping_owed && mux_room(m) > MUX_HEADER) {
+		m->ping_owed = false;
+		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, m->ping_value});
+	}
+	for (ms = TAILQ_FIRST(&m->owing); ms && mux_room(m) > 2 * MUX_HEADER; ms = next) {
+		next = TAILQ_NEXT(ms, owe_link);
+		if (starved && ms->owes == OWE_WINDOW) {
+			loop_after(&m->retry, MEMORY_RETRY_MS);
+			continue;
+		}
+		owed_stream(m, ms);
+	}
+	if (m->rst_n && mux_room(m) > sizeof(m->rst) / 4 * MUX_HEADER) {
+		for (unsigned i = 0; i < m->rst_n; i++)
+			mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, m->rst[i], 0});
+		m->rst_n = 0;
+	}
+}
+
+/* ---- the end ---- */
+
+static void mark_dead(void *value, void *arg)
+{
+	struct mstream *ms = value;
+	ms->reset = true;
+	loop_next_tick(ms->m->loop, &ms->tick);
+}
+
+static void drop_owing(struct mux *m)
+{
+	struct mstream *ms;
+
+	while ((ms = TAILQ_FIRST(&m->owing))) {
+		TAILQ_REMOVE(&m->owing, ms, owe_link);
+		ms->owes = 0;
+		if (ms->closed)
+			mstream_free(ms);
+	}
+}
+
+static void tell_down(struct mux *m, const char *why)
+{
+	const struct mux_hooks *hooks = m->hooks;
+
+	if (m->down)
+		return;
+	m->down = true;
+	if (hooks)
+		hooks->down(m->arg, why);
+}
+
+/* The transport is gone: every stream hears of it on the next tick. */
+static void session_lost(struct mux *m, const char *why, bool abort)
+{
+	if (!m->t)
+		return;
+	log_debug("mux", "session lost: %s (%u streams)", why, m->count);
+	stream_close(m->t, abort);
+	m->t = NULL;
+	m->cur = NULL;
+	m->out_len = m->out_off = 0;
+	out_give(m);
+	drop_owing(m);
+	idmap_each(m->streams, mark_dead, NULL);
+	tell_down(m, why);
+	mux_maybe_free(m);
+}
+
+/* The peer broke the protocol: it is told so, if that is possible at once. */
+static void protocol_error(struct mux *m, const char *why)
+{
+	if (mux_room(m) > MUX_HEADER && !m->blocked) {
+		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_PROTOCOL});
+		mux_flush(m);
+	}
+	session_lost(m, why, false);
+}
+
+static void mux_free(void *p)
+{
+	struct mux *m = p;
+
+	idmap_free(m->streams);
+	free(m->out);
+	free(m);
+}
+
+/* Ends a session that nobody owns and no stream uses, once its last frames are out. */
+void mux_maybe_free(struct mux *m)
+{
+	if (m->hooks || m->count || m->freed)
+		return;
+	if (m->t && (m->out_len || m->rst_n) && !m->lost)
+		return; /* the tick comes back here */
+	if (m->t) {
+		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_NORMAL});
+		mux_flush(m);
+		stream_linger(m->t);
+		m->t = NULL;
+	}
+	m->freed = true;
+	loop_exit_del(m->loop, &m->exit);
+	loop_timer_stop(&m->retry);
+	loop_tick_cancel(m->loop, &m->tick);
+	loop_free_later(m->loop, m, mux_free);
+}
+
+static void at_exit(void *arg)
+{
+	struct mux *m = arg;
+
+	loop_exit_del(m->loop, &m->exit);
+	session_lost(m, "shutting down", false);
+}
+
+void mux_close(struct mux *m, bool abort)
+{
+	m->hooks = NULL;
+	m->down = true;
+	m->exit.fn = at_exit;
+	m->exit.arg = m;
+	loop_exit_add(m->loop, &m->exit);
+	if (abort)
+		session_lost(m, "closed", true);
+	mux_maybe_free(m);
+}
+
+/* ---- the turn's end ---- */
+
+/* Streams that wait to write, first come first served, as long as there is room. */
+static void wake_writers(struct mux *m)
+{
+	struct mstream *ms;
+	uint32_t n = m->waiting_n;
+
+	while (n-- && m->t && m->out_len < OUT_HIGH && (ms = TAILQ_FIRST(&m->waiting))) {
+		mstream_stop_waiting(ms);
+		if (ms->s.ready && (ms->want & STREAM_WRITE))
+			ms->s.ready(ms->s.ready_arg, STREAM_WRITE);
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct mux *m = arg;
+
+	if (m->lost && m->t) {
+		session_lost(m, m->lost, true);
+		return;
+	}
+	if (m->t && !m->blocked) {
+		wake_writers(m);
+		put_owed(m);
+		mux_flush(m);
+		/* Room again, and writers left: after the next poll. */
+		if (!m->blocked && (m->waiting_n || !TAILQ_EMPTY(&m->owing)) &&
+		    !loop_timer_pending(&m->retry))
+			mux_wake(m);
+	}
+	out_give(m);
+	mux_maybe_free(m);
+}
+
+static void on_retry(void *arg)
+{
+	mux_wake(arg);
+}
+
+/* ---- input ---- */
+
+static void new_stream(struct mux *m, struct mux_frame f)
+{
+	struct mstream *ms;
+
+	if (m->down || m->count >= m->conf.max_streams) {
+		if (m->rst_n == sizeof(m->rst) / sizeof(m->rst[0])) {
+			m->fault = "too many streams at once";
+			return;
+		}
+		m->rst[m->rst_n++] = f.id;
+		mux_wake(m);
+		return;
+	}
+	ms = mstream_new(m, f.id);
+	ms->owes_ack = true;
+	m->hooks->accepted(m->arg, &ms->s);
+}
+
+static void got_reset(struct mstream *ms)
+{
+	ms->reset = true;
+	if (ms->want)
+		loop_next_tick(ms->m->loop, &ms->tick);
+}
+
+static void got_fin(struct mux *m, struct mstream *ms)
+{
+	if (ms->fin_rcvd) {
+		m->fault = "a second FIN";
+		return;
+	}
+	ms->fin_rcvd = true;
+	if (ms->want & STREAM_READ)
+		loop_next_tick(m->loop, &ms->tick);
+}
+
+static void got_window(struct mux *m, struct mstream *ms, uint32_t delta)
+{
+	if (delta > UINT32_MAX - ms->send_window) {
+		m->fault = "window overflow";
+		return;
+	}
+	ms->send_window += delta;
+	if (delta && (ms->want & STREAM_WRITE))
+		mstream_wait(ms);
+}
+
+static void got_stream_frame(struct mux *m, struct mux_frame f)
+{
+	struct mstream *ms = idmap_get(m->streams, f.id);
+
+	if (f.flags & MUX_SYN) {
+		if (ms || m->conf.opens) {
+			m->fault = "unexpected SYN";
+			return;
+		}
+		new_stream(m, f);
+		ms = idmap_get(m->streams, f.id);
+	}
+	if (f.type == MUX_DATA) {
+		m->left = f.length;
+		m->cur = ms;
+		m->cur_fin = f.flags & MUX_FIN;
+		if (ms && f.length && ms->fin_rcvd)
+			m->fault = "data after FIN";
+		else if (ms && f.length > ms->recv_window)
+			m->fault = "window overrun";
+		else if (ms)
+			ms->recv_window -= f.length;
+	}
+	if (!ms || m->fault)
+		return;
+	if (f.type == MUX_WINDOW)
+		got_window(m, ms, f.length);
+	if (f.flags & MUX_RST)
+		got_reset(ms);
+	/* Of a DATA frame the FIN comes after its bytes. */
+	else if ((f.flags & MUX_FIN) && (f.type == MUX_WINDOW || !f.length))
+		got_fin(m, ms);
+}
+
+static void got_ping(struct mux *m, struct mux_frame f)
+{
+	if (f.flags & MUX_SYN) {
+		m->ping_owed = true;
+		m->ping_value = f.length;
+		mux_wake(m);
+	} else if ((f.flags & MUX_ACK) && m->ping_us && f.length == m->ping_id) {
+		uint64_t us = mux_now_us() - m->ping_us;
+		m->rtt_us = us > UINT32_MAX ? UINT32_MAX : us ? (uint32_t)us : 1;
+		m->ping_us = 0;
+	}
+}
+
+static void got_frame(struct mux *m, struct mux_frame f)
+{
+	switch (f.type) {
+	case MUX_DATA:
+	case MUX_WINDOW:
+		got_stream_frame(m, f);
+		break;
+	case MUX_PING:
+		got_ping(m, f);
+		break;
+	case MUX_GOAWAY:
+		if (f.length == GOAWAY_NORMAL)
+			tell_down(m, "the peer takes no more streams");
+		else
+			m->fault = "the peer gave up";
+		break;
+	}
+}
+
+/* Bytes of the DATA frame under way; returns how many. */
+static size_t got_data(struct mux *m, const char *p, size_t n)
+{
+	struct mstream *ms = m->cur;
+
+	if (n > m->left)
+		n = m->left;
+	m->left -= (uint32_t)n;
+	if (ms)
+		mstream_deliver(ms, p, n);
+	/* Its reader may have closed it. */
+	if (!m->left && m->cur && m->cur_fin)
+		got_fin(m, m->cur);
+	if (!m->left)
+		m->cur = NULL;
+	return n;
+}
+
+/* False: the session is lost. */
+static bool parse(struct mux *m, const char *p, size_t n)
+{
+	struct mux_frame f;
+	const char *why;
+
+	while (n && m->t && !m->fault) {
+		if (m->left) {
+			size_t used = got_data(m, p, n);
+			p += used;
+			n -= used;
+			continue;
+		}
+		size_t need = MUX_HEADER - m->header_len;
+		if (need > n)
+			need = n;
+		memcpy(m->header + m->header_len, p, need);
+		m->header_len += (uint8_t)need;
+		p += need;
+		n -= need;
+		if (m->header_len < MUX_HEADER)
+			break;
+		m->header_len = 0;
+		if (mux_frame_get(m->header, &f, &why))
+			got_frame(m, f);
+		else
+			m->fault = why;
+	}
+	if (m->fault && m->t)
+		protocol_error(m, m->fault);
+	return m->t != NULL;
+}
+
+static void read_all(struct mux *m)
+{
+	size_t n = 0;
+
+	for (size_t budget = READ_BUDGET; m->t && budget; budget -= READ_SIZE) {
+		switch (stream_read(m->t, in_buf, READ_SIZE, &n)) {
+		case STREAM_OK:
+			if (!parse(m, in_buf, n) || n < READ_SIZE)
+				return;
+			break;
+		case STREAM_AGAIN:
+			return;
+		case STREAM_EOF:
+			session_lost(m, "the peer ended the session", false);
+			return;
+		case STREAM_ABORT:
+			session_lost(m, stream_error(m->t), true);
+			return;
+		}
+	}
+}
+
+static void on_ready(void *arg, int dirs)
+{
+	struct mux *m = arg;
+
+	if (dirs & STREAM_WRITE) {
+		m->blocked = false;
+		mux_flush(m);
+		mux_wake(m);
+	}
+	if (dirs & STREAM_READ)
+		read_all(m);
+	if (m->t)
+		stream_want(m->t, STREAM_READ | (m->blocked ? STREAM_WRITE : 0));
+}
+
+/* ---- start ---- */
+
+void mux_ping(struct mux *m)
+{
+	if (m->ping_us || mux_room(m) <= MUX_HEADER || !m->t)
+		return;
+	m->ping_us = mux_now_us();
+	m->pinged_us = m->ping_us;
+	mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_SYN, 0, ++m->ping_id});
+}
+
+struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
+		    const struct mux_hooks *hooks, void *arg)
+{
+	struct mux *m = xcalloc(1, sizeof(*m));
+
+	m->t = transport;
+	m->loop = stream_loop(transport);
+	m->conf = *conf;
+	m->hooks = hooks;
+	m->arg = arg;
+	m->next_id = conf->first_id;
+	m->streams = idmap_new();
+	TAILQ_INIT(&m->owing);
+	TAILQ_INIT(&m->waiting);
+	m->tick.fn = on_tick;
+	m->tick.arg = m;
+	loop_timer_init(&m->retry, m->loop, on_retry, m);
+	stream_on_ready(transport, on_ready, m);
+	stream_want(transport, STREAM_READ);
+	mux_ping(m); /* the first round trip, for the windows */
+	return m;
+}
+
+struct stream *mux_open(struct mux *m)
+{
+	struct mstream *ms;
+
+	/* Ids are not used twice; at the end of them the session is done. */
+	if (m->down || !m->t || m->count >= m->conf.max_streams || m->next_id > UINT32_MAX - 2)
+		return NULL;
+	ms = mstream_new(m, m->next_id);
+	m->next_id += 2;
+	ms->owes_syn = true;
+	return &ms->s;
+}
+
+uint32_t mux_streams(const struct mux *m)
+{
+	return m->count;
+}
+
+uint32_t mux_rtt_us(const struct mux *m)
+{
+	return m->rtt_us;
+}

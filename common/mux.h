@@ -1,0 +1,61 @@
+/*
+ * Many streams over one: a yamux session over a transport stream. Each of its streams is a struct
+ * stream of its own kind, which a pair joins like any other.
+ *
+ * Memory is bounded without ever stopping to read: a peer may send what its windows allow, owed
+ * control frames are flags and not a queue, and a session whose streams hold more than
+ * MUX_UNREAD_SESSION unread bytes (or all sessions of the process more than mux_set_memory()) renews
+ * no window and resets the stream that holds most.
+ */
+#ifndef COMMON_MUX_H
+#define COMMON_MUX_H
+
+#include <stdint.h>
+
+#include "common/stream.h"
+
+#define MUX_WINDOW_START (64u << 10) /* between our own ends */
+#define MUX_WINDOW_MAX (16u << 20)   /* a bulk stream on a long path grows to this */
+#define MUX_UNREAD_SESSION (32u << 20)
+#define MUX_MEMORY_DEFAULT (256u << 20)
+#define MUX_STREAMS_MAX 4096
+
+struct mux;
+
+struct mux_conf {
+	bool opens;            /* this end opens the streams; a SYN from the other is an error */
+	uint32_t first_id;     /* opener: 1 or 2, then every second one */
+	uint32_t start_window; /* both ends must have the same */
+	uint32_t max_streams;
+};
+
+struct mux_hooks {
+	/* Acceptor: a new stream, owned by the callee; on_ready has to be set before returning. */
+	void (*accepted)(void *arg, struct stream *s);
+	/*
+	 * Called once, from the loop, when the session can carry no new streams any more: transport
+	 * lost, protocol error, or the peer went away (then open streams still run). The owner
+	 * forgets m and calls mux_close(), now or later.
+	 */
+	void (*down)(void *arg, const char *why);
+};
+
+/* Bytes received and unread that all sessions of the process may hold. At start; default 256 MiB. */
+void mux_set_memory(uint64_t bytes);
+
+/* Takes transport (handshake done, settled, nothing of it in use). hooks and arg are borrowed. */
+struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
+		    const struct mux_hooks *hooks, void *arg) MUSTCHECK;
+/* A new stream, owned by the caller; NULL: down, draining, or max_streams are open. */
+struct stream *mux_open(struct mux *m) MUSTCHECK;
+/*
+ * Takes m: no new streams, no hook is called any more. It ends when its last stream is closed; now
+ * if there is none. abort: its streams are aborted (each hears of it on the next tick).
+ */
+void mux_close(struct mux *m, bool abort);
+/* Streams open now. */
+uint32_t mux_streams(const struct mux *m);
+/* Round trip in microseconds as last measured, 0: not yet. */
+uint32_t mux_rtt_us(const struct mux *m);
+
+#endif

@@ -1,0 +1,106 @@
+/* What mux.c (the session) and mux_stream.c (its streams) share. Only these two include it. */
+#ifndef COMMON_MUX_SESSION_H
+#define COMMON_MUX_SESSION_H
+
+#include <sys/queue.h>
+
+#include "common/idmap.h"
+#include "common/log.h"
+#include "common/mux.h"
+#include "common/mux_frame.h"
+#include "common/stream_kind.h"
+
+#define OUT_CAP (256u << 10)  /* the session's output */
+#define OUT_HIGH (128u << 10) /* above it streams have to wait */
+
+/* Control frames that a stream owes its peer: flags, so that a flood of causes costs nothing. */
+#define OWE_SYN 1
+#define OWE_ACK 2
+#define OWE_FIN 4
+#define OWE_WINDOW 8
+#define OWE_RST 16
+
+struct mstream {
+	struct stream s; /* first: it is one */
+	struct mux *m;
+	TAILQ_ENTRY(mstream) owe_link, wait_link;
+	struct loop_tick tick;
+	char *buf; /* received and unread, a ring; NULL: nothing */
+	uint32_t cap, off, unread;
+	uint32_t view_len; /* bytes of the session's read buffer offered to the reader right now */
+	const char *view;
+	uint32_t id;
+	uint32_t send_window, recv_window; /* what we may send, what the peer may */
+	uint32_t window;                   /* what the peer may have under way in all */
+	uint32_t credit;                   /* read, and not announced yet */
+	uint32_t epoch_read;               /* read since epoch_us */
+	uint64_t epoch_us;
+	uint8_t owes, want;
+	bool owes_syn, owes_ack; /* ride on the first frame */
+	bool waiting;            /* on the session's list of writers */
+	bool fin_sent, fin_rcvd;
+	bool reset;  /* by the peer, or the session is lost */
+	bool closed; /* by its user; stays for what it owes */
+};
+
+TAILQ_HEAD(mstream_list, mstream);
+
+struct mux {
+	struct stream *t; /* NULL: lost */
+	struct loop *loop;
+	struct mux_conf conf;
+	const struct mux_hooks *hooks; /* NULL: nobody owns the session */
+	void *arg;
+	struct idmap *streams; /* those that are not closed */
+	uint32_t count;        /* streams, closed ones with something owed included */
+	uint32_t next_id;
+
+	char *out; /* frames to be written, OUT_CAP; NULL: none */
+	size_t out_len, out_off;
+	struct mstream *tail; /* whose DATA frame is the last one, and has not begun to leave */
+	size_t tail_at;
+	struct mstream_list owing, waiting;
+	uint32_t waiting_n;
+	bool blocked; /* the transport takes no more */
+	bool ping_owed;
+	uint32_t ping_value;
+	uint32_t rst[32]; /* refused ids */
+	unsigned rst_n;
+
+	uint8_t header[MUX_HEADER], header_len;
+	struct mstream *cur; /* of the DATA frame under way; NULL: its bytes are dropped */
+	uint32_t left;
+	bool cur_fin;
+	const char *fault; /* of the peer's */
+
+	uint64_t unread; /* bytes in the streams' buffers */
+	uint64_t ping_us, pinged_us;
+	uint32_t ping_id, rtt_us;
+	const char *lost; /* found dead inside a call; the tick ends it */
+	bool down, freed;
+	struct loop_tick tick;
+	struct loop_timer retry;
+	struct loop_exit exit;
+};
+
+/* mux.c */
+size_t mux_room(const struct mux *m);
+void mux_put_frame(struct mux *m, struct mux_frame f);
+void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len);
+bool mux_fin_tail(struct mux *m, struct mstream *ms);
+void mux_flush(struct mux *m);
+void mux_wake(struct mux *m);
+void mux_owe(struct mstream *ms, uint8_t what);
+void mux_ping(struct mux *m);
+void mux_maybe_free(struct mux *m);
+
+/* mux_stream.c */
+uint64_t mux_now_us(void);
+bool mux_memory_over(const struct mux *m);
+struct mstream *mstream_new(struct mux *m, uint32_t id);
+void mstream_free(struct mstream *ms);
+void mstream_deliver(struct mstream *ms, const char *p, size_t n);
+void mstream_wait(struct mstream *ms);
+void mstream_stop_waiting(struct mstream *ms);
+
+#endif
