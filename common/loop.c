@@ -177,15 +177,16 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	current = l;
-	for (struct loop_msg *m = inbox_take(l), *next; m; m = next) {
-		next = m->next;
-		m->drop(m);
-	}
-	while (l->exits.next != &l->exits || l->ticks || l->garbage_n) {
+	/* What an exit hook, a tick or a thread that is about to end still adds goes the same way. */
+	do {
+		for (struct loop_msg *m = inbox_take(l), *next; m; m = next) {
+			next = m->next;
+			m->drop(m);
+		}
 		if (l->exits.next != &l->exits)
 			l->exits.next->fn(l->exits.next->arg);
 		end_of_turn(l);
-	}
+	} while (l->exits.next != &l->exits || l->ticks || l->garbage_n || atomic_load(&l->inbox));
 	event_del(&l->wake);
 	close(l->wake_fd);
 	event_base_free(l->base);

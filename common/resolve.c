@@ -65,10 +65,18 @@ static void on_tick(void *arg)
 	answer(arg);
 }
 
+/* The helper may still be inside loop_post(): the loop must not go before it has come out. */
+static void wait_for_helper(void)
+{
+	pthread_mutex_lock(&lock);
+	pthread_mutex_unlock(&lock);
+}
+
 static void on_deliver(struct loop_msg *m, struct loop *l)
 {
 	struct resolve *r = (struct resolve *)m;
 
+	wait_for_helper();
 	/* Only this thread cancels, so loop can be read without the lock. */
 	if (r->loop)
 		answer(r);
@@ -80,6 +88,7 @@ static void on_drop(struct loop_msg *m)
 {
 	struct resolve *r = (struct resolve *)m;
 
+	wait_for_helper();
 	if (r->loop)
 		loop_exit_del(r->loop, &r->exit);
 	job_free(r);
