@@ -1,0 +1,18 @@
+/* How long to wait before the next attempt. */
+#include "pgrok/backoff.h"
+
+#include "common/randid.h"
+#include "pgrok/limits.h"
+
+uint32_t backoff_next(struct backoff *b)
+{
+	uint32_t step = b->step_ms ? b->step_ms : BACKOFF_FIRST_MS;
+
+	b->step_ms = step * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : step * 2;
+	return step - step / 4 + rand_below(step / 2 + 1);
+}
+
+void backoff_reset(struct backoff *b)
+{
+	b->step_ms = 0;
+}

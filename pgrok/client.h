@@ -1,0 +1,18 @@
+/*
+ * The running client: everything that lives on its one loop, from the first Auth to the last
+ * close.
+ */
+#ifndef PGROK_CLIENT_H
+#define PGROK_CLIENT_H
+
+#include <stdbool.h>
+
+#include "pgrok/config.h"
+
+/*
+ * Opens the tunnels of conf that are marked to start and serves them until SIGINT or SIGTERM (0)
+ * or a final refusal (1, told on stderr). status_lines: tell events on stdout.
+ */
+int client_run(struct config *conf, bool status_lines);
+
+#endif

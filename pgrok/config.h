@@ -1,0 +1,107 @@
+/* What the client was told to do: the YAML file, the flags, and what follows from both. */
+#ifndef PGROK_CONFIG_H
+#define PGROK_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/xalloc.h"
+
+#define CONFIG_ERR 512
+#define DEFAULT_SERVER_ADDR "ejemplo.me:4443"
+#define DEFAULT_INSPECT_ADDR "127.0.0.1:4040"
+
+enum proto { PROTO_HTTP, PROTO_HTTPS, PROTO_TCP, PROTOS };
+
+const char *proto_name(enum proto p);
+/* "http", "https" or "tcp" of len bytes; false: another word. */
+bool proto_parse(const char *word, size_t len, enum proto *out) MUSTCHECK;
+
+/* An address as people write it and as it is dialled. text NULL: none. */
+struct endpoint {
+	char *text; /* "127.0.0.1:8080": what is shown */
+	char *host; /* name or address, no brackets */
+	uint16_t port;
+};
+
+/*
+ * A port alone ("8080" is 127.0.0.1:8080), ":8080" or "host:port". Service names are looked up
+ * ("localhost:ssh"). False: *why in Go's words ("address foo: missing port in address") in err.
+ */
+bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG_ERR]) MUSTCHECK;
+void endpoint_free(struct endpoint *e);
+
+struct config_tunnel {
+	char *name;
+	char *subdomain, *hostname, *auth;
+	struct endpoint local[PROTOS];
+	uint16_t remote_port;
+	bool mux, inspect;
+	bool start; /* asked for by this command line */
+};
+
+struct config {
+	char *file; /* NULL: there was none */
+
+	struct endpoint server;
+	struct endpoint inspect; /* text NULL: disabled */
+	bool inspect_public;
+	char *http_proxy; /* URL; NULL: the environment's */
+	char *auth_token;
+	bool trust_host_root_certs;
+	char *root_cas, *server_pin;
+	char *tls_client_crt, *tls_client_key;
+	bool tls; /* accepted, without effect: TLS is always used */
+	char *log_format;
+	uint64_t inspect_max_body, inspect_max_total, inspect_db_size; /* bytes */
+	char **web_allow_hosts;
+	size_t web_allow_hosts_n;
+
+	struct config_tunnel *tunnels;
+	size_t tunnels_n;
+
+	/* As written in the file, until config_finish(); with their lines for its messages. */
+	char *server_addr, *inspect_addr;
+	unsigned server_addr_line, inspect_addr_line;
+};
+
+/* Something that is odd but no error: "debug.yml:3: unknown key tunels is ignored". */
+typedef void config_warn_fn(void *arg, const char *text);
+
+struct config *config_new(void) MUSTCHECK;
+/* Wipes the secrets. NULL is fine. */
+void config_free(struct config *c);
+
+/*
+ * Reads path; NULL: .pgrok in the home directory of the password file, which may be missing.
+ * False: err names file, line and key.
+ */
+bool config_load(struct config *c, const char *path, config_warn_fn *warn, void *warn_arg,
+		 char err[static CONFIG_ERR]) MUSTCHECK;
+/* The same from memory; file is the name for messages. */
+bool config_parse(struct config *c, const char *file, const char *text, size_t len,
+		  config_warn_fn *warn, void *warn_arg, char err[static CONFIG_ERR]) MUSTCHECK;
+
+/* What the command line says; NULL: not given. Borrowed. */
+struct config_flags {
+	const char *auth_token, *server_addr, *inspect_addr;
+	const char *tls_client_crt, *tls_client_key, *root_cas;
+	bool inspect_public;
+};
+
+/* Flag if given, else config, else default; then the addresses are checked. */
+bool config_finish(struct config *c, const struct config_flags *f,
+		   char err[static CONFIG_ERR]) MUSTCHECK;
+
+struct config_tunnel *config_find_tunnel(struct config *c, const char *name);
+/* A new tunnel of that name, all at its defaults. Borrowed, until the next one is added. */
+struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
+/* "http+https" -> t->local[] of each; false: err says which word or address is wrong. */
+bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
+		       char err[static CONFIG_ERR]) MUSTCHECK;
+/* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
+#define PROTOS_TEXT 16
+const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);
+
+#endif

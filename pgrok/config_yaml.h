@@ -1,0 +1,11 @@
+/* The YAML form of the configuration. Only config.c and tests need it. */
+#ifndef PGROK_CONFIG_YAML_H
+#define PGROK_CONFIG_YAML_H
+
+#include "pgrok/config.h"
+
+/* Fills c, whose file names the source in messages. */
+bool config_yaml_parse(struct config *c, const char *text, size_t len, config_warn_fn *warn,
+		       void *warn_arg, char err[static CONFIG_ERR]) MUSTCHECK;
+
+#endif

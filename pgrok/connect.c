@@ -1,0 +1,492 @@
+/*
+ * A ready TLS connection to the server. Steps: dial -> (TLS to an https proxy) -> (CONNECT) -> TLS
+ * to the server -> check of the server.
+ */
+#include "pgrok/connect.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/dial.h"
+#include "common/http_head.h"
+#include "common/log.h"
+#include "common/pair.h"
+#include "pgrok/limits.h"
+
+struct connector {
+	struct loop *loop;
+	struct connector_conf conf;
+	SSL_CTX *ctx;
+	SSL_CTX *proxy_ctx; /* towards an https proxy; else NULL */
+	struct tls_client_conf proxy_tls;
+	SSL_SESSION *session; /* the newest: saves the next handshake most of its work */
+	char pin[TLS_PIN_TEXT];
+	struct carrier *carriers;
+};
+
+enum connect_state {
+	CONNECT_DIALING,
+	CONNECT_PROXY_TLS,   /* waits for the https proxy's handshake */
+	CONNECT_PROXY_SAYS,  /* CONNECT is being sent */
+	CONNECT_PROXY_HEARS, /* waits for the proxy's answer */
+	CONNECT_TLS,         /* waits for the server's handshake */
+	CONNECT_DONE
+};
+
+static const char *const state_names[] = {"dialling",      "TLS handshake with the proxy",
+					  "CONNECT",       "waiting for the proxy's answer",
+					  "TLS handshake", "done"};
+
+struct connect {
+	struct connector *c;
+	enum connect_state state;
+	connect_fn *fn;
+	void *arg;
+	struct dial *dial;
+	struct stream *s;
+	struct loop_timer deadline; /* over all states */
+	char *request;              /* CONNECT; NULL when it was sent */
+	size_t request_len, sent;
+	char *reply; /* the proxy's head */
+	size_t reply_len;
+	struct http_head head;
+	char error[256];
+};
+
+/* ---- TLS sessions ---- */
+
+static int session_index = -1; /* of the connector in its SSL_CTX */
+
+/*
+ * A private copy: OpenSSL marks a session as not resumable when a connection that uses it breaks,
+ * which says nothing about the ticket.
+ */
+static int on_session(SSL *ssl, SSL_SESSION *session)
+{
+	struct connector *c = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), session_index);
+	SSL_SESSION *copy = c ? SSL_SESSION_dup(session) : NULL;
+
+	if (copy) {
+		SSL_SESSION_free(c->session);
+		c->session = copy;
+	}
+	return 0;
+}
+
+static void use_session(const struct connector *c, SSL *ssl)
+{
+	SSL_SESSION *copy = c->session ? SSL_SESSION_dup(c->session) : NULL;
+
+	if (!copy)
+		return;
+	/* Refused (expired, another version): a full handshake follows. */
+	(void)!SSL_set_session(ssl, copy);
+	SSL_SESSION_free(copy);
+}
+
+/* ---- the connector ---- */
+
+struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
+				char err[static 256])
+{
+	struct connector *c = xcalloc(1, sizeof *c);
+
+	c->loop = l;
+	c->conf = *conf;
+	c->ctx = tls_client_ctx(&c->conf.tls, err);
+	if (!c->ctx)
+		goto fail;
+	if (conf->proxy && conf->proxy->tls) {
+		c->proxy_tls = (struct tls_client_conf){.host_roots = true,
+							.root_cas = conf->tls.root_cas};
+		c->proxy_ctx = tls_client_ctx(&c->proxy_tls, err);
+		if (!c->proxy_ctx)
+			goto fail;
+	}
+	if (session_index < 0)
+		session_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	SSL_CTX_set_ex_data(c->ctx, session_index, c);
+	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(c->ctx, on_session);
+	return c;
+fail:
+	connector_free(c);
+	return NULL;
+}
+
+static void carriers_close(struct connector *c);
+
+void connector_free(struct connector *c)
+{
+	if (!c)
+		return;
+	carriers_close(c);
+	if (c->ctx)
+		SSL_CTX_set_ex_data(c->ctx, session_index, NULL);
+	SSL_SESSION_free(c->session);
+	SSL_CTX_free(c->ctx);
+	SSL_CTX_free(c->proxy_ctx);
+	free(c);
+}
+
+const char *connector_pin(const struct connector *c)
+{
+	return c->pin;
+}
+
+/* ---- carriers: through an https proxy, TLS runs inside TLS ---- */
+
+/*
+ * The outer connection is joined with one end of a socket pair, whose other end is the socket that
+ * the inner TLS is spoken on: the two layers stay strangers.
+ */
+struct carrier {
+	struct carrier *prev, *next;
+	struct connector *c;
+	struct pair *pair;
+};
+
+static void carrier_close(struct carrier *k, bool abort)
+{
+	pair_close(k->pair, abort);
+	if (k->prev)
+		k->prev->next = k->next;
+	else
+		k->c->carriers = k->next;
+	if (k->next)
+		k->next->prev = k->prev;
+	loop_free_later(k->c->loop, k, NULL);
+}
+
+static void carriers_close(struct connector *c)
+{
+	while (c->carriers)
+		carrier_close(c->carriers, true);
+}
+
+static void on_carrier_done(void *arg, enum pair_end why)
+{
+	carrier_close(arg, why == PAIR_ABORT || why == PAIR_SILENT);
+}
+
+static const struct pair_hooks carrier_hooks = {.done = on_carrier_done};
+
+/* Takes outer; the inner socket, or -1. */
+static int carrier_new(struct connector *c, struct stream *outer)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds)) {
+		stream_close(outer, true);
+		return -1;
+	}
+	struct carrier *k = xcalloc(1, sizeof *k);
+	k->c = c;
+	k->pair = pair_new(stream_new(c->loop, fds[0], NULL), stream_settle(outer), &carrier_hooks,
+			   k);
+	k->next = c->carriers;
+	if (k->next)
+		k->next->prev = k;
+	c->carriers = k;
+	pair_start(k->pair);
+	return fds[1];
+}
+
+/* ---- one attempt ---- */
+
+static void connect_free(void *p)
+{
+	struct connect *a = p;
+
+	xfree_secret(a->request, a->request_len);
+	free(a->reply);
+	free(a);
+}
+
+/* Nothing calls back any more. */
+static void quiet(struct connect *a)
+{
+	assert(a->state != CONNECT_DONE);
+	if (a->dial)
+		dial_cancel(a->dial);
+	a->dial = NULL;
+	loop_timer_stop(&a->deadline);
+	a->state = CONNECT_DONE;
+	loop_free_later(a->c->loop, a, connect_free);
+}
+
+void connect_cancel(struct connect *a)
+{
+	if (a->s)
+		stream_close(a->s, true);
+	quiet(a);
+}
+
+PRINTF_LIKE(2, 3)
+static void fail(struct connect *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(a->error, sizeof a->error, fmt, ap);
+	va_end(ap);
+	if (a->s)
+		stream_close(a->s, true);
+	quiet(a);
+	a->fn(a->arg, NULL, a->error);
+}
+
+static void on_deadline(void *arg)
+{
+	struct connect *a = arg;
+
+	fail(a, "connect to %s: no answer within %d s (%s)", a->c->conf.server->text,
+	     CONNECT_MS / 1000, state_names[a->state]);
+}
+
+static void succeed(struct connect *a)
+{
+	struct stream *s = a->s;
+
+	a->s = NULL;
+	stream_on_ready(s, NULL, NULL);
+	stream_want(s, 0);
+	quiet(a);
+	a->fn(a->arg, s, NULL);
+}
+
+/* ---- TLS with the server ---- */
+
+/* The handshake failed. If it was over who the server is, that is the reason to tell. */
+static void tls_failed(struct connect *a, const char *whom, const struct tls_client_conf *tls)
+{
+	char err[256], pin[TLS_PIN_TEXT];
+	SSL *ssl = stream_ssl(a->s);
+
+	if (ssl && !tls_check_server(ssl, tls, pin, err) && *err)
+		fail(a, "%s: %.200s", whom, err);
+	else
+		fail(a, "TLS handshake with %s: %.180s", whom, stream_error(a->s));
+}
+
+static void on_tls_ready(void *arg, int dirs)
+{
+	struct connect *a = arg;
+	const struct connector_conf *conf = &a->c->conf;
+	char err[256];
+
+	switch (stream_handshake(a->s)) {
+	case STREAM_AGAIN:
+		return;
+	case STREAM_OK:
+		break;
+	default:
+		tls_failed(a, conf->server->text, &conf->tls);
+		return;
+	}
+	if (tls_check_server(stream_ssl(a->s), &conf->tls, a->c->pin, err))
+		succeed(a);
+	else
+		fail(a, "%s: %.200s", conf->server->text, err);
+}
+
+/* Takes fd. */
+static void start_tls(struct connect *a, int fd)
+{
+	struct connector *c = a->c;
+	SSL *ssl = tls_connect_ssl(c->ctx, &c->conf.tls, c->conf.server->host);
+
+	if (!ssl) {
+		close(fd);
+		fail(a, "%s: no name that a certificate could have", c->conf.server->host);
+		return;
+	}
+	use_session(c, ssl);
+	a->state = CONNECT_TLS;
+	a->s = stream_new(c->loop, fd, ssl);
+	stream_on_ready(a->s, on_tls_ready, a);
+	on_tls_ready(a, 0);
+}
+
+/* ---- the proxy ---- */
+
+/* The status line without version: "407 Proxy Authentication Required". */
+static void refused_by_proxy(struct connect *a)
+{
+	char *line = a->reply;
+	size_t len = strcspn(line, "\r\n");
+
+	line[len] = '\0';
+	const char *status = strchr(line, ' ');
+	fail(a, "Non-200 response from proxy server: %.100s", status ? status + 1 : line);
+}
+
+static void take_reply(struct connect *a)
+{
+	struct stream *s = a->s;
+	int fd;
+	SSL *ssl;
+
+	if (a->head.status != 200) {
+		refused_by_proxy(a);
+		return;
+	}
+	/* The server speaks only when it was spoken to. */
+	if (a->reply_len != a->head.head_len) {
+		fail(a, "the proxy sent more than its answer to CONNECT");
+		return;
+	}
+	a->s = NULL;
+	stream_on_ready(s, NULL, NULL);
+	stream_want(s, 0);
+	if (stream_ssl(s))
+		fd = carrier_new(a->c, s);
+	else
+		stream_detach(s, &fd, &ssl);
+	if (fd < 0)
+		fail(a, "socketpair: %s", strerror(errno));
+	else
+		start_tls(a, fd);
+}
+
+static void hear_proxy(struct connect *a)
+{
+	size_t n;
+
+	for (;;) {
+		switch (stream_read(a->s, a->reply + a->reply_len, CONNECT_REPLY_MAX - a->reply_len,
+				    &n)) {
+		case STREAM_AGAIN:
+			stream_want(a->s, STREAM_READ);
+			return;
+		case STREAM_OK:
+			break;
+		default:
+			fail(a, "the proxy closed the connection without an answer to CONNECT");
+			return;
+		}
+		a->reply_len += n;
+		enum http_rc rc = http_response_scan(&a->head, a->reply, a->reply_len);
+		if (rc == HTTP_OK) {
+			take_reply(a);
+			return;
+		}
+		if (rc == HTTP_BAD || a->reply_len == CONNECT_REPLY_MAX) {
+			fail(a, "the proxy's answer to CONNECT is not HTTP");
+			return;
+		}
+	}
+}
+
+static void ask_proxy(struct connect *a)
+{
+	size_t n;
+
+	while (a->sent < a->request_len) {
+		switch (stream_write(a->s, a->request + a->sent, a->request_len - a->sent, &n)) {
+		case STREAM_OK:
+			a->sent += n;
+			break;
+		case STREAM_AGAIN:
+			stream_want(a->s, STREAM_WRITE);
+			return;
+		default:
+			fail(a, "proxy: %.200s", stream_error(a->s));
+			return;
+		}
+	}
+	xfree_secret(a->request, a->request_len);
+	a->request = NULL;
+	a->reply = xmalloc(CONNECT_REPLY_MAX + 1);
+	a->state = CONNECT_PROXY_HEARS;
+	hear_proxy(a);
+}
+
+static void greet_proxy(struct connect *a)
+{
+	char err[256], pin[TLS_PIN_TEXT];
+	SSL *ssl = stream_ssl(a->s);
+
+	switch (stream_handshake(a->s)) {
+	case STREAM_AGAIN:
+		return;
+	case STREAM_OK:
+		break;
+	default:
+		tls_failed(a, "the proxy", &a->c->proxy_tls);
+		return;
+	}
+	if (ssl && !tls_check_server(ssl, &a->c->proxy_tls, pin, err)) {
+		fail(a, "the proxy: %.200s", err);
+		return;
+	}
+	a->request = http_proxy_request(a->c->conf.proxy, a->c->conf.server->text);
+	a->request_len = strlen(a->request);
+	a->state = CONNECT_PROXY_SAYS;
+	ask_proxy(a);
+}
+
+static void on_proxy_ready(void *arg, int dirs)
+{
+	struct connect *a = arg;
+
+	if (a->state == CONNECT_PROXY_TLS)
+		greet_proxy(a);
+	else if (a->state == CONNECT_PROXY_SAYS)
+		ask_proxy(a);
+	else
+		hear_proxy(a);
+}
+
+/* Always a direct stream: a plain one is taken apart again for the TLS inside it. */
+static void start_proxy(struct connect *a, int fd)
+{
+	const struct http_proxy *p = a->c->conf.proxy;
+	SSL *ssl = p->tls ? tls_connect_ssl(a->c->proxy_ctx, &a->c->proxy_tls, p->host) : NULL;
+
+	if (p->tls && !ssl) {
+		close(fd);
+		fail(a, "proxy %s: no name that a certificate could have", p->host);
+		return;
+	}
+	a->state = CONNECT_PROXY_TLS;
+	a->s = stream_new_direct(a->c->loop, fd, ssl);
+	stream_on_ready(a->s, on_proxy_ready, a);
+	greet_proxy(a);
+}
+
+/* ---- dialling ---- */
+
+static void on_dialed(void *arg, int fd, const char *error)
+{
+	struct connect *a = arg;
+
+	a->dial = NULL;
+	if (fd < 0)
+		fail(a, "%s", error);
+	else if (a->c->conf.proxy)
+		start_proxy(a, fd);
+	else
+		start_tls(a, fd);
+}
+
+struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg)
+{
+	struct connect *a = xcalloc(1, sizeof *a);
+	const struct http_proxy *p = c->conf.proxy;
+
+	a->c = c;
+	a->fn = fn;
+	a->arg = arg;
+	a->state = CONNECT_DIALING;
+	loop_timer_init(&a->deadline, c->loop, on_deadline, a);
+	loop_after(&a->deadline, CONNECT_MS);
+	a->dial = dial_start(c->loop, p ? p->host : c->conf.server->host,
+			     p ? p->port : c->conf.server->port, CONNECT_MS, on_dialed, a);
+	return a;
+}

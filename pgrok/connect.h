@@ -1,0 +1,41 @@
+/*
+ * A ready TLS connection to the server: look-up, dial, an HTTP proxy's CONNECT if there is one,
+ * handshake and the check of who answered, all under one deadline.
+ */
+#ifndef PGROK_CONNECT_H
+#define PGROK_CONNECT_H
+
+#include "common/stream.h"
+#include "common/tls.h"
+#include "pgrok/config.h"
+#include "pgrok/http_proxy.h"
+
+/* What all connections of this client have in common. Lives as long as the client. */
+struct connector;
+
+struct connector_conf {
+	const struct endpoint *server;
+	const struct http_proxy *proxy; /* NULL: direct */
+	struct tls_client_conf tls;
+};
+
+/* conf and what it points at are borrowed. NULL: err names the option or file. */
+struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
+				char err[static 256]) MUSTCHECK;
+/* All attempts must have ended. */
+void connector_free(struct connector *c);
+/* The pin of the server that answered last; "" before. Borrowed. */
+const char *connector_pin(const struct connector *c);
+
+struct connect; /* one attempt */
+
+/*
+ * Called once, from the loop, never from inside connect_start(): s is owned by fn's owner, its
+ * handshake done, nobody listening on it yet; or NULL and the reason.
+ */
+typedef void connect_fn(void *arg, struct stream *s, const char *error);
+struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg) MUSTCHECK;
+/* fn will not be called. Only before fn was called. */
+void connect_cancel(struct connect *a);
+
+#endif

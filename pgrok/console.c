@@ -1,0 +1,78 @@
+/* Status lines on stdout. */
+#include "pgrok/console.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* Control characters, C1 ones included (in UTF-8: 0xC2 0x80-0x9F), become '?'. */
+static void make_safe(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+			p[0] = p[1] = '?';
+		else if (*p < ' ' || *p == 0x7f)
+			*p = '?';
+	}
+}
+
+void console_line(FILE *out, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	make_safe(text);
+	fprintf(out, "%s\n", text);
+	fflush(out);
+}
+
+static void show_state(struct console *c, const struct model *m)
+{
+	const char *why = m->last_error ? m->last_error : "no reason given";
+
+	if (m->state == MODEL_ONLINE) {
+		if (c->was_online && c->shown != MODEL_ONLINE)
+			console_line(stdout, "Reconnected");
+		c->was_online = true;
+	} else if (m->retry_ms) {
+		const char *what = c->shown == MODEL_ONLINE ? "Connection lost"
+				   : c->was_online          ? "Still no connection"
+							    : "No connection";
+		console_line(stdout, "%s: %s; %s in %.0f s", what, why,
+			     c->was_online ? "reconnecting" : "trying again", m->retry_ms / 1000.0);
+	} else if (!c->greeted) {
+		console_line(stdout, "Connecting to %s", c->server);
+		c->greeted = true;
+	}
+	c->shown = m->state;
+}
+
+static void on_event(void *arg, const struct model *m, enum model_event ev)
+{
+	struct console *c = arg;
+
+	switch (ev) {
+	case MODEL_EV_STATE:
+		show_state(c, m);
+		break;
+	case MODEL_EV_TUNNEL:
+		console_line(stdout, "Tunnel established at %s", m->changed->url);
+		break;
+	case MODEL_EV_GONE:
+		console_line(stdout, "Tunnel no longer at %s", m->changed->url);
+		break;
+	case MODEL_EV_NOTE:
+		console_line(stdout, "%s", m->note);
+		break;
+	case MODEL_EV_TRAFFIC:
+		break;
+	}
+}
+
+void console_start(struct console *c, struct model *m, const char *server)
+{
+	*c = (struct console){.server = server, .watch = {.fn = on_event, .arg = c}};
+	model_watch(m, &c->watch);
+}

@@ -1,0 +1,217 @@
+/* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
+#include "pgrok/http_proxy.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/addr.h"
+
+/* ---- the URL ---- */
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)tolower((unsigned char)c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* In place; a '%' that starts no escape stays as it is. Returns the length. */
+static size_t percent_decode(char *s)
+{
+	char *out = s;
+
+	for (const char *in = s; *in; in++) {
+		int high = *in == '%' ? hex_digit(in[1]) : -1;
+		int low = high >= 0 ? hex_digit(in[2]) : -1;
+		if (low >= 0) {
+			*out++ = (char)(high << 4 | low);
+			in += 2;
+		} else {
+			*out++ = *in;
+		}
+	}
+	*out = '\0';
+	return (size_t)(out - s);
+}
+
+/* "user:password" with escapes -> base64. User names hold no ':', so both decode as one. */
+static char *encode_credentials(const char *userinfo, size_t len)
+{
+	char *plain = xstrndup(userinfo, len);
+	size_t plain_len = percent_decode(plain);
+	bool has_password = memchr(userinfo, ':', len);
+
+	if (!has_password) {
+		plain = xrealloc(plain, plain_len + 2);
+		plain[plain_len++] = ':';
+		plain[plain_len] = '\0';
+	}
+	char *out = xmalloc(4 * ((plain_len + 2) / 3) + 1);
+	EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)plain, (int)plain_len);
+	xfree_secret(plain, plain_len);
+	return out;
+}
+
+static bool parse_host(struct http_proxy *p, const char *text, size_t len, char err[static 256])
+{
+	char full[300], host[256], port[16];
+	const char *why = "too long";
+	bool has_port = false;
+
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f)
+			len = 0; /* reported as missing below */
+	}
+	/* A colon after the last ']' starts a port. */
+	for (size_t i = len; i-- > 0 && text[i] != ']';)
+		has_port |= text[i] == ':';
+	snprintf(full, sizeof full, "%.*s%s", (int)(len > 280 ? 0 : len), text,
+		 has_port ? "" : (p->tls ? ":443" : ":80"));
+	if (!addr_split(full, host, sizeof host, port, sizeof port, &why) || !host[0])
+		goto fail;
+	why = "not a port (1-65535)";
+	if (addr_port(port) <= 0)
+		goto fail;
+	p->host = xstrdup(host);
+	p->port = (uint16_t)addr_port(port);
+	return true;
+fail:
+	snprintf(err, 256, "Proxy url has no usable host and port: %.80s",
+		 host[0] ? why : "the host is missing");
+	return false;
+}
+
+bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256])
+{
+	size_t scheme = strcspn(url, ":/");
+
+	*p = (struct http_proxy){0};
+	if (url[scheme] != ':')
+		scheme = 0;
+	p->tls = scheme == 5 && strncasecmp(url, "https", 5) == 0;
+	if (!p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0)) {
+		snprintf(err, 256, "Proxy url scheme must be 'http' or 'https', got %.*s",
+			 (int)(scheme > 40 ? 40 : scheme), url);
+		return false;
+	}
+	const char *rest = url + scheme + 1;
+	rest += strncmp(rest, "//", 2) == 0 ? 2 : 0;
+	size_t len = strcspn(rest, "/?#");
+	/* The last '@', for passwords that were not escaped. */
+	size_t at = len;
+	while (at > 0 && rest[at - 1] != '@')
+		at--;
+	if (at > 1)
+		p->credentials = encode_credentials(rest, at - 1);
+	if (parse_host(p, rest + at, len - at, err))
+		return true;
+	http_proxy_free(p);
+	return false;
+}
+
+void http_proxy_free(struct http_proxy *p)
+{
+	free(p->host);
+	xfree_secret_str(p->credentials);
+	*p = (struct http_proxy){0};
+}
+
+/* ---- exemptions ---- */
+
+/* The ip's bytes into out: 4, 16, or 0 if host is a name. */
+static size_t ip_bytes(const char *host, unsigned char out[static 16])
+{
+	if (inet_pton(AF_INET, host, out) == 1)
+		return 4;
+	return inet_pton(AF_INET6, host, out) == 1 ? 16 : 0;
+}
+
+/* "10.0.0.0/8" */
+static bool network_match(const char *network, const char *host)
+{
+	unsigned char net[16], ip[16];
+	char base[INET6_ADDRSTRLEN];
+	const char *slash = strchr(network, '/');
+
+	if (!slash || (size_t)(slash - network) >= sizeof base)
+		return false;
+	snprintf(base, sizeof base, "%.*s", (int)(slash - network), network);
+	size_t len = ip_bytes(base, net);
+	int bits = addr_port(slash + 1); /* digits only */
+	if (!len || len != ip_bytes(host, ip) || bits < 0 || (size_t)bits > 8 * len)
+		return false;
+	for (int i = 0; i < bits; i++) {
+		if ((net[i / 8] ^ ip[i / 8]) & (0x80 >> i % 8))
+			return false;
+	}
+	return true;
+}
+
+static bool name_match(const char *entry, const char *host)
+{
+	size_t entry_len, host_len = strlen(host);
+
+	entry += *entry == '.';
+	entry_len = strlen(entry);
+	if (!entry_len || host_len < entry_len)
+		return false;
+	const char *tail = host + host_len - entry_len;
+	if (strcasecmp(tail, entry) != 0)
+		return false;
+	unsigned char unused[16];
+	return tail == host || (tail[-1] == '.' && !ip_bytes(host, unused));
+}
+
+static bool entry_match(char *entry, const char *host, uint16_t port)
+{
+	char name[256], number[16];
+	const char *why;
+
+	if (strcmp(entry, "*") == 0 || network_match(entry, host))
+		return true;
+	if (addr_split(entry, name, sizeof name, number, sizeof number, &why)) {
+		if (addr_port(number) != port)
+			return false;
+		return name_match(name, host);
+	}
+	size_t len = strlen(entry);
+	if (len > 2 && entry[0] == '[' && entry[len - 1] == ']') {
+		entry[len - 1] = '\0';
+		entry++;
+	}
+	return name_match(entry, host);
+}
+
+bool no_proxy_match(const char *list, const char *host, uint16_t port)
+{
+	bool found = false;
+	char *save = NULL;
+
+	if (!list)
+		return false;
+	char *copy = xstrdup(list);
+	for (char *entry = strtok_r(copy, ", \t", &save); entry && !found;
+	     entry = strtok_r(NULL, ", \t", &save))
+		found = entry_match(entry, host, port);
+	free(copy);
+	return found;
+}
+
+/* ---- the request ---- */
+
+char *http_proxy_request(const struct http_proxy *p, const char *target)
+{
+	return xasprintf("CONNECT %s HTTP/1.1\r\n"
+			 "Host: %s\r\n"
+			 "User-Agent: Mozilla/5.0 (compatible; pgrok)\r\n"
+			 "%s%s%s\r\n",
+			 target, target, p->credentials ? "Proxy-Authorization: Basic " : "",
+			 p->credentials ? p->credentials : "", p->credentials ? "\r\n" : "");
+}

@@ -1,0 +1,34 @@
+/* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
+#ifndef PGROK_HTTP_PROXY_H
+#define PGROK_HTTP_PROXY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/xalloc.h"
+
+struct http_proxy {
+	bool tls; /* an https proxy: TLS to it, too */
+	char *host;
+	uint16_t port;
+	char *credentials; /* base64 of user:password; NULL: none */
+};
+
+/*
+ * "http://user:p%40ss@proxy:3128": credentials are percent-decoded. False: the reason in err; for
+ * another scheme the Go client's words ("Proxy url scheme must be 'http' or 'https', got socks5").
+ */
+bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256]) MUSTCHECK;
+/* Wipes the credentials. */
+void http_proxy_free(struct http_proxy *p);
+
+/*
+ * Is host:port exempt by a no_proxy list ("localhost, .corp.example, 10.0.0.0/8, host:8080, *")? A
+ * name stands for itself and everything below it. list may be NULL.
+ */
+bool no_proxy_match(const char *list, const char *host, uint16_t port);
+
+/* The CONNECT request for target ("host:port"). Returns owned; it may hold a password. */
+char *http_proxy_request(const struct http_proxy *p, const char *target) MUSTCHECK;
+
+#endif

@@ -1,0 +1,320 @@
+/*
+ * pgrok: the client's command line. Plain errors go to stdout with status 1, as with the Go
+ * client.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/flags.h"
+#include "common/log.h"
+#include "common/stream.h"
+#include "msg/msg.h"
+#include "pgrok/client.h"
+#include "pgrok/console.h"
+
+static struct {
+	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
+	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
+	const char *engine;
+	bool inspectpublic, tls;
+	bool inspectaddr_given, serveraddr_given, log_format_given;
+} opt;
+
+static const struct flag flags[] = {
+	{"authtoken", FLAG_STRING, &opt.authtoken, NULL, "token that the server knows you by",
+	 NULL},
+	{"config", FLAG_STRING, &opt.config, NULL, "configuration `file` (default ~/.pgrok)", NULL},
+	{"engine", FLAG_STRING, &opt.engine, "direct", "data path: direct or bufferevent", NULL},
+	{"hostname", FLAG_STRING, &opt.hostname, NULL,
+	 "whole host name to ask for, one that you point at the server", NULL},
+	{"httpauth", FLAG_STRING, &opt.httpauth, NULL,
+	 "`user:password` that visitors of an http tunnel must give", NULL},
+	{"inspectaddr", FLAG_STRING, &opt.inspectaddr, DEFAULT_INSPECT_ADDR,
+	 "`address` of the web inspector, or disabled", &opt.inspectaddr_given},
+	{"inspectpublic", FLAG_BOOL, &opt.inspectpublic, NULL,
+	 "open a tunnel to the web inspector too", NULL},
+	{"log", FLAG_STRING, &opt.log, "none", "where the log goes: a `file`, stdout or none",
+	 NULL},
+	{"log-format", FLAG_STRING, &opt.log_format, "text", "text, or json for a line per event",
+	 &opt.log_format_given},
+	{"log-level", FLAG_STRING, &opt.log_level, "DEBUG", "DEBUG, INFO, WARNING or ERROR", NULL},
+	{"proto", FLAG_STRING, &opt.proto, "http+https",
+	 "what to tunnel: http, https, tcp, joined by +", NULL},
+	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
+	 "PEM `file` of the authorities that may vouch for the server", NULL},
+	{"serveraddr", FLAG_STRING, &opt.serveraddr, DEFAULT_SERVER_ADDR,
+	 "`host:port` of the pgrok server", &opt.serveraddr_given},
+	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
+	 "name to ask for below the server's domain", NULL},
+	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
+	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
+	 "PEM `file` with a certificate to show to the server", NULL},
+	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
+};
+
+/* A start-up fault of the user's: told on stdout, status 1. */
+PRINTF_LIKE(1, 2)
+static int complain(const char *fmt, ...)
+{
+	char text[CONFIG_ERR + 64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	console_line(stdout, "%s", text);
+	return 1;
+}
+
+/* ---- log and configuration ---- */
+
+static bool set_log_format(const char *text)
+{
+	bool json = strcmp(text, "json") == 0;
+
+	log_set_format(json ? LOG_JSON : LOG_TEXT);
+	return json || strcmp(text, "text") == 0;
+}
+
+static bool open_log(char err[static CONFIG_ERR])
+{
+	char why[256];
+	enum stream_engine engine;
+
+	if (!set_log_format(opt.log_format)) {
+		snprintf(err, CONFIG_ERR, "-log-format is text or json, not '%.40s'",
+			 opt.log_format);
+		return false;
+	}
+	if (!stream_engine_parse(opt.engine, &engine)) {
+		snprintf(err, CONFIG_ERR, "-engine is direct or bufferevent, not '%.40s'",
+			 opt.engine);
+		return false;
+	}
+	stream_set_engine(engine);
+	if (log_open(opt.log, opt.log_level, why))
+		return true;
+	snprintf(err, CONFIG_ERR, "%s", why);
+	return false;
+}
+
+static void on_config_warning(void *arg, const char *text)
+{
+	log_warn("config", "%s", text);
+	if (!log_to_stdout())
+		console_line(stderr, "%s", text);
+}
+
+/* The whole of it, checked. NULL: err says what is wrong. */
+static struct config *load_config(char err[static CONFIG_ERR])
+{
+	struct config *c = config_new();
+	struct config_flags f = {
+		.auth_token = opt.authtoken,
+		.server_addr = opt.serveraddr_given ? opt.serveraddr : NULL,
+		.inspect_addr = opt.inspectaddr_given ? opt.inspectaddr : NULL,
+		.tls_client_crt = opt.tls_crt,
+		.tls_client_key = opt.tls_key,
+		.root_cas = opt.root_ca,
+		.inspect_public = opt.inspectpublic,
+	};
+
+	if (config_load(c, opt.config, on_config_warning, NULL, err) && config_finish(c, &f, err))
+		return c;
+	config_free(c);
+	return NULL;
+}
+
+/* ---- commands ---- */
+
+/* Marks what this command line asks for. False: err says why that can't be. */
+typedef bool select_fn(struct config *c, int argc, char **argv, char err[static CONFIG_ERR]);
+
+static int run(select_fn *select, int argc, char **argv)
+{
+	char err[CONFIG_ERR];
+	struct config *c = NULL;
+	int status = 1;
+
+	if (!open_log(err))
+		goto fail;
+	c = load_config(err);
+	if (!c || !select(c, argc, argv, err))
+		goto fail;
+	if (!opt.log_format_given && c->log_format)
+		(void)!set_log_format(c->log_format);
+	status = client_run(c, !log_to_stdout());
+	goto end;
+fail:
+	log_error("", "%s", err);
+	complain("%s", err);
+end:
+	config_free(c);
+	log_close();
+	return status;
+}
+
+static bool select_named(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+{
+	if (argc == 0) {
+		snprintf(err, CONFIG_ERR, "You must specify at least one tunnel to start");
+		return false;
+	}
+	for (int i = 0; i < argc; i++) {
+		struct config_tunnel *t = config_find_tunnel(c, argv[i]);
+		if (!t) {
+			snprintf(err, CONFIG_ERR,
+				 "Requested to start tunnel %s which is not defined in the config "
+				 "file.",
+				 argv[i]);
+			return false;
+		}
+		t->start = true;
+	}
+	return true;
+}
+
+static bool select_all(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+{
+	for (size_t i = 0; i < c->tunnels_n; i++)
+		c->tunnels[i].start = true;
+	return true;
+}
+
+/* The one tunnel that flags describe. */
+static bool select_address(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+{
+	struct endpoint e = {0};
+	char why[CONFIG_ERR];
+
+	if (argc != 1) {
+		size_t used = (size_t)snprintf(err, CONFIG_ERR,
+					       "You may only specify one port to tunnel to on the "
+					       "command line, got %d: [",
+					       argc);
+		for (int i = 0; i < argc && used < CONFIG_ERR; i++)
+			used += (size_t)snprintf(err + used, CONFIG_ERR - used, "%s%s", argv[i],
+						 i + 1 < argc ? " " : "]");
+		return false;
+	}
+	if (!endpoint_parse(&e, argv[0], why)) {
+		snprintf(err, CONFIG_ERR, "Invalid address  '%.100s': %.300s", argv[0], why);
+		return false;
+	}
+	endpoint_free(&e);
+	struct config_tunnel *t = config_add_tunnel(c, "default");
+	t->subdomain = xstrdup(opt.subdomain);
+	t->hostname = xstrdup(opt.hostname);
+	t->auth = xstrdup(opt.httpauth);
+	t->start = true;
+	return config_set_protos(t, opt.proto, argv[0], err);
+}
+
+static int cmd_start(int argc, char **argv)
+{
+	return run(select_named, argc, argv);
+}
+
+static int cmd_start_all(int argc, char **argv)
+{
+	return run(select_all, argc, argv);
+}
+
+static int cmd_list(int argc, char **argv)
+{
+	char err[CONFIG_ERR];
+	struct config *c = load_config(err);
+
+	if (!c)
+		return complain("%s", err);
+	for (size_t i = 0; i < c->tunnels_n; i++)
+		puts(c->tunnels[i].name);
+	config_free(c);
+	return 0;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	puts(MSG_SOFTWARE_VERSION);
+	return 0;
+}
+
+static int cmd_help(int argc, char **argv);
+
+static const struct command {
+	const char *name;
+	int (*fn)(int argc, char **argv); /* the arguments behind the name; returns exit status */
+	const char *args, *help;
+} commands[] = {
+	{"start", cmd_start, "NAME...", "open these tunnels of the configuration file"},
+	{"start-all", cmd_start_all, "", "open all of them"},
+	{"list", cmd_list, "", "print their names"},
+	{"version", cmd_version, "", "print the version"},
+	{"help", cmd_help, "", "print this"},
+	{NULL, NULL, NULL, NULL},
+};
+
+static void usage(FILE *out)
+{
+	fputs("pgrok gives a service on this machine a public address.\n"
+	      "\n"
+	      "Usage:\n"
+	      "  pgrok [FLAGS] PORT | HOST:PORT   open one tunnel\n"
+	      "  pgrok [FLAGS] COMMAND ...\n"
+	      "\n"
+	      "Commands:\n",
+	      out);
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-9s %-8s %s\n", c->name, c->args, c->help);
+	fputs("\n"
+	      "Examples:\n"
+	      "  pgrok 8080                        a web server on port 8080, random name\n"
+	      "  pgrok -subdomain=test 8080        the same as test.<the server's domain>\n"
+	      "  pgrok -proto=tcp 22               a TCP service\n"
+	      "  pgrok -config=debug.yml start ssh tunnel 'ssh' of a file\n"
+	      "\n"
+	      "Flags stand before the port or command:\n",
+	      out);
+	flags_usage(flags, out);
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	usage(stderr);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	char err[256];
+	int rest;
+
+	switch (flags_parse(flags, argc, argv, &rest, err)) {
+	case FLAGS_HELP:
+		return cmd_help(0, NULL);
+	case FLAGS_BAD:
+		fprintf(stderr, "%s\n", err);
+		usage(stderr);
+		return 2;
+	case FLAGS_OK:
+		break;
+	}
+	argc -= rest;
+	argv += rest;
+	if (argc == 0) {
+		fputs("Error: Specify a local port to tunnel to, or an pgrok command.\n"
+		      "\n"
+		      "Example: To expose port 80, run 'pgrok 80'\n",
+		      stdout);
+		return 1;
+	}
+	for (const struct command *c = commands; c->name; c++) {
+		if (strcmp(argv[0], c->name) == 0)
+			return c->fn(argc - 1, argv + 1);
+	}
+	return run(select_address, argc, argv);
+}

@@ -1,0 +1,38 @@
+/*
+ * Proxy connections: each waits at the server for one visitor and joins it with the local service.
+ */
+#ifndef PGROK_PROXY_H
+#define PGROK_PROXY_H
+
+#include "pgrok/connect.h"
+#include "pgrok/model.h"
+
+struct proxies;
+
+struct proxies_conf {
+	struct connector *connector;
+	struct model *model;
+	/* May a tunnel that is not known yet still come? Then its visitor waits a moment. */
+	bool (*expects_tunnels)(void *arg);
+	void *arg;
+};
+
+/* Everything is borrowed. */
+struct proxies *proxies_new(struct loop *l, const struct proxies_conf *conf) MUSTCHECK;
+/* Closes all connections, those in use too. */
+void proxies_close(struct proxies *p);
+
+/* The server asked for one more. Bounded: what is over the limits is ignored. */
+void proxies_add(struct proxies *p, const char *client_id);
+/* A tunnel came up: visitors that were early are looked at again. */
+void proxies_tunnel_up(struct proxies *p);
+/* The control connection is gone: closes what serves no visitor yet. */
+void proxies_drop_waiting(struct proxies *p);
+
+/*
+ * What a visitor of an http(s) tunnel sees when nothing listens at local: a whole HTTP response.
+ * Returns owned, *len bytes.
+ */
+char *proxy_unavailable_page(const char *url, const char *local, size_t *len) MUSTCHECK;
+
+#endif

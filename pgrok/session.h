@@ -1,0 +1,42 @@
+/*
+ * The control connection: asks the server for tunnels, keeps asking when it is lost, and passes on
+ * the server's wish for proxy connections.
+ */
+#ifndef PGROK_SESSION_H
+#define PGROK_SESSION_H
+
+#include "pgrok/connect.h"
+#include "pgrok/model.h"
+
+#define CLIENT_ID_MAX 256
+
+struct session;
+
+struct session_hooks {
+	/* The server wants a proxy connection for this ClientId (borrowed for the call). */
+	void (*req_proxy)(void *arg, const char *client_id);
+	/* A tunnel came up. */
+	void (*tunnel)(void *arg);
+	/* The control connection is gone: proxies that wait serve nobody any more. */
+	void (*lost)(void *arg);
+	/*
+	 * The server said no before anything ever worked: text is for the person. The session
+	 * ends.
+	 */
+	void (*refused)(void *arg, const char *text);
+};
+
+/* Everything is borrowed. Starts at once; hooks are called from the loop only. */
+struct session *session_new(struct loop *l, struct connector *connector, struct config *conf,
+			    struct model *model, const struct session_hooks *hooks,
+			    void *arg) MUSTCHECK;
+/* Takes s; hooks are not called any more. */
+void session_close(struct session *s, const char *reason);
+/* Are there tunnels asked for whose answer is still to come? */
+bool session_expects_tunnels(const struct session *s);
+
+/* This machine in Go's words ("linux", "amd64"), which the server counts by. Static. */
+const char *session_os(void);
+const char *session_arch(void);
+
+#endif
