@@ -1,4 +1,7 @@
-/* Go-style command-line flags from one table: -n=v, -n v, --n, booleans alone; usage from the table. */
+/*
+ * Go-style command-line flags from one table: -n=v, -n v, --n, booleans alone; usage from the
+ * table.
+ */
 #ifndef COMMON_FLAGS_H
 #define COMMON_FLAGS_H
 

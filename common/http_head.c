@@ -1,4 +1,6 @@
-/* The head of an HTTP/1.x message: where it ends, what it says, what is refused. See http_head.h. */
+/*
+ * The head of an HTTP/1.x message: where it ends, what it says, what is refused. See http_head.h.
+ */
 #include "common/http_head.h"
 
 #include <string.h>
@@ -418,7 +420,9 @@ static const char *response_field(struct reader *r, size_t from, size_t to)
 	return take_field(r, r->buf + from, at - from, trimmed(r->buf, at + 1, to));
 }
 
-/* The lines of a complete head; zeroed before the first. Text from start to end, then CRLF or LF. */
+/*
+ * The lines of a complete head; zeroed before the first. Text from start to end, then CRLF or LF.
+ */
 struct line {
 	size_t start, end, next;
 };

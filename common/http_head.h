@@ -67,7 +67,9 @@ enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len
 /* Is the span's text equal to `text`? The second form ignores ASCII case. */
 bool http_span_is(const char *buf, struct http_span s, const char *text);
 bool http_span_is_nocase(const char *buf, struct http_span s, const char *text);
-/* The header field `name` (case ignored) of a complete head: its value, trimmed; false if absent. */
+/*
+ * The header field `name` (case ignored) of a complete head: its value, trimmed; false if absent.
+ */
 bool http_field(const char *buf, const struct http_head *h, const char *name,
 		struct http_span *value) MUSTCHECK;
 

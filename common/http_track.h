@@ -6,13 +6,14 @@
  * - A request head is held whole until allow() has judged it.
  * - Nothing that follows a request with Upgrade (its own body apart) is passed before its final
  *   answer's head; only a 101 to it ends tracking (both directions raw from then on).
- * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the response
- *   side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT at once.
- *   A chunked body that breaks is refused with 400 too: the answer to its own request is not waited
- *   for, unless it has begun; then, or if it was complete, refused is 0: cut without a page.
- * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked for):
- *   t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before, and after
- *   a refusal the connection ends at the backend's EOF, without a page (refused is 0).
+ * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the
+ *   response side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT
+ *   at once. A chunked body that breaks is refused with 400 too: the answer to its own request is
+ *   not waited for, unless it has begun; then, or if it was complete, refused is 0: cut without a
+ *   page.
+ * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked
+ *   for): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
+ *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
  */
 #ifndef COMMON_HTTP_TRACK_H
 #define COMMON_HTTP_TRACK_H
@@ -24,8 +25,8 @@
 
 struct http_track_hooks {
 	/*
-	 * A complete request head (its bytes: head, h->head_len long). 0: it may pass. Otherwise the
-	 * status to refuse it with (401, 404, 421 ...). Called once for each request.
+	 * A complete request head (its bytes: head, h->head_len long). 0: it may pass. Otherwise
+	 * the status to refuse it with (401, 404, 421 ...). Called once for each request.
 	 */
 	int (*allow)(void *arg, const struct http_head *h, const char *head);
 };
@@ -73,8 +74,8 @@ void http_track_response_eof(struct http_track *t);
  */
 bool http_track_at_rest(const struct http_track *t);
 /*
- * Are there answers still owed to the visitor (false when raw: nobody knows)? Unfollowed: true until
- * the backend's EOF once any request is open.
+ * Are there answers still owed to the visitor (false when raw: nobody knows)? Unfollowed: true
+ * until the backend's EOF once any request is open.
  */
 bool http_track_owes(const struct http_track *t);
 

@@ -273,7 +273,7 @@ static bool look_up(const char *host, uint16_t port, struct addr *out, char err[
 
 	snprintf(digits, sizeof digits, "%u", port);
 	rc = getaddrinfo(host, digits, &hints, &list);
-	if (rc != 0) {
+	if (rc != 0 || !list) {
 		snprintf(err, 256, "listen tcp: lookup %.150s: %.80s", host,
 			 rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
 		return false;

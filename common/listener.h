@@ -63,7 +63,9 @@ bool socket_connect(const struct addr *to, int *fd) MUSTCHECK;
 unsigned long socket_raise_nofile(void);
 
 #define SOCKET_ERROR_TEXT 64
-/* errno's words as Go has them ("connection refused"): in lower case. Into buf, which is returned. */
+/*
+ * errno's words as Go has them ("connection refused"): in lower case. Into buf, which is returned.
+ */
 const char *socket_error_text(int error, char buf[static SOCKET_ERROR_TEXT]);
 
 #endif

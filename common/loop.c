@@ -121,8 +121,8 @@ struct loop *loop_new(const char *name)
 static void run_ticks(struct loop *l)
 {
 	/*
-	 * Taken off whole: what is queued from here on runs after the next poll. (libevent's own way,
-	 * event_active() from a callback, would run it before any poll and starve all others.)
+	 * Taken off whole: what is queued from here on runs after the next poll. (libevent's own
+	 * way, event_active() from a callback, would run it before any poll and starve all others.)
 	 */
 	l->running = l->ticks;
 	l->running->prev = &l->running;
@@ -177,7 +177,9 @@ void loop_free(struct loop *l)
 	if (!l)
 		return;
 	current = l;
-	/* What an exit hook, a tick or a thread that is about to end still adds goes the same way. */
+	/*
+	 * What an exit hook, a tick or a thread that is about to end still adds goes the same way.
+	 */
 	do {
 		for (struct loop_msg *m = inbox_take(l), *next; m; m = next) {
 			next = m->next;

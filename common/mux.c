@@ -1,7 +1,8 @@
 /*
- * The session: frames in, frames out. The life of an incoming byte: transport -> parse -> view of the
- * stream (its reader copies it out at once) or its buffer -> stream_read(). Of an outgoing one:
- * stream_write() -> the session's output -> one stream_write() on the transport at the end of the turn.
+ * The session: frames in, frames out. The life of an incoming byte: transport -> parse -> view of
+ * the stream (its reader copies it out at once) or its buffer -> stream_read(). Of an outgoing one:
+ * stream_write() -> the session's output -> one stream_write() on the transport at the end of the
+ * turn.
  */
 #include "common/mux.h"
 
@@ -67,7 +68,9 @@ static void out_advance(struct mux *m, size_t n)
 	}
 }
 
-/* Writes what stands in the output. Never calls back: a lost transport is dealt with by the tick. */
+/*
+ * Writes what stands in the output. Never calls back: a lost transport is dealt with by the tick.
+ */
 void mux_flush(struct mux *m)
 {
 	size_t n;

@@ -4,8 +4,8 @@
  *
  * Memory is bounded without ever stopping to read: a peer may send what its windows allow, owed
  * control frames are flags and not a queue, and a session whose streams hold more than
- * MUX_UNREAD_SESSION unread bytes (or all sessions of the process more than mux_set_memory()) renews
- * no window and resets the stream that holds most.
+ * MUX_UNREAD_SESSION unread bytes (or all sessions of the process more than mux_set_memory())
+ * renews no window and resets the stream that holds most.
  */
 #ifndef COMMON_MUX_H
 #define COMMON_MUX_H
@@ -40,7 +40,9 @@ struct mux_hooks {
 	void (*down)(void *arg, const char *why);
 };
 
-/* Bytes received and unread that all sessions of the process may hold. At start; default 256 MiB. */
+/*
+ * Bytes received and unread that all sessions of the process may hold. At start; default 256 MiB.
+ */
 void mux_set_memory(uint64_t bytes);
 
 /* Takes transport (handshake done, settled, nothing of it in use). hooks and arg are borrowed. */

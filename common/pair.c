@@ -1,4 +1,6 @@
-/* Two streams joined. The life of a byte: read -> judge -> tap -> write -> (what is left) pending. */
+/*
+ * Two streams joined. The life of a byte: read -> judge -> tap -> write -> (what is left) pending.
+ */
 #include "common/pair.h"
 
 #include <assert.h>
@@ -82,7 +84,9 @@ static void check_over(struct pair *p)
 	}
 }
 
-/* This side died: what it still had to say is lost, unless the other's word had reached it whole. */
+/*
+ * This side died: what it still had to say is lost, unless the other's word had reached it whole.
+ */
 static void aborted(struct half *h)
 {
 	struct pair *p = h->pair;

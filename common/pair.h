@@ -25,13 +25,14 @@ enum pair_end {
 
 struct pair_hooks {
 	/*
-	 * May these bytes of side `from` go on? buf holds all that was not passed yet: what was kept
-	 * before and what is new. Sets *pass <= len. NULL: everything may.
+	 * May these bytes of side `from` go on? buf holds all that was not passed yet: what was
+	 * kept before and what is new. Sets *pass <= len. NULL: everything may.
 	 */
 	enum judge (*judge)(void *arg, int from, const char *buf, size_t len, size_t *pass);
 	/*
-	 * Side `from` ended: may that be passed on now? No: asked again at pair_release(). Yes: bytes
-	 * still held are judged a last time first, what does not pass then is dropped. NULL: yes.
+	 * Side `from` ended: may that be passed on now? No: asked again at pair_release(). Yes:
+	 * bytes still held are judged a last time first, what does not pass then is dropped. NULL:
+	 * yes.
 	 */
 	bool (*eof)(void *arg, int from);
 	/* A copy of what was passed. NULL: none. */

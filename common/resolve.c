@@ -17,8 +17,8 @@
 
 /*
  * QUEUED -> RUNNING (a helper works on it, outside the lock) -> POSTED (in the loop's inbox). In
- * QUEUED and POSTED the look-up belongs to the loop's thread, in RUNNING to the helper. NUMERIC ones
- * see no helper.
+ * QUEUED and POSTED the look-up belongs to the loop's thread, in RUNNING to the helper. NUMERIC
+ * ones see no helper.
  */
 enum job_state { JOB_NUMERIC, JOB_QUEUED, JOB_RUNNING, JOB_POSTED };
 

@@ -17,9 +17,9 @@ struct resolve; /* one look-up under way */
 
 /*
  * Looks up host (a name or a numeric address; "" = this machine, as in Go) and calls fn on l's
- * thread, never from inside this call. The result is borrowed for the call. The look-up frees itself
- * afterwards. At most 16 names are looked up at a time, the others wait for their turn. A loop may
- * be freed while a helper thread is at work: that fn is not called then.
+ * thread, never from inside this call. The result is borrowed for the call. The look-up frees
+ * itself afterwards. At most 16 names are looked up at a time, the others wait for their turn. A
+ * loop may be freed while a helper thread is at work: that fn is not called then.
  */
 struct resolve *resolve_start(struct loop *l, const char *host, uint16_t port,
 			      void (*fn)(void *arg, const struct resolve_result *r),

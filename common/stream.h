@@ -1,6 +1,6 @@
 /*
- * One endpoint of a connection behind five calls. Kinds: direct (SSL_read/SSL_write or read/write on
- * level-triggered events), bufferevent (libevent's own), mux (one stream of a session).
+ * One endpoint of a connection behind five calls. Kinds: direct (SSL_read/SSL_write or read/write
+ * on level-triggered events), bufferevent (libevent's own), mux (one stream of a session).
  *
  * A stream call never calls back: it returns OK, AGAIN, EOF or ABORT. Readiness and death are
  * reported from the loop only, through on_ready.
@@ -18,7 +18,7 @@ enum stream_rc {
 	STREAM_OK,
 	STREAM_AGAIN, /* nothing moved; on_ready tells when, if it is wanted */
 	STREAM_EOF,   /* read: the peer ended its direction cleanly (FIN, or close_notify on TLS) */
-	STREAM_ABORT /* reset, TLS fault, or on TLS a FIN without close_notify: the stream is dead */
+	STREAM_ABORT  /* reset, TLS fault, on TLS a FIN without close_notify: the stream is dead */
 };
 
 #define STREAM_READ 1
@@ -83,7 +83,9 @@ enum stream_rc stream_finish(struct stream *s) MUSTCHECK;
  */
 void stream_close(struct stream *s, bool abort);
 
-/* Why the stream aborted, for a log line ("Connection reset by peer"); "" if it did not. Borrowed. */
+/*
+ * Why the stream aborted, for a log line ("Connection reset by peer"); "" if it did not. Borrowed.
+ */
 const char *stream_error(const struct stream *s);
 /* The socket under it (for addresses), -1 for mux. */
 int stream_fd(const struct stream *s);

@@ -1,7 +1,8 @@
 /*
  * The bufferevent kind of stream: libevent's own bufferevents behind the five calls. Complete and
- * tested like the direct kind, but libevent 2.1 reads at most 4 KiB a turn and encrypts and writes in
- * the same pieces: two to five times the CPU of the direct kind, which is why that is the default.
+ * tested like the direct kind, but libevent 2.1 reads at most 4 KiB a turn and encrypts and writes
+ * in the same pieces: two to five times the CPU of the direct kind, which is why that is the
+ * default.
  */
 #include <errno.h>
 #include <event2/buffer.h>

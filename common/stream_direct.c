@@ -1,9 +1,10 @@
 /*
  * The direct kind of stream: read/write or SSL_read/SSL_write on level-triggered events.
  *
- * TLS goes through a BIO of ours, which saves system calls: records are encrypted into one buffer per
- * thread and leave in one write(); a read that came back short is not asked again in the same call
- * (level-triggering tells if there is more). Only what the socket did not take is kept on the heap.
+ * TLS goes through a BIO of ours, which saves system calls: records are encrypted into one buffer
+ * per thread and leave in one write(); a read that came back short is not asked again in the same
+ * call (level-triggering tells if there is more). Only what the socket did not take is kept on the
+ * heap.
  */
 #include <assert.h>
 #include <errno.h>

@@ -25,7 +25,10 @@ struct stream {
 	int fd;
 };
 
-/* May a direct stream read ahead of the record it needs? Not if a bufferevent may take over its SSL. */
+/*
+ * May a direct stream read ahead of the record it needs? Not if a bufferevent may take over its
+ * SSL.
+ */
 bool stream_reads_ahead(void);
 
 /*

@@ -466,7 +466,9 @@ SSL *tls_connect_ssl(SSL_CTX *ctx, const struct tls_client_conf *c, const char *
 		SSL_free(ssl);
 		return NULL;
 	}
-	/* RFC 6066 section 3: no addresses. That it can't be sent matters to nobody who verifies. */
+	/*
+	 * RFC 6066 section 3: no addresses. That it can't be sent matters to nobody who verifies.
+	 */
 	if (known && plain[0] && !is_ip)
 		(void)SSL_set_tlsext_host_name(ssl, plain);
 	ERR_clear_error();

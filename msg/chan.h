@@ -27,8 +27,8 @@ enum chan_rc {
 };
 
 /*
- * The next message. Reads exactly the bytes of frames, so raw bytes may follow and the stream may be
- * moved to another thread after any message. Ask until AGAIN: several may have come at once.
+ * The next message. Reads exactly the bytes of frames, so raw bytes may follow and the stream may
+ * be moved to another thread after any message. Ask until AGAIN: several may have come at once.
  */
 enum chan_rc chan_recv(struct chan *c, struct msg *out) MUSTCHECK;
 

@@ -380,8 +380,9 @@ static size_t repair_step(const char *p, size_t left, char put_to[6], size_t *pu
 }
 
 /*
- * Go takes bytes that are not UTF-8 and lone surrogates for U+FFFD, jansson refuses them, even below
- * keys that nobody knows. Returns the repaired text (owned, *out_len), NULL if nothing is wrong.
+ * Go takes bytes that are not UTF-8 and lone surrogates for U+FFFD, jansson refuses them, even
+ * below keys that nobody knows. Returns the repaired text (owned, *out_len), NULL if nothing is
+ * wrong.
  */
 static char *repair(const char *in, size_t len, size_t *out_len)
 {

@@ -28,7 +28,9 @@ enum msg_type {
 	MSG_TYPES
 };
 
-/* Texts are UTF-8. For encoding they are borrowed and NULL means ""; decoded ones are never NULL. */
+/*
+ * Texts are UTF-8. For encoding they are borrowed and NULL means ""; decoded ones are never NULL.
+ */
 struct msg_auth {
 	const char *version, *mm_version, *user, *password, *os, *arch, *client_id;
 	const char *features; /* extension: words separated by blanks */
@@ -77,16 +79,16 @@ char *msg_encode(const struct msg *m, size_t *len) MUSTCHECK;
 enum msg_rc {
 	MSG_OK,
 	MSG_NULL, /* a known type with "Payload":null: Go drops it on a control connection */
-	MSG_BAD /* err says why: not JSON, no or unknown Type, no Payload, a field of a wrong type */
+	MSG_BAD /* err says why: not JSON, no or unknown Type, no Payload, a wrong type of field */
 };
 
 /*
  * As lenient as Go's encoding/json (keys in any case, unknown keys ignored, missing keys = default,
  * the last of equal keys counts) and as strict (types; RemotePort an integer 0-65535; the value of
  * Type in exact case; nothing after the object). On MSG_OK *out owns its texts until msg_free(); on
- * MSG_NULL it is msg_new() of its type, on MSG_BAD all zero. err never quotes the message. Bytes that
- * are not UTF-8 and lone surrogates become U+FFFD, as in Go. Stricter than Go: a NUL inside a text
- * of ours, and numbers that need more than 64 bits under any key, are BAD.
+ * MSG_NULL it is msg_new() of its type, on MSG_BAD all zero. err never quotes the message. Bytes
+ * that are not UTF-8 and lone surrogates become U+FFFD, as in Go. Stricter than Go: a NUL inside a
+ * text of ours, and numbers that need more than 64 bits under any key, are BAD.
  */
 enum msg_rc msg_decode(const char *json, size_t len, struct msg *out,
 		       char err[static 256]) MUSTCHECK;

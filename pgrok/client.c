@@ -8,6 +8,7 @@
 #include "common/listener.h"
 #include "common/log.h"
 #include "pgrok/console.h"
+#include "pgrok/mux_link.h"
 #include "pgrok/proxy.h"
 #include "pgrok/session.h"
 
@@ -21,6 +22,7 @@ struct client {
 	struct model *model;
 	struct session *session;
 	struct proxies *proxies;
+	struct mux_link *link;
 	struct console console;
 	struct event *signals[SIGNALS];
 	int status;
@@ -35,6 +37,13 @@ static void on_req_proxy(void *arg, const char *client_id)
 	proxies_add(c->proxies, client_id);
 }
 
+static void on_mux(void *arg, const char *client_id)
+{
+	struct client *c = arg;
+
+	mux_link_grant(c->link, client_id);
+}
+
 static void on_tunnel(void *arg)
 {
 	struct client *c = arg;
@@ -46,6 +55,7 @@ static void on_lost(void *arg)
 {
 	struct client *c = arg;
 
+	mux_link_revoke(c->link);
 	proxies_drop_waiting(c->proxies);
 }
 
@@ -67,6 +77,7 @@ static bool expects_tunnels(void *arg)
 
 static const struct session_hooks session_hooks = {
 	.req_proxy = on_req_proxy,
+	.mux = on_mux,
 	.tunnel = on_tunnel,
 	.lost = on_lost,
 	.refused = on_refused,
@@ -153,6 +164,7 @@ static bool client_start(struct client *c, bool status_lines, char err[static 25
 								 .model = c->model,
 								 .expects_tunnels = expects_tunnels,
 								 .arg = c});
+	c->link = mux_link_new(c->loop, c->connector, c->proxies);
 	c->session = session_new(c->loop, c->connector, c->conf, c->model, &session_hooks, c);
 	catch_signals(c);
 	return true;
@@ -166,6 +178,7 @@ static void client_end(struct client *c)
 	}
 	if (c->session)
 		session_close(c->session, "the client ends");
+	mux_link_close(c->link);
 	if (c->proxies)
 		proxies_close(c->proxies);
 	connector_free(c->connector);

@@ -176,6 +176,7 @@ struct config *config_new(void)
 {
 	struct config *c = xcalloc(1, sizeof *c);
 
+	c->mux = true;
 	c->inspect_max_body = 1u << 20;
 	c->inspect_max_total = 64u << 20;
 	return c;

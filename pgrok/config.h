@@ -52,6 +52,7 @@ struct config {
 	bool trust_host_root_certs;
 	char *root_cas, *server_pin;
 	char *tls_client_crt, *tls_client_key;
+	bool mux; /* visitors may come over one shared session; config_new(): true */
 	bool tls; /* accepted, without effect: TLS is always used */
 	char *log_format;
 	uint64_t inspect_max_body, inspect_max_total, inspect_db_size; /* bytes */

@@ -19,7 +19,7 @@ static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine;
-	bool inspectpublic, tls;
+	bool inspectpublic, mux, tls;
 	bool inspectaddr_given, serveraddr_given, log_format_given;
 } opt;
 
@@ -41,6 +41,8 @@ static const struct flag flags[] = {
 	{"log-format", FLAG_STRING, &opt.log_format, "text", "text, or json for a line per event",
 	 &opt.log_format_given},
 	{"log-level", FLAG_STRING, &opt.log_level, "DEBUG", "DEBUG, INFO, WARNING or ERROR", NULL},
+	{"mux", FLAG_BOOL, &opt.mux, "true",
+	 "let visitors share one connection to the server, if it can do that", NULL},
 	{"proto", FLAG_STRING, &opt.proto, "http+https",
 	 "what to tunnel: http, https, tcp, joined by +", NULL},
 	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
@@ -147,6 +149,7 @@ static int run(select_fn *select, int argc, char **argv)
 		goto fail;
 	if (!opt.log_format_given && c->log_format)
 		(void)!set_log_format(c->log_format);
+	c->mux &= opt.mux;
 	status = client_run(c, !log_to_stdout());
 	goto end;
 fail:

@@ -17,6 +17,7 @@
 enum proxy_state {
 	PROXY_CONNECTING, /* waits for the connector, which has a deadline */
 	PROXY_WAITING,    /* waits for StartProxy, for ever: the server decides */
+	PROXY_OPENED,     /* a stream of the mux session, StartProxy under way */
 	PROXY_PARKED,     /* waits for the NewTunnel that StartProxy overtook; timer: PARKED_MS */
 	PROXY_DIALING,    /* waits for the local service, LOCAL_DIAL_MS */
 	PROXY_JOINED,     /* waits for the pair's end */
@@ -26,7 +27,7 @@ enum proxy_state {
 };
 
 static const char *const state_names[PROXY_STATES] = {
-	"connecting", "waiting", "parked", "dialling", "joined", "refusing", "closed"};
+	"connecting", "waiting", "opened", "parked", "dialling", "joined", "refusing", "closed"};
 
 struct proxy {
 	struct proxy *prev, *next;
@@ -361,19 +362,45 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 	begin_queued(all);
 }
 
-static void begin(struct proxies *all)
+static struct proxy *proxy_new(struct proxies *all, enum proxy_state state)
 {
 	struct proxy *p = xcalloc(1, sizeof *p);
 
 	p->all = all;
+	p->state = state;
 	snprintf(p->name, sizeof p->name, "prx:%llu", (unsigned long long)++all->ids);
 	loop_timer_init(&p->parked, all->loop, on_parked, p);
 	p->next = all->first;
 	if (p->next)
 		p->next->prev = p;
 	all->first = p;
-	all->count[PROXY_CONNECTING]++;
+	all->count[state]++;
+	return p;
+}
+
+static void begin(struct proxies *all)
+{
+	struct proxy *p = proxy_new(all, PROXY_CONNECTING);
+
 	p->attempt = connect_start(all->conf.connector, on_connected, p);
+}
+
+void proxies_accept(struct proxies *all, struct stream *s)
+{
+	struct proxy *p = proxy_new(all, PROXY_OPENED);
+
+	p->server = s;
+	p->chan = chan_new(s);
+	stream_on_ready(s, on_server_ready, p);
+	stream_want(s, STREAM_READ);
+}
+
+void proxies_adopt(struct proxies *all, struct stream *s, const struct msg *m)
+{
+	struct proxy *p = proxy_new(all, PROXY_WAITING);
+
+	p->server = s;
+	take_start(p, m);
 }
 
 static void begin_queued(struct proxies *all)

@@ -4,6 +4,7 @@
 #ifndef PGROK_PROXY_H
 #define PGROK_PROXY_H
 
+#include "msg/msg.h"
 #include "pgrok/connect.h"
 #include "pgrok/model.h"
 
@@ -20,14 +21,18 @@ struct proxies_conf {
 /* Everything is borrowed. */
 struct proxies *proxies_new(struct loop *l, const struct proxies_conf *conf) MUSTCHECK;
 /* Closes all connections, those in use too. */
-void proxies_close(struct proxies *p);
+void proxies_close(struct proxies *all);
 
 /* The server asked for one more. Bounded: what is over the limits is ignored. */
-void proxies_add(struct proxies *p, const char *client_id);
+void proxies_add(struct proxies *all, const char *client_id);
+/* Takes a stream of the mux session, on which the server will say StartProxy. */
+void proxies_accept(struct proxies *p, struct stream *s);
+/* Takes a connection on which the server has just said StartProxy m (borrowed). */
+void proxies_adopt(struct proxies *p, struct stream *s, const struct msg *m);
 /* A tunnel came up: visitors that were early are looked at again. */
-void proxies_tunnel_up(struct proxies *p);
+void proxies_tunnel_up(struct proxies *all);
 /* The control connection is gone: closes what serves no visitor yet. */
-void proxies_drop_waiting(struct proxies *p);
+void proxies_drop_waiting(struct proxies *all);
 
 /*
  * What a visitor of an http(s) tunnel sees when nothing listens at local: a whole HTTP response.

@@ -17,6 +17,7 @@
 #include "pgrok/limits.h"
 
 /* What this build understands beyond the Go protocol. */
+#define FEATURE_MUX "mux"
 #define FEATURES "ping"
 
 enum session_state {
@@ -143,7 +144,7 @@ static bool send_auth(struct session *s)
 	m.auth.os = session_os();
 	m.auth.arch = session_arch();
 	m.auth.client_id = s->client_id;
-	m.auth.features = FEATURES;
+	m.auth.features = s->conf->mux ? FEATURE_MUX " " FEATURES : FEATURES;
 	return send_msg(s, &m);
 }
 
@@ -298,7 +299,8 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 	model_session(s->model, r->mm_version);
 	set_state(s, SESSION_UP);
 	arm(s, on_ping_due, PING_MS);
-	(void)!send_requests(s);
+	if (send_requests(s) && s->conf->mux && msg_has_feature(r->features, FEATURE_MUX))
+		s->hooks->mux(s->arg, s->client_id);
 }
 
 static struct request *find_request(struct session *s, const char *id)

@@ -15,6 +15,8 @@ struct session;
 struct session_hooks {
 	/* The server wants a proxy connection for this ClientId (borrowed for the call). */
 	void (*req_proxy)(void *arg, const char *client_id);
+	/* The server carries visitors of this ClientId (borrowed) over a mux session, too. */
+	void (*mux)(void *arg, const char *client_id);
 	/* A tunnel came up. */
 	void (*tunnel)(void *arg);
 	/* The control connection is gone: proxies that wait serve nobody any more. */

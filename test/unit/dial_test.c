@@ -121,8 +121,8 @@ static void test_refused(void **state)
 }
 
 /*
- * Names with two addresses, without a name server: the one at 127.0.0.2 comes first, then 127.0.0.1.
- * Takes the place of the C library's function.
+ * Names with two addresses, without a name server: the one at 127.0.0.2 comes first, then
+ * 127.0.0.1. Takes the place of the C library's function.
  */
 int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
 		struct addrinfo **out)

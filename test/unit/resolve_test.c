@@ -118,7 +118,9 @@ static void test_cancel(void **state)
 	}
 }
 
-/* The loop is freed while helpers are at work: nothing is called, nothing leaks, nothing crashes. */
+/*
+ * The loop is freed while helpers are at work: nothing is called, nothing leaks, nothing crashes.
+ */
 static void test_loop_goes(void **state)
 {
 	for (int round = 0; round < 20; round++) {

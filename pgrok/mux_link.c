@@ -1,0 +1,229 @@
+/* The mux session to the server: opened, lost, opened again. */
+#include "pgrok/mux_link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/listener.h"
+#include "common/log.h"
+#include "common/mux.h"
+#include "msg/chan.h"
+#include "pgrok/backoff.h"
+#include "pgrok/limits.h"
+
+#define NAME "mux"
+
+enum link_state {
+	LINK_OFF,         /* not granted */
+	LINK_CONNECTING,  /* waits for the connector, which has a deadline */
+	LINK_REGISTERING, /* waits for StartProxy "mux:", for ever: see on_connected() */
+	LINK_UP,          /* waits for streams */
+	LINK_WAITING      /* waits to try again; timer */
+};
+
+struct mux_link {
+	struct loop *loop;
+	struct connector *connector;
+	struct proxies *proxies;
+	enum link_state state;
+	char *client_id;         /* a credential */
+	struct connect *attempt; /* CONNECTING */
+	struct stream *stream;   /* REGISTERING */
+	struct chan *chan;
+	struct mux *mux; /* UP */
+	struct loop_timer timer;
+	struct backoff backoff;
+};
+
+static void begin(void *arg);
+
+static void set_state(struct mux_link *k, enum link_state state)
+{
+	static const char *const names[] = {"off", "connecting", "registering", "up", "waiting"};
+
+	log_debug(NAME, "%s -> %s", names[k->state], names[state]);
+	k->state = state;
+}
+
+static void arm(struct mux_link *k, void (*fn)(void *arg), uint64_t ms)
+{
+	loop_timer_stop(&k->timer);
+	loop_timer_init(&k->timer, k->loop, fn, k);
+	loop_after(&k->timer, ms);
+}
+
+/* Whatever is under way ends. A session that is up takes no new visitors and ends with its last. */
+static void drop(struct mux_link *k, bool abort)
+{
+	if (k->attempt)
+		connect_cancel(k->attempt);
+	k->attempt = NULL;
+	chan_free(k->chan);
+	k->chan = NULL;
+	if (k->stream)
+		stream_close(k->stream, false);
+	k->stream = NULL;
+	if (k->mux)
+		mux_close(k->mux, abort);
+	k->mux = NULL;
+	loop_timer_stop(&k->timer);
+}
+
+static void lose(struct mux_link *k, const char *why)
+{
+	uint32_t ms;
+
+	drop(k, false);
+	ms = backoff_next(&k->backoff);
+	log_info(NAME, "no session: %s; again in %.1f s", why, ms / 1000.0);
+	set_state(k, LINK_WAITING);
+	arm(k, begin, ms);
+}
+
+/* ---- up ---- */
+
+static void on_accepted(void *arg, struct stream *s)
+{
+	struct mux_link *k = arg;
+
+	proxies_accept(k->proxies, s);
+}
+
+static void on_down(void *arg, const char *why)
+{
+	lose(arg, why);
+}
+
+static const struct mux_hooks mux_hooks = {.accepted = on_accepted, .down = on_down};
+
+static void up(struct mux_link *k)
+{
+	static const struct mux_conf conf = {.start_window = MUX_WINDOW_START,
+					     .max_streams = MUX_STREAMS_MAX};
+	struct stream *s = k->stream;
+
+	loop_timer_stop(&k->timer);
+	chan_free(k->chan);
+	k->chan = NULL;
+	k->stream = NULL;
+	backoff_reset(&k->backoff);
+	socket_always_read(stream_fd(s));
+	k->mux = mux_new(s, &conf, &mux_hooks, k);
+	set_state(k, LINK_UP);
+}
+
+/* ---- registering ---- */
+
+static void take_answer(struct mux_link *k, const struct msg *m)
+{
+	if (m->type != MSG_START_PROXY) {
+		lose(k, "not a StartProxy");
+		return;
+	}
+	if (strcmp(m->start_proxy.url, "mux:") == 0) {
+		up(k);
+		return;
+	}
+	/* A server without mux behind the same address: it took this for an ordinary proxy. */
+	struct stream *s = k->stream;
+
+	k->stream = NULL;
+	stream_on_ready(s, NULL, NULL);
+	stream_want(s, 0);
+	proxies_adopt(k->proxies, s, m);
+	lose(k, "the server took it for a proxy connection");
+}
+
+static void on_ready(void *arg, int dirs)
+{
+	struct mux_link *k = arg;
+	struct msg m;
+
+	if (chan_flush(k->chan) == STREAM_ABORT) {
+		lose(k, chan_error(k->chan));
+		return;
+	}
+	switch (chan_recv(k->chan, &m)) {
+	case CHAN_OK:
+		take_answer(k, &m);
+		msg_free(&m);
+		return;
+	case CHAN_AGAIN:
+		stream_want(k->stream, STREAM_READ | (chan_waiting(k->chan) ? STREAM_WRITE : 0));
+		return;
+	case CHAN_EOF:
+		lose(k, "closed by the server");
+		return;
+	default:
+		lose(k, chan_error(k->chan));
+	}
+}
+
+static void on_connected(void *arg, struct stream *s, const char *error)
+{
+	struct mux_link *k = arg;
+	struct msg m = msg_new(MSG_REG_PROXY);
+
+	k->attempt = NULL;
+	if (!s) {
+		lose(k, error);
+		return;
+	}
+	k->stream = s;
+	k->chan = chan_new(s);
+	set_state(k, LINK_REGISTERING);
+	m.reg_proxy.client_id = k->client_id;
+	m.reg_proxy.mux = 1;
+	if (!chan_send(k->chan, &m)) {
+		lose(k, chan_error(k->chan));
+		return;
+	}
+	/* No deadline: a server without mux keeps it in its pool until a visitor comes. */
+	stream_on_ready(s, on_ready, k);
+	on_ready(k, STREAM_READ);
+}
+
+static void begin(void *arg)
+{
+	struct mux_link *k = arg;
+
+	set_state(k, LINK_CONNECTING);
+	k->attempt = connect_start(k->connector, on_connected, k);
+}
+
+/* ---- granted and revoked ---- */
+
+void mux_link_grant(struct mux_link *k, const char *client_id)
+{
+	drop(k, false);
+	xfree_secret_str(k->client_id);
+	k->client_id = xstrdup(client_id);
+	backoff_reset(&k->backoff);
+	begin(k);
+}
+
+void mux_link_revoke(struct mux_link *k)
+{
+	drop(k, false);
+	set_state(k, LINK_OFF);
+}
+
+struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies)
+{
+	struct mux_link *k = xcalloc(1, sizeof(*k));
+
+	k->loop = l;
+	k->connector = connector;
+	k->proxies = proxies;
+	loop_timer_init(&k->timer, l, begin, k);
+	return k;
+}
+
+void mux_link_close(struct mux_link *k)
+{
+	if (!k)
+		return;
+	drop(k, true);
+	xfree_secret_str(k->client_id);
+	loop_free_later(k->loop, k, NULL);
+}

@@ -1,0 +1,24 @@
+/*
+ * The mux session to the server, where visitors arrive as streams: connect -> RegProxy with Mux ->
+ * StartProxy "mux:" -> session -> lost -> again, as long as the control session that granted it
+ * lives.
+ */
+#ifndef PGROK_MUX_LINK_H
+#define PGROK_MUX_LINK_H
+
+#include "pgrok/connect.h"
+#include "pgrok/proxy.h"
+
+struct mux_link;
+
+/* Everything is borrowed. Does nothing until it is granted. */
+struct mux_link *mux_link_new(struct loop *l, struct connector *connector,
+			      struct proxies *proxies) MUSTCHECK;
+/* Both ends of the control connection named "mux": opens a session for this ClientId, and keeps one. */
+void mux_link_grant(struct mux_link *k, const char *client_id);
+/* The control session is gone: nothing new; visitors that are there are served to their end. */
+void mux_link_revoke(struct mux_link *k);
+/* Takes k; visitors on it see a reset. */
+void mux_link_close(struct mux_link *k);
+
+#endif

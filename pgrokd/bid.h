@@ -1,0 +1,28 @@
+/* One ReqTunnel: what a client wants, worked off protocol by protocol. */
+#ifndef PGROKD_BID_H
+#define PGROKD_BID_H
+
+#include "pgrokd/control.h"
+
+struct bid {
+	TAILQ_ENTRY(bid) link;
+	struct control *control;
+	uint64_t id;
+	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
+	uint16_t remote_port;
+	bool mux;
+	char *next;          /* in protocols: what is not done yet; NULL: all done */
+	char *opened[2];     /* per http and https: a URL that is open but not announced yet */
+	bool challenged;     /* the owner of the name was asked once */
+	int challenged_home; /* while waiting: the worker that was asked */
+	uint64_t challenged_control;
+};
+
+/* Answers with NewTunnels, at once or after a challenge. Borrows r. */
+void bid_start(struct control *c, const struct msg_req_tunnel *r);
+/* The challenge is over: the name is free (worth another try), or its owner lives. */
+void bid_resume(struct bid *b, bool is_free);
+/* Its control closes. */
+void bid_close(struct bid *b);
+
+#endif

@@ -1,0 +1,15 @@
+/* REGISTRY_CACHE_FILE: the affinity as a JSON file, so that names survive a restart. */
+#ifndef PGROKD_CACHEFILE_H
+#define PGROKD_CACHEFILE_H
+
+#include "pgrokd/registry.h"
+
+/*
+ * Reads the file into the registry, before any worker runs. Missing: fine. A file that is no JSON
+ * (the Go server's gob) is renamed FILE.gob and left alone; bad JSON is one line in the log.
+ */
+void cachefile_load(const char *path, struct registry *r);
+/* Writes it anew (tmp + rename, mode 0600) if anything changed since the last time. */
+void cachefile_save(const char *path, struct registry *r);
+
+#endif

@@ -1,0 +1,42 @@
+/* The server's options: flags, environment, defaults. */
+#ifndef PGROKD_CONFIG_H
+#define PGROKD_CONFIG_H
+
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/stream.h"
+
+struct config {
+	const char *http_addr, *https_addr; /* "": not wanted */
+	const char *tunnel_addr;
+	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
+	const char *tls_crt, *tls_key;            /* NULL: a self-made pair */
+	const char *log, *log_level;
+	enum log_format log_format;
+	enum stream_engine engine;
+	bool mux;            /* offered to clients */
+	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */
+	int workers;
+	int tcp_port_min, tcp_port_max; /* 0: the system's choice */
+	char *domain;                   /* owned, lower-case */
+	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
+	char *state_dir;                /* owned, NULL: nowhere */
+	char *vhost;                    /* owned, lower-case, NULL: not set */
+	const char *cache_file;         /* NULL: none */
+};
+
+enum config_rc {
+	CONFIG_OK,
+	CONFIG_HELP,  /* usage was asked for */
+	CONFIG_USAGE, /* the command line can't be read: message in err, usage, status 2 */
+	CONFIG_BAD    /* a value is wrong: message in err, naming the option; status 1 */
+};
+
+/* Borrows argv. *c is valid (and to be freed) whatever comes back. */
+enum config_rc config_parse(struct config *c, int argc, char **argv,
+			    char err[static 256]) MUSTCHECK;
+void config_free(struct config *c);
+void config_usage(FILE *out);
+
+#endif

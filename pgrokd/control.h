@@ -1,0 +1,64 @@
+/* A client's session, on its home worker: its connection, tunnels, proxies and waiting visitors. */
+#ifndef PGROKD_CONTROL_H
+#define PGROKD_CONTROL_H
+
+#include "msg/chan.h"
+#include "pgrokd/mux_link.h"
+#include "pgrokd/parcel.h"
+#include "pgrokd/pool.h"
+#include "pgrokd/server.h"
+
+TAILQ_HEAD(tunnel_list, tunnel);
+TAILQ_HEAD(bid_list, bid);
+
+enum control_state {
+	CONTROL_UP,    /* heartbeat: LIMIT_PING_MS */
+	CONTROL_FAILED /* something went wrong deep inside a call; closes on the next tick */
+};
+
+struct control {
+	struct worker *worker;
+	uint64_t id;
+	char name[16];                       /* "ctl:309f56fc", for the log */
+	char client_id[LIMIT_CLIENT_ID + 1]; /* a credential: only short_id is ever shown */
+	char short_id[9];
+	struct stream *stream;
+	struct chan *chan;
+	struct addr peer;
+	enum control_state state;
+	bool features;      /* the client speaks our extensions */
+	bool feature_ping;  /* and answers a Ping */
+	bool feature_mux;   /* and takes visitors over a mux session */
+	bool linger;        /* the last message tells why: see that it arrives */
+	struct token token; /* what it identified itself with */
+	struct tunnel_list tunnels;
+	int n_tunnels;
+	struct bid_list bids; /* ReqTunnels that wait for a challenge */
+	int n_bids;
+	struct pool pool;
+	struct mux_link_list links;
+	int n_links;
+	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
+	uint64_t born, last_ping;
+	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */
+	const char *why;             /* CONTROL_FAILED */
+	struct loop_timer reap;
+	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
+};
+
+/* Both borrow the parcel, take s, and take from the parcel what they need. */
+void control_adopt(struct worker *w, struct stream *s, struct parcel *p);
+void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p);
+
+/*
+ * Sends m. Never closes the control from inside this call: a control that can't be written to
+ * closes on the next tick.
+ */
+void control_send(struct control *c, const struct msg *m);
+/* Closes on the next tick; linger: what was sent last is to arrive. */
+void control_fail(struct control *c, bool linger, const char *why);
+/* Takes c: its tunnels, proxies, waiting visitors go. Joined visitors stay. */
+void control_close(struct control *c, const char *why);
+void control_close_all(struct worker *w, const char *why);
+
+#endif

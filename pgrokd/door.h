@@ -1,0 +1,18 @@
+/* Counts half-open connections per address, over all workers. */
+#ifndef PGROKD_DOOR_H
+#define PGROKD_DOOR_H
+
+#include "common/addr.h"
+
+struct door;
+
+struct door *door_new(int per_ip) MUSTCHECK;
+void door_free(struct door *d);
+/*
+ * May one more half-open connection of this address come in? IPv6 counts by /64; loopback always
+ * may. From any thread; each true is undone by one door_leave().
+ */
+bool door_enter(struct door *d, const struct addr *peer) MUSTCHECK;
+void door_leave(struct door *d, const struct addr *peer);
+
+#endif

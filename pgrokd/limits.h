@@ -1,0 +1,40 @@
+/* Every limit and time-out of the server, in one place. Times in milliseconds. */
+#ifndef PGROKD_LIMITS_H
+#define PGROKD_LIMITS_H
+
+/* Lobby: connections whose first bytes have not decided yet what they are. */
+#define LIMIT_FIRST_MS 10000       /* handshake and first message (tunnel port) or first byte */
+#define LIMIT_HEAD_MS 10000        /* any request head, from its first byte */
+#define LIMIT_HALF_OPEN 4096       /* of all workers; above it the oldest one goes */
+#define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
+
+/* Visitors. */
+#define LIMIT_WAIT_MS 10000  /* for a proxy connection, then 504 */
+#define LIMIT_WAITING 256    /* waiting visitors per client, then 503 */
+#define LIMIT_OWED_MS 30000  /* for answers owed after a refused request */
+#define LIMIT_REPLY_MS 10000 /* for a page to go out */
+
+/* Controls. */
+#define LIMIT_PING_MS 30000     /* silence after which a control is dropped */
+#define LIMIT_REAP_MS 10000     /* how often that is looked at */
+#define LIMIT_TUNNELS 256       /* per control */
+#define LIMIT_CLIENT_ID 64      /* characters */
+#define LIMIT_AUTH 1024         /* characters of user:password */
+#define LIMIT_NAME 253          /* characters of a public name */
+#define LIMIT_MESSAGES 64       /* handled per wake-up, so that no control starves the others */
+#define LIMIT_CHALLENGE_MS 5000 /* for the owner of a wanted name to show that it lives */
+
+/* The pool of proxy connections of one control. */
+#define LIMIT_POOL 10       /* as the Go server */
+#define LIMIT_POOL_MAX 64   /* with that many visitors waiting at once */
+#define LIMIT_MUX 4         /* mux sessions */
+#define LIMIT_ASKED_MS 3000 /* how long an asked ReqProxy is counted on */
+
+/* Names. */
+#define LIMIT_AFFINITY (1u << 20) /* bytes of remembered names */
+#define LIMIT_RANDOM_TRIES 5      /* random names tried before giving up */
+#define LIMIT_PORT_TRIES 1000     /* ports of -tcpPorts tried before giving up */
+#define LIMIT_SAVE_MS 1000        /* the cache file is written at most that often */
+#define LIMIT_WORKERS 64
+
+#endif

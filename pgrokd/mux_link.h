@@ -1,0 +1,20 @@
+/* The mux sessions of one control, over which its visitors go as streams. */
+#ifndef PGROKD_MUX_LINK_H
+#define PGROKD_MUX_LINK_H
+
+#include <sys/queue.h>
+
+#include "common/stream.h"
+
+struct control;
+
+TAILQ_HEAD(mux_link_list, mux_link);
+
+/* A RegProxy with Mux has come: takes s (settled). Waiting visitors go over it at once. */
+void mux_link_add(struct control *c, struct stream *s);
+/* A stream for a visitor, owned by the caller; NULL: there is no session that can carry one. */
+struct stream *mux_link_open(struct control *c) MUSTCHECK;
+/* The control closes: the sessions take no new streams and end with their last one. */
+void mux_link_close_all(struct control *c);
+
+#endif

@@ -1,0 +1,26 @@
+/* One public URL of a control: its route, its listener if it is TCP, its visitors. */
+#ifndef PGROKD_TUNNEL_H
+#define PGROKD_TUNNEL_H
+
+#include "pgrokd/control.h"
+
+struct tunnel {
+	TAILQ_ENTRY(tunnel) link;
+	struct control *control;
+	uint64_t id, born;
+	struct route *route;
+	struct listener *listener; /* TCP only */
+	struct public_list publics;
+	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */
+};
+
+/*
+ * Opens n tunnels, all or none; takes the routes. False: *taken is a reference (the caller's) to
+ * the route that is in the way.
+ */
+bool tunnel_open(struct control *c, struct route **routes, int n, struct route **taken) MUSTCHECK;
+/* The same for one TCP tunnel; takes route and fds. */
+void tunnel_open_tcp(struct control *c, struct route *route, struct listener_fds *fds);
+void tunnel_close(struct tunnel *t, const char *why);
+
+#endif

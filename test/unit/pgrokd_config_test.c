@@ -1,0 +1,178 @@
+/* Tests of the server's options and of public names. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgrokd/config.h"
+#include "pgrokd/name.h"
+
+static char err[256];
+
+/* Up to three arguments. */
+static enum config_rc parse(struct config *c, const char *a, const char *b, const char *d)
+{
+	char prog[] = "pgrokd";
+	char *args[3] = {a ? xstrdup(a) : NULL, b ? xstrdup(b) : NULL, d ? xstrdup(d) : NULL};
+	char *argv[5] = {prog, args[0], args[1], args[2], NULL};
+	static char *kept[64][3]; /* the config borrows them */
+	static int n;
+	int argc = 1 + !!a + !!b + !!d;
+
+	memcpy(kept[n++ % 64], args, sizeof(args));
+	err[0] = '\0';
+	return config_parse(c, argc, argv, err);
+}
+
+static void defaults(void **state)
+{
+	struct config c;
+
+	unsetenv("VHOST");
+	unsetenv("REGISTRY_CACHE_FILE");
+	setenv("STATE_DIRECTORY", "/var/lib/pgrokd:/other", 1);
+	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_OK);
+	assert_string_equal(c.domain, "ejemplo.me");
+	assert_string_equal(c.http_addr, ":80");
+	assert_string_equal(c.https_addr, ":443");
+	assert_string_equal(c.tunnel_addr, ":4443");
+	assert_string_equal(c.log, "stdout");
+	assert_string_equal(c.log_level, "DEBUG");
+	assert_string_equal(c.tcp_host, "");
+	assert_string_equal(c.state_dir, "/var/lib/pgrokd");
+	assert_int_equal(c.tcp_port_max, 0);
+	assert_int_equal(c.engine, ENGINE_DIRECT);
+	assert_true(c.workers >= 1);
+	assert_null(c.vhost);
+	assert_null(c.cache_file);
+	assert_null(c.tls_crt);
+	config_free(&c);
+}
+
+static void values(void **state)
+{
+	struct config c;
+
+	setenv("VHOST", "Public.Example:77", 1);
+	assert_int_equal(parse(&c, "-domain=PGrok.ME", "-tcpPorts=2000-3000", "-tcpAddr=::1"),
+			 CONFIG_OK);
+	assert_string_equal(c.domain, "pgrok.me");
+	assert_int_equal(c.tcp_port_min, 2000);
+	assert_int_equal(c.tcp_port_max, 3000);
+	assert_string_equal(c.tcp_host, "[::1]");
+	assert_string_equal(c.vhost, "public.example:77");
+	config_free(&c);
+	unsetenv("VHOST");
+	assert_int_equal(parse(&c, "-httpAddr=", "--workers", "3"), CONFIG_OK);
+	assert_string_equal(c.http_addr, "");
+	assert_int_equal(c.workers, 3);
+	config_free(&c);
+}
+
+static void refused(void **state)
+{
+	static const struct {
+		const char *arg, *names;
+	} bad[] = {
+		{"-httpAddr=foo", "-httpAddr: address foo: missing port in address"},
+		{"-httpsAddr=:99999", "-httpsAddr"},
+		{"-tunnelAddr=", "-tunnelAddr"},
+		{"-workers=65", "-workers"},
+		{"-workers=-1", "-workers"},
+		{"-engine=warp", "-engine"},
+		{"-log-format=xml", "-log-format"},
+		{"-tcpAddr=localhost", "-tcpAddr"},
+		{"-tcpPorts=3000", "-tcpPorts"},
+		{"-tcpPorts=3000-2000", "-tcpPorts"},
+		{"-tcpPorts=0-10", "-tcpPorts"},
+		{"-tcpPorts=1-65536", "-tcpPorts"},
+		{"-tcpPorts=1-2-3", "-tcpPorts"},
+		{"-tlsCrt=x", "-tlsKey"},
+		{"-tlsKey=x", "-tlsCrt"},
+		{"-domain=a b", "-domain"},
+		{"-domain=a:80", "-domain"},
+		{"-domain=", "-domain"},
+	};
+	struct config c;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(parse(&c, bad[i].arg, NULL, NULL), CONFIG_BAD);
+		assert_non_null(strstr(err, bad[i].names));
+		config_free(&c);
+	}
+	setenv("VHOST", "a/b", 1);
+	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_BAD);
+	assert_non_null(strstr(err, "VHOST"));
+	config_free(&c);
+	unsetenv("VHOST");
+	assert_int_equal(parse(&c, "-nope", NULL, NULL), CONFIG_USAGE);
+	assert_non_null(strstr(err, "-nope"));
+	config_free(&c);
+	assert_int_equal(parse(&c, "-h", NULL, NULL), CONFIG_HELP);
+	config_free(&c);
+}
+
+static void names(void **state)
+{
+	static const char *const good[] = {"a", "a.b.c", "x_y-z.0", "a."};
+	static const char *const bad[] = {"", "A", "a b", "a/b", "\xc3\xa9", ".a", "a..b", "a:80"};
+	static const char *const ports[] = {"a:", "a:0", "a:65536", "a:x", ":80"};
+	char longest[LIMIT_NAME + 2] = {0};
+	const char *why;
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(name_valid(good[i], false, &why));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(name_valid(bad[i], false, &why));
+	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++)
+		assert_false(name_valid(ports[i], true, &why));
+	assert_true(name_valid("a:80", true, &why));
+	memset(longest, 'a', LIMIT_NAME);
+	assert_true(name_valid(longest, false, &why));
+	longest[LIMIT_NAME] = 'a';
+	assert_false(name_valid(longest, false, &why));
+
+	char *clean = name_clean(" \tMy.Name \n");
+
+	assert_string_equal(clean, "my.name");
+	free(clean);
+}
+
+static void is_url(char *url, const char *expected)
+{
+	assert_string_equal(url, expected);
+	free(url);
+}
+
+static void urls(void **state)
+{
+	struct name_site site = {.domain = "x.me", .http_port = 8000, .https_port = 443};
+
+	is_url(url_of_subdomain(&site, PROTO_HTTP, "a"), "http://a.x.me:8000");
+	is_url(url_of_subdomain(&site, PROTO_HTTPS, "a"), "https://a.x.me");
+	is_url(url_of_hostname(PROTO_HTTP, "h.com"), "http://h.com");
+	is_url(url_of_port(&site, 70), "tcp://x.me:70");
+	/* VHOST: for both protocols, but not on the default port. */
+	site.vhost = "v.com";
+	is_url(url_of_subdomain(&site, PROTO_HTTP, "a"), "http://a.v.com");
+	is_url(url_of_subdomain(&site, PROTO_HTTPS, "a"), "https://a.x.me");
+	site.http_port = 443;
+	site.https_port = 80;
+	site.vhost = NULL;
+	is_url(url_of_subdomain(&site, PROTO_HTTP, "a"), "http://a.x.me:443");
+	is_url(url_of_subdomain(&site, PROTO_HTTPS, "a"), "https://a.x.me:80");
+	assert_string_equal(url_host("https://a.x.me:80"), "a.x.me:80");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults), cmocka_unit_test(values), cmocka_unit_test(refused),
+		cmocka_unit_test(names),    cmocka_unit_test(urls),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
