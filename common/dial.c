@@ -112,11 +112,27 @@ static void note_error(struct dial *d, const char *call, int error)
  * A connect to a port of this machine that nobody listens on can meet itself: the system picks that
  * very port as the source (RFC 9293 section 3.5, simultaneous open). It is nobody's service.
  */
-static bool met_itself(int fd)
+static bool met_itself(int fd, const struct addr *to)
 {
-	struct addr here = addr_of_local(fd), there = addr_of_peer(fd);
+	struct addr here = addr_of_local(fd);
 
-	return addr_get_port(&here) == addr_get_port(&there) && addr_same_ip(&here, &there);
+	return addr_get_port(&here) == addr_get_port(to) && addr_same_ip(&here, to);
+}
+
+/* Only a port that the system also hands out as a source can be met that way. */
+static bool may_meet_itself(const struct addr *to)
+{
+	static _Thread_local int low = -1;
+
+	if (low < 0) {
+		FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+
+		if (!f || fscanf(f, "%d", &low) != 1)
+			low = 1;
+		if (f)
+			fclose(f);
+	}
+	return addr_get_port(to) >= low;
 }
 
 enum progress { CONNECTED, WAITING, REFUSED };
@@ -137,7 +153,7 @@ static enum progress try_address(struct dial *d)
 	 * second call tells, and saves an event and a turn of the loop.
 	 */
 	if (connect(d->fd, (const struct sockaddr *)&a->sa, a->len) == 0 || errno == EISCONN) {
-		if (!met_itself(d->fd))
+		if (!may_meet_itself(a) || !met_itself(d->fd, a))
 			return CONNECTED;
 		errno = ECONNREFUSED;
 	}
@@ -189,7 +205,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 	if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
-	if (!error && met_itself(d->fd))
+	if (!error && met_itself(d->fd, &d->addr[d->at]))
 		error = ECONNREFUSED;
 	if (!error) {
 		report(d);

@@ -108,7 +108,9 @@ bool socket_connect(const struct addr *to, int *fd)
 	if (*fd < 0)
 		return false;
 	set_int(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	socket_keepalive(*fd);
+	/* The other end on this machine can't vanish without a word. */
+	if (!addr_is_loopback(to))
+		socket_keepalive(*fd);
 	if (connect(*fd, (const struct sockaddr *)&to->sa, to->len) == 0 || errno == EINPROGRESS)
 		return true;
 	error = errno;

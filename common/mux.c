@@ -6,7 +6,7 @@
  */
 #include "common/mux.h"
 
-#include <assert.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@
 
 #define READ_SIZE (64u << 10)
 #define READ_BUDGET (256u << 10)
-#define MEMORY_RETRY_MS 100
+#define DRAIN_MS 10000 /* the last frames of a session that is nobody's */
 #define GOAWAY_NORMAL 0
 #define GOAWAY_PROTOCOL 1
 
@@ -26,6 +26,31 @@ static void on_tick(void *arg);
 
 /* One spare output buffer per thread: a session that is idle has none. */
 static _Thread_local char *spare;
+static pthread_key_t spare_key;
+
+static void spare_free(void *p)
+{
+	free(*(char **)p);
+}
+
+static void spare_init(void)
+{
+	if (pthread_key_create(&spare_key, spare_free) != 0)
+		abort();
+}
+
+/* The thread's spare goes with the thread. */
+static void spare_register(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static _Thread_local bool done;
+
+	if (done)
+		return;
+	done = true;
+	pthread_once(&once, spare_init);
+	pthread_setspecific(spare_key, &spare);
+}
 
 static void out_take(struct mux *m)
 {
@@ -82,6 +107,7 @@ void mux_flush(struct mux *m)
 			out_advance(m, n);
 		} else if (v == STREAM_AGAIN) {
 			m->blocked = true;
+			m->tail = NULL; /* what was offered may not change any more */
 			stream_want(m->t, STREAM_READ | STREAM_WRITE);
 		} else {
 			m->lost = stream_error(m->t);
@@ -133,7 +159,8 @@ bool mux_fin_tail(struct mux *m, struct mstream *ms)
 
 void mux_wake(struct mux *m)
 {
-	loop_next_tick(m->loop, &m->tick);
+	if (!m->freed)
+		loop_next_tick(m->loop, &m->tick);
 }
 
 /* ---- what is owed ---- */
@@ -154,8 +181,8 @@ static void owed_stream(struct mux *m, struct mstream *ms)
 	TAILQ_REMOVE(&m->owing, ms, owe_link);
 	ms->owes = 0;
 	if (owes & (OWE_SYN | OWE_ACK | OWE_FIN | OWE_WINDOW)) {
-		f.flags = (owes & OWE_SYN ? MUX_SYN : 0) | (owes & OWE_ACK ? MUX_ACK : 0) |
-			  (owes & OWE_FIN ? MUX_FIN : 0);
+		f.flags = mstream_riding(ms) | (owes & OWE_SYN ? MUX_SYN : 0) |
+			  (owes & OWE_ACK ? MUX_ACK : 0) | (owes & OWE_FIN ? MUX_FIN : 0);
 		if (owes & OWE_WINDOW) {
 			f.length = ms->credit;
 			ms->recv_window += ms->credit;
@@ -172,26 +199,29 @@ static void owed_stream(struct mux *m, struct mstream *ms)
 /* Turns owed flags into frames as far as there is room. */
 static void put_owed(struct mux *m)
 {
-	struct mstream *ms, *next;
-	bool starved = mux_memory_over(m);
+	struct mstream *ms;
 
 	if (m->ping_owed && mux_room(m) > MUX_HEADER) {
 		m->ping_owed = false;
 		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, m->ping_value});
 	}
-	for (ms = TAILQ_FIRST(&m->owing); ms && mux_room(m) > 2 * MUX_HEADER; ms = next) {
-		next = TAILQ_NEXT(ms, owe_link);
-		if (starved && ms->owes == OWE_WINDOW) {
-			loop_after(&m->retry, MEMORY_RETRY_MS);
-			continue;
-		}
+	if (m->goaway_owed && mux_room(m) > MUX_HEADER) {
+		m->goaway_owed = false;
+		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_NORMAL});
+	}
+	while ((ms = TAILQ_FIRST(&m->owing)) && mux_room(m) > 2 * MUX_HEADER)
 		owed_stream(m, ms);
+	while (m->rst_n && mux_room(m) > MUX_HEADER) {
+		uint32_t id = m->rst[--m->rst_n];
+		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, id, 0});
 	}
-	if (m->rst_n && mux_room(m) > sizeof(m->rst) / 4 * MUX_HEADER) {
-		for (unsigned i = 0; i < m->rst_n; i++)
-			mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, m->rst[i], 0});
-		m->rst_n = 0;
-	}
+}
+
+/* Does anything wait for the next turn, the transport permitting? */
+static bool work_left(const struct mux *m)
+{
+	return m->waiting_n || m->rst_n || m->ping_owed || m->goaway_owed ||
+	       !TAILQ_EMPTY(&m->owing);
 }
 
 /* ---- the end ---- */
@@ -226,15 +256,23 @@ static void tell_down(struct mux *m, const char *why)
 		hooks->down(m->arg, why);
 }
 
+enum bye { BYE_CLOSE, BYE_ABORT, BYE_LINGER };
+
 /* The transport is gone: every stream hears of it on the next tick. */
-static void session_lost(struct mux *m, const char *why, bool abort)
+static void session_lost(struct mux *m, const char *why, enum bye how)
 {
 	if (!m->t)
 		return;
 	log_debug("mux", "session lost: %s (%u streams)", why, m->count);
-	stream_close(m->t, abort);
+	if (how == BYE_LINGER)
+		stream_linger(m->t);
+	else
+		stream_close(m->t, how == BYE_ABORT);
 	m->t = NULL;
 	m->cur = NULL;
+	m->tail = NULL;
+	m->rst_n = 0;
+	m->ping_owed = m->goaway_owed = false;
 	m->out_len = m->out_off = 0;
 	out_give(m);
 	drop_owing(m);
@@ -250,13 +288,14 @@ static void protocol_error(struct mux *m, const char *why)
 		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_PROTOCOL});
 		mux_flush(m);
 	}
-	session_lost(m, why, false);
+	session_lost(m, why, BYE_LINGER);
 }
 
 static void mux_free(void *p)
 {
 	struct mux *m = p;
 
+	mux_count_session(-1);
 	idmap_free(m->streams);
 	free(m->out);
 	free(m);
@@ -265,19 +304,23 @@ static void mux_free(void *p)
 /* Ends a session that nobody owns and no stream uses, once its last frames are out. */
 void mux_maybe_free(struct mux *m)
 {
-	if (m->hooks || m->count || m->freed)
+	if (m->hooks || m->freed)
 		return;
-	if (m->t && (m->out_len || m->rst_n) && !m->lost)
-		return; /* the tick comes back here */
+	if (m->t && !m->lost && (m->count || m->out_len || work_left(m))) {
+		/* The tick comes back here; a peer that takes nothing may not keep it for ever. */
+		if (!idmap_count(m->streams) && !loop_timer_pending(&m->drain))
+			loop_after(&m->drain, DRAIN_MS);
+		return;
+	}
+	if (m->count)
+		return;
 	if (m->t) {
-		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_NORMAL});
-		mux_flush(m);
 		stream_linger(m->t);
 		m->t = NULL;
 	}
 	m->freed = true;
 	loop_exit_del(m->loop, &m->exit);
-	loop_timer_stop(&m->retry);
+	loop_timer_stop(&m->drain);
 	loop_tick_cancel(m->loop, &m->tick);
 	loop_free_later(m->loop, m, mux_free);
 }
@@ -287,7 +330,12 @@ static void at_exit(void *arg)
 	struct mux *m = arg;
 
 	loop_exit_del(m->loop, &m->exit);
-	session_lost(m, "shutting down", false);
+	session_lost(m, "shutting down", BYE_CLOSE);
+}
+
+static void on_drain(void *arg)
+{
+	session_lost(arg, "its last frames were not taken", BYE_ABORT);
 }
 
 void mux_close(struct mux *m, bool abort)
@@ -298,7 +346,11 @@ void mux_close(struct mux *m, bool abort)
 	m->exit.arg = m;
 	loop_exit_add(m->loop, &m->exit);
 	if (abort)
-		session_lost(m, "closed", true);
+		session_lost(m, "closed", BYE_ABORT);
+	if (m->t) {
+		m->goaway_owed = true;
+		mux_wake(m);
+	}
 	mux_maybe_free(m);
 }
 
@@ -314,6 +366,9 @@ static void wake_writers(struct mux *m)
 		mstream_stop_waiting(ms);
 		if (ms->s.ready && (ms->want & STREAM_WRITE))
 			ms->s.ready(ms->s.ready_arg, STREAM_WRITE);
+		/* It still wants to. */
+		if (!ms->closed && !ms->reset && (ms->want & STREAM_WRITE) && ms->send_window)
+			mstream_wait(ms);
 	}
 }
 
@@ -322,40 +377,48 @@ static void on_tick(void *arg)
 	struct mux *m = arg;
 
 	if (m->lost && m->t) {
-		session_lost(m, m->lost, true);
+		session_lost(m, m->lost, BYE_ABORT);
 		return;
 	}
+	if (m->t)
+		mux_memory_trim(m);
 	if (m->t && !m->blocked) {
+		/* A writer may close its stream, or the session with it. */
 		wake_writers(m);
-		put_owed(m);
+		if (m->t)
+			put_owed(m);
 		mux_flush(m);
-		/* Room again, and writers left: after the next poll. */
-		if (!m->blocked && (m->waiting_n || !TAILQ_EMPTY(&m->owing)) &&
-		    !loop_timer_pending(&m->retry))
+		/* Room again, and work left: after the next poll. */
+		if (m->t && !m->blocked && work_left(m))
 			mux_wake(m);
 	}
+	if (m->ids_used && m->t)
+		tell_down(m, "all stream ids are used");
 	out_give(m);
 	mux_maybe_free(m);
 }
 
-static void on_retry(void *arg)
-{
-	mux_wake(arg);
-}
-
 /* ---- input ---- */
+
+/* No room for another stream: its opener is told, now or with what is owed. */
+static void refuse(struct mux *m, uint32_t id)
+{
+	if (m->out_len < OUT_HIGH) {
+		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, id, 0});
+	} else if (m->rst_n < sizeof(m->rst) / sizeof(m->rst[0])) {
+		m->rst[m->rst_n++] = id;
+		mux_wake(m);
+	} else {
+		m->fault = "too many streams at once";
+	}
+}
 
 static void new_stream(struct mux *m, struct mux_frame f)
 {
 	struct mstream *ms;
 
 	if (m->down || m->count >= m->conf.max_streams) {
-		if (m->rst_n == sizeof(m->rst) / sizeof(m->rst[0])) {
-			m->fault = "too many streams at once";
-			return;
-		}
-		m->rst[m->rst_n++] = f.id;
-		mux_wake(m);
+		refuse(m, f.id);
 		return;
 	}
 	ms = mstream_new(m, f.id);
@@ -403,6 +466,9 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 		}
 		new_stream(m, f);
 		ms = idmap_get(m->streams, f.id);
+	} else if (ms && ms->owes_syn) {
+		m->fault = "frame of a stream that is not open yet";
+		return;
 	}
 	if (f.type == MUX_DATA) {
 		m->left = f.length;
@@ -428,7 +494,10 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 
 static void got_ping(struct mux *m, struct mux_frame f)
 {
-	if (f.flags & MUX_SYN) {
+	if ((f.flags & MUX_SYN) && m->out_len < OUT_HIGH) {
+		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, f.length});
+	} else if (f.flags & MUX_SYN) {
+		/* Of many that come while nothing leaves the last one is answered. */
 		m->ping_owed = true;
 		m->ping_value = f.length;
 		mux_wake(m);
@@ -522,10 +591,10 @@ static void read_all(struct mux *m)
 		case STREAM_AGAIN:
 			return;
 		case STREAM_EOF:
-			session_lost(m, "the peer ended the session", false);
+			session_lost(m, "the peer ended the session", BYE_CLOSE);
 			return;
 		case STREAM_ABORT:
-			session_lost(m, stream_error(m->t), true);
+			session_lost(m, stream_error(m->t), BYE_ABORT);
 			return;
 		}
 	}
@@ -562,6 +631,8 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 {
 	struct mux *m = xcalloc(1, sizeof(*m));
 
+	mux_count_session(1);
+	spare_register();
 	m->t = transport;
 	m->loop = stream_loop(transport);
 	m->conf = *conf;
@@ -573,7 +644,7 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 	TAILQ_INIT(&m->waiting);
 	m->tick.fn = on_tick;
 	m->tick.arg = m;
-	loop_timer_init(&m->retry, m->loop, on_retry, m);
+	loop_timer_init(&m->drain, m->loop, on_drain, m);
 	stream_on_ready(transport, on_ready, m);
 	stream_want(transport, STREAM_READ);
 	mux_ping(m); /* the first round trip, for the windows */
@@ -584,11 +655,14 @@ struct stream *mux_open(struct mux *m)
 {
 	struct mstream *ms;
 
-	/* Ids are not used twice; at the end of them the session is done. */
-	if (m->down || !m->t || m->count >= m->conf.max_streams || m->next_id > UINT32_MAX - 2)
+	if (m->down || m->ids_used || !m->t || m->count >= m->conf.max_streams)
 		return NULL;
 	ms = mstream_new(m, m->next_id);
+	/* Ids are not used twice; at the end of them the session is done. */
+	m->ids_used = m->next_id > UINT32_MAX - 2;
 	m->next_id += 2;
+	if (m->ids_used)
+		mux_wake(m);
 	ms->owes_syn = true;
 	return &ms->s;
 }

@@ -3,9 +3,9 @@
  * stream of its own kind, which a pair joins like any other.
  *
  * Memory is bounded without ever stopping to read: a peer may send what its windows allow, owed
- * control frames are flags and not a queue, and a session whose streams hold more than
- * MUX_UNREAD_SESSION unread bytes (or all sessions of the process more than mux_set_memory())
- * renews no window and resets the stream that holds most.
+ * control frames are flags and not a queue, and where the buffers of a session would hold more than
+ * MUX_UNREAD_SESSION (or those of all sessions more than mux_set_memory()) the stream that holds
+ * most is reset. Long before, the windows of streams with slow readers go back to where they began.
  */
 #ifndef COMMON_MUX_H
 #define COMMON_MUX_H
@@ -34,25 +34,32 @@ struct mux_hooks {
 	void (*accepted)(void *arg, struct stream *s);
 	/*
 	 * Called once, from the loop, when the session can carry no new streams any more: transport
-	 * lost, protocol error, or the peer went away (then open streams still run). The owner
-	 * forgets m and calls mux_close(), now or later.
+	 * lost, protocol error, the peer went away, or all ids are used (then open streams still
+	 * run). The owner forgets m and calls mux_close(), now or later.
 	 */
 	void (*down)(void *arg, const char *why);
 };
 
 /*
- * Bytes received and unread that all sessions of the process may hold. At start; default 256 MiB.
+ * What the buffers of all sessions of the process may hold. At start; default MUX_MEMORY_DEFAULT.
+ * The half of it is for whoever needs it; beyond, each session has an equal share of the other half.
  */
 void mux_set_memory(uint64_t bytes);
+/* Bytes of the buffers of all sessions now. From any thread. */
+uint64_t mux_memory_used(void);
 
-/* Takes transport (handshake done, settled, nothing of it in use). hooks and arg are borrowed. */
+/*
+ * Takes transport (handshake done, settled, nothing of it in use; no mux stream). hooks and arg are
+ * borrowed.
+ */
 struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 		    const struct mux_hooks *hooks, void *arg) MUSTCHECK;
 /* A new stream, owned by the caller; NULL: down, draining, or max_streams are open. */
 struct stream *mux_open(struct mux *m) MUSTCHECK;
 /*
- * Takes m: no new streams, no hook is called any more. It ends when its last stream is closed; now
- * if there is none. abort: its streams are aborted (each hears of it on the next tick).
+ * Takes m: no new streams (the peer is told), no hook is called any more. It ends when its last
+ * stream is closed; now if there is none. abort: its streams are aborted (each hears of it on the
+ * next tick).
  */
 void mux_close(struct mux *m, bool abort);
 /* Streams open now. */

@@ -1,4 +1,4 @@
-/* What mux.c (the session) and mux_stream.c (its streams) share. Only these two include it. */
+/* What mux.c (the session) and mux_stream.c (its streams) share; nobody else's, but a test's. */
 #ifndef COMMON_MUX_SESSION_H
 #define COMMON_MUX_SESSION_H
 
@@ -25,8 +25,8 @@ struct mstream {
 	struct mux *m;
 	TAILQ_ENTRY(mstream) owe_link, wait_link;
 	struct loop_tick tick;
-	char *buf; /* received and unread, a ring; NULL: nothing */
-	uint32_t cap, off, unread;
+	char *buf;                 /* received and unread, a ring; NULL: nothing */
+	uint32_t cap, off, unread; /* cap is a power of two */
 	uint32_t view_len; /* bytes of the session's read buffer offered to the reader right now */
 	const char *view;
 	uint32_t id;
@@ -73,13 +73,15 @@ struct mux {
 	bool cur_fin;
 	const char *fault; /* of the peer's */
 
-	uint64_t unread; /* bytes in the streams' buffers */
+	uint64_t held; /* bytes of the streams' buffers */
 	uint64_t ping_us, pinged_us;
 	uint32_t ping_id, rtt_us;
 	const char *lost; /* found dead inside a call; the tick ends it */
 	bool down, freed;
+	bool goaway_owed;
+	bool ids_used;
 	struct loop_tick tick;
-	struct loop_timer retry;
+	struct loop_timer drain; /* nobody's any more, and its last frames do not leave */
 	struct loop_exit exit;
 };
 
@@ -96,9 +98,13 @@ void mux_maybe_free(struct mux *m);
 
 /* mux_stream.c */
 uint64_t mux_now_us(void);
-bool mux_memory_over(const struct mux *m);
+void mux_count_session(int by);
+/* Resets streams until the session is within what it may hold. */
+void mux_memory_trim(struct mux *m);
 struct mstream *mstream_new(struct mux *m, uint32_t id);
 void mstream_free(struct mstream *ms);
+/* Flags that ride on the stream's next frame. */
+uint16_t mstream_riding(struct mstream *ms);
 void mstream_deliver(struct mstream *ms, const char *p, size_t n);
 void mstream_wait(struct mstream *ms);
 void mstream_stop_waiting(struct mstream *ms);

@@ -7,12 +7,15 @@
 
 #include "common/mux_session.h"
 
+#define BUFFER_MIN 4096u         /* a power of two */
+#define SHRINK_ABOVE (64u << 10) /* buffers */
 #define PING_EVERY_US 5000000u
 #define RTT_FLOOR_US 1000u      /* on a loopback the clock and the scheduler are the round trip */
 #define QUICK_GROWTH (1u << 20) /* windows below grow fourfold, then twofold */
 
 static uint64_t memory_max = MUX_MEMORY_DEFAULT;
 static _Atomic uint64_t memory_used;
+static _Atomic uint32_t sessions;
 
 void mux_set_memory(uint64_t bytes)
 {
@@ -27,67 +30,59 @@ uint64_t mux_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
-bool mux_memory_over(const struct mux *m)
-{
-	return m->unread > MUX_UNREAD_SESSION ||
-	       atomic_load_explicit(&memory_used, memory_order_relaxed) > memory_max;
-}
-
 static struct mstream *mstream_of(struct stream *s)
 {
 	return (struct mstream *)s;
 }
 
-/* ---- receiving ---- */
+/* ---- memory ---- */
 
-static void count_unread(struct mstream *ms, int64_t n)
+uint64_t mux_memory_used(void)
 {
-	if (!n)
-		return;
-	ms->unread += (uint32_t)n;
-	ms->m->unread += (uint64_t)n;
+	return atomic_load_explicit(&memory_used, memory_order_relaxed);
+}
+
+void mux_count_session(int by)
+{
+	atomic_fetch_add_explicit(&sessions, (uint32_t)by, memory_order_relaxed);
+}
+
+/*
+ * What a session may hold. Once half of the process's memory is used only sessions with more than
+ * an equal share of the rest pay for it: a client whose readers all stand still must not stop the
+ * clients of others.
+ */
+static uint64_t memory_limit(void)
+{
+	uint32_t n = atomic_load_explicit(&sessions, memory_order_relaxed);
+	uint64_t share = memory_max / 2 / (n ? n : 1);
+
+	if (mux_memory_used() <= memory_max / 2 || share > MUX_UNREAD_SESSION)
+		return MUX_UNREAD_SESSION;
+	return share > BUFFER_MIN ? share : BUFFER_MIN;
+}
+
+static void count_held(struct mstream *ms, int64_t n)
+{
+	ms->m->held += (uint64_t)n;
 	atomic_fetch_add_explicit(&memory_used, (uint64_t)n, memory_order_relaxed);
 }
 
 static void drop_buffer(struct mstream *ms)
 {
-	count_unread(ms, -(int64_t)ms->unread);
+	if (!ms->buf)
+		return;
+	count_held(ms, -(int64_t)ms->cap);
 	free(ms->buf);
 	ms->buf = NULL;
-	ms->cap = ms->off = 0;
+	ms->cap = ms->off = ms->unread = 0;
 }
 
-static void find_fattest(void *value, void *arg)
+/* Another size for the ring, its content at the start. */
+static void resize(struct mstream *ms, uint32_t cap)
 {
-	struct mstream *ms = value, **fattest = arg;
-	if (!*fattest || ms->unread > (*fattest)->unread)
-		*fattest = ms;
-}
+	char *buf = xmalloc(cap);
 
-/* Too much is held: the stream whose reader is slowest pays for it. */
-static void reset_fattest(struct mux *m)
-{
-	struct mstream *ms = NULL;
-
-	idmap_each(m->streams, find_fattest, &ms);
-	if (!ms || !ms->unread)
-		return;
-	log_warn("mux", "stream %u reset: its reader leaves %u bytes unread", ms->id, ms->unread);
-	drop_buffer(ms);
-	ms->reset = true;
-	mux_owe(ms, OWE_RST);
-	loop_next_tick(m->loop, &ms->tick);
-}
-
-/* Room for n more bytes in the ring, its content at the start. */
-static void grow(struct mstream *ms, uint32_t n)
-{
-	uint32_t cap = ms->cap ? ms->cap : 4096;
-	char *buf;
-
-	while (cap < ms->unread + n)
-		cap *= 2;
-	buf = xmalloc(cap);
 	if (ms->unread) {
 		uint32_t first = ms->cap - ms->off;
 		if (first > ms->unread)
@@ -95,27 +90,71 @@ static void grow(struct mstream *ms, uint32_t n)
 		memcpy(buf, ms->buf + ms->off, first);
 		memcpy(buf + first, ms->buf, ms->unread - first);
 	}
+	count_held(ms, (int64_t)cap - ms->cap);
 	free(ms->buf);
 	ms->buf = buf;
 	ms->cap = cap;
 	ms->off = 0;
 }
 
+static void find_fattest(void *value, void *arg)
+{
+	struct mstream *ms = value, **fattest = arg;
+	if (!*fattest || ms->cap > (*fattest)->cap)
+		*fattest = ms;
+}
+
+/* Too much is held: the stream whose reader is slowest pays for it. False: nothing is held. */
+static bool reset_fattest(struct mux *m)
+{
+	struct mstream *ms = NULL;
+
+	idmap_each(m->streams, find_fattest, &ms);
+	if (!ms || !ms->cap)
+		return false;
+	log_warn("mux", "stream %u reset: its reader leaves %u bytes unread", ms->id, ms->unread);
+	drop_buffer(ms);
+	if (!ms->reset)
+		mux_owe(ms, OWE_RST);
+	ms->reset = true;
+	loop_next_tick(m->loop, &ms->tick);
+	return true;
+}
+
+static bool make_room(struct mux *m, uint64_t more)
+{
+	while (m->held + more > memory_limit())
+		if (!reset_fattest(m))
+			return false;
+	return true;
+}
+
+void mux_memory_trim(struct mux *m)
+{
+	(void)!make_room(m, 0);
+}
+
+/* ---- receiving ---- */
+
 static void store(struct mstream *ms, const char *p, uint32_t n)
 {
-	uint32_t at, first;
+	uint32_t at, first, cap = ms->cap ? ms->cap : BUFFER_MIN;
 
-	if (ms->unread + n > ms->cap)
-		grow(ms, n);
-	at = (ms->off + ms->unread) & (ms->cap - 1); /* cap is a power of two */
+	while (cap < ms->unread + n)
+		cap *= 2;
+	if (cap != ms->cap) {
+		(void)!make_room(ms->m, cap - ms->cap);
+		if (ms->reset)
+			return;
+		resize(ms, cap);
+	}
+	at = (ms->off + ms->unread) & (ms->cap - 1);
 	first = ms->cap - at < n ? ms->cap - at : n;
 	memcpy(ms->buf + at, p, first);
 	memcpy(ms->buf, p + first, n - first);
-	count_unread(ms, n);
+	ms->unread += n;
 	if (ms->want & STREAM_READ)
 		loop_next_tick(ms->m->loop, &ms->tick);
-	if (mux_memory_over(ms->m))
-		reset_fattest(ms->m);
 }
 
 /*
@@ -135,7 +174,8 @@ void mstream_deliver(struct mstream *ms, const char *p, size_t n)
 		ms->view = NULL;
 		ms->view_len = 0;
 	}
-	if (n && !ms->closed)
+	/* Its reader may have closed it, or the whole session. */
+	if (n && !ms->closed && !ms->reset)
 		store(ms, p, (uint32_t)n);
 }
 
@@ -146,7 +186,7 @@ static void maybe_grow_window(struct mstream *ms)
 	uint64_t now = mux_now_us(), rtt = m->rtt_us > RTT_FLOOR_US ? m->rtt_us : RTT_FLOOR_US;
 	uint32_t by = ms->window < QUICK_GROWTH ? 3 * ms->window : ms->window;
 
-	if (now - ms->epoch_us <= 2 * rtt && !mux_memory_over(m)) {
+	if (now - ms->epoch_us <= 2 * rtt && m->held <= memory_limit() / 2) {
 		if (by > MUX_WINDOW_MAX - ms->window)
 			by = MUX_WINDOW_MAX - ms->window;
 		ms->window += by;
@@ -158,6 +198,19 @@ static void maybe_grow_window(struct mstream *ms)
 		mux_ping(m);
 }
 
+/* Memory is short, and this reader does not keep up: its window goes back to what it was. */
+static void maybe_shrink_window(struct mstream *ms)
+{
+	uint32_t start = ms->m->conf.start_window, by = ms->window - start;
+
+	if (ms->unread <= start || ms->m->held <= memory_limit() / 2)
+		return;
+	if (by > ms->credit)
+		by = ms->credit;
+	ms->window -= by;
+	ms->credit -= by;
+}
+
 static void consumed(struct mstream *ms, uint32_t n)
 {
 	if (!ms->epoch_us)
@@ -166,6 +219,8 @@ static void consumed(struct mstream *ms, uint32_t n)
 	ms->epoch_read += n;
 	if (ms->fin_rcvd || ms->reset)
 		return;
+	if (ms->window > ms->m->conf.start_window)
+		maybe_shrink_window(ms);
 	if (ms->epoch_read >= ms->window)
 		maybe_grow_window(ms);
 	if (ms->credit >= ms->window / 2)
@@ -189,9 +244,11 @@ static enum stream_rc mstream_read(struct stream *s, void *buf, size_t cap, size
 		memcpy(buf, ms->buf + ms->off, first);
 		memcpy((char *)buf + first, ms->buf, take - first);
 		ms->off = (ms->off + take) & (ms->cap - 1);
-		count_unread(ms, -(int64_t)take);
+		ms->unread -= take;
 		if (!ms->unread)
 			drop_buffer(ms);
+		else if (ms->unread <= ms->cap / 4 && ms->cap > SHRINK_ABOVE)
+			resize(ms, ms->cap / 2);
 	} else if (ms->fin_rcvd) {
 		return STREAM_EOF;
 	} else {
@@ -204,8 +261,7 @@ static enum stream_rc mstream_read(struct stream *s, void *buf, size_t cap, size
 
 /* ---- sending ---- */
 
-/* Flags that ride on the stream's next frame. */
-static uint16_t riding(struct mstream *ms)
+uint16_t mstream_riding(struct mstream *ms)
 {
 	uint16_t flags = (ms->owes_syn ? MUX_SYN : 0) | (ms->owes_ack ? MUX_ACK : 0);
 
@@ -231,7 +287,7 @@ static enum stream_rc mstream_write(struct stream *s, const void *buf, size_t le
 		len = room;
 	if (len > ms->send_window)
 		len = ms->send_window;
-	mux_put_data(m, ms, riding(ms), buf, len);
+	mux_put_data(m, ms, mstream_riding(ms), buf, len);
 	ms->send_window -= (uint32_t)len;
 	*n = len;
 	return STREAM_OK;
@@ -280,6 +336,9 @@ static void on_tick(void *arg)
 		dirs |= ms->want & STREAM_READ;
 	if (ms->s.ready && dirs)
 		ms->s.ready(ms->s.ready_arg, dirs);
+	/* Its reader has left some, and still wants to. */
+	if (!ms->closed && (ms->want & STREAM_READ) && ms->unread)
+		loop_next_tick(ms->s.loop, &ms->tick);
 }
 
 static enum stream_rc mstream_handshake(struct stream *s)
@@ -297,11 +356,17 @@ static enum stream_rc mstream_finish(struct stream *s)
 	if (ms->reset || !ms->m->t)
 		return STREAM_ABORT;
 	ms->fin_sent = true;
-	flags = riding(ms);
+	flags = mstream_riding(ms);
 	if (flags || !mux_fin_tail(ms->m, ms))
 		mux_owe(ms, (uint8_t)(OWE_FIN | (flags & MUX_SYN ? OWE_SYN : 0) |
 				      (flags & MUX_ACK ? OWE_ACK : 0)));
 	return STREAM_OK;
+}
+
+/* The session sends what it took, whatever becomes of the stream. */
+static bool mstream_flushed(const struct stream *s)
+{
+	return true;
 }
 
 static void mstream_close(struct stream *s, bool abort)
@@ -327,6 +392,8 @@ static void mstream_close(struct stream *s, bool abort)
 		mux_owe(ms, OWE_RST);
 	if (!ms->owes)
 		mstream_free(ms);
+	else
+		mux_maybe_free(m);
 }
 
 static const char *mstream_error(const struct stream *s)
@@ -345,6 +412,7 @@ static const struct stream_ops mux_ops = {
 	.write = mstream_write,
 	.want = mstream_want,
 	.finish = mstream_finish,
+	.flushed = mstream_flushed,
 	.close = mstream_close,
 	.error = mstream_error,
 };

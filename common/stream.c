@@ -84,6 +84,11 @@ enum stream_rc stream_finish(struct stream *s)
 	return s->ops->finish(s);
 }
 
+bool stream_flushed(const struct stream *s)
+{
+	return s->ops->flushed(s);
+}
+
 void stream_close(struct stream *s, bool abort)
 {
 	if (!s)

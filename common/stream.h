@@ -77,6 +77,8 @@ void stream_want(struct stream *s, int dirs);
  * AGAIN: want WRITE and call again. No write after it. Reading goes on.
  */
 enum stream_rc stream_finish(struct stream *s) MUSTCHECK;
+/* Is everything that was taken out of this process's hands? Then close loses nothing. */
+bool stream_flushed(const struct stream *s);
 /*
  * Takes s. abort: the peer is to see a reset. Otherwise close_notify is tried once and the socket
  * closed. Memory goes back on the next tick; on_ready is not called any more.

@@ -214,6 +214,11 @@ static enum stream_rc bev_finish(struct stream *s)
 	return STREAM_OK;
 }
 
+static bool bev_flushed(const struct stream *s)
+{
+	return !out_len((const struct bev *)s);
+}
+
 static void bev_free(void *p)
 {
 	struct bev *b = p;
@@ -257,6 +262,7 @@ static const struct stream_ops bev_ops = {
 	.write = bev_write,
 	.want = bev_want,
 	.finish = bev_finish,
+	.flushed = bev_flushed,
 	.close = bev_close,
 	.error = bev_error,
 };

@@ -514,6 +514,11 @@ static enum stream_rc direct_finish(struct stream *s)
 	return STREAM_OK;
 }
 
+static bool direct_flushed(const struct stream *s)
+{
+	return !((const struct direct *)s)->out_len;
+}
+
 static void direct_free(void *p)
 {
 	struct direct *d = p;
@@ -588,6 +593,7 @@ static const struct stream_ops direct_ops = {
 	.write = direct_write,
 	.want = direct_want,
 	.finish = direct_finish,
+	.flushed = direct_flushed,
 	.close = direct_close,
 	.error = direct_error,
 };

@@ -11,6 +11,7 @@ struct stream_ops {
 	enum stream_rc (*write)(struct stream *s, const void *buf, size_t len, size_t *n);
 	void (*want)(struct stream *s, int dirs);
 	enum stream_rc (*finish)(struct stream *s);
+	bool (*flushed)(const struct stream *s);
 	void (*close)(struct stream *s, bool abort);
 	const char *(*error)(const struct stream *s);
 };

@@ -328,7 +328,6 @@ static void lobby_accept(struct worker *w, enum port port, int fd, const struct 
 	g->peer = *peer;
 	TAILQ_INSERT_TAIL(&w->guests, g, link);
 	w->n_guests++;
-	socket_keepalive(fd);
 	g->stream =
 		stream_new_direct(w->loop, fd, w->tls[port] ? tls_accept_ssl(w->tls[port]) : NULL);
 	loop_timer_init(&g->timer, w->loop, guest_time_out, g);

@@ -117,7 +117,6 @@ void public_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 
 void public_accept_tcp(struct tunnel *t, int fd, const struct addr *peer)
 {
-	socket_keepalive(fd);
 	public_claim(public_new(t, stream_new(t->control->worker->loop, fd, NULL), peer));
 }
 

@@ -60,6 +60,6 @@ int main(int argc, char **argv)
 		files++;
 	}
 	closedir(d);
-	printf("== %s: %d files\n", argv[0], files);
+	printf("  PASS   %s: %d files\n", argv[0], files);
 	return files > 0 ? 0 : 1; /* a fuzzer without a corpus proves nothing */
 }

@@ -1,0 +1,608 @@
+/*
+ * The server and its connections. The life of a request: conn_pump -> step_head -> begin (guard, route)
+ * -> step_body -> the handler -> an answer (httpd_answer.c) -> flush -> step_over -> the next head.
+ */
+#include "common/httpd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/httpd_conn.h"
+#include "common/idmap.h"
+#include "common/log.h"
+#include "common/randid.h"
+
+#define READ_PIECE (16u << 10)
+#define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */
+#define PUMP_REQUESTS 16       /* per turn of the loop */
+#define RAW_BODY_MAX (2 * HTTPD_BODY_MAX)
+
+/* ---- bytes ---- */
+
+char *bytes_room(struct bytes *b, size_t n)
+{
+	if (b->off) {
+		memmove(b->p, b->p + b->off, b->len);
+		b->off = 0;
+	}
+	if (b->len + n > b->cap) {
+		b->cap = b->len + n > 2 * b->cap ? b->len + n : 2 * b->cap;
+		b->p = xrealloc(b->p, b->cap);
+	}
+	return b->p + b->len;
+}
+
+void bytes_add(struct bytes *b, const void *data, size_t n)
+{
+	if (!n)
+		return;
+	memcpy(bytes_room(b, n), data, n);
+	b->len += n;
+}
+
+void bytes_drop(struct bytes *b, size_t n)
+{
+	b->off += n;
+	b->len -= n;
+	if (!b->len) {
+		free(b->p);
+		*b = (struct bytes){0};
+	}
+}
+
+/* ---- the end of a connection ---- */
+
+static void conn_unlink(struct conn *c)
+{
+	*c->prev = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	else
+		c->h->last = c->prev;
+	c->h->count--;
+}
+
+/* The request ends without its answer having been written whole. */
+static void req_lost(struct httpd_req *r)
+{
+	if (r->producer) {
+		if (r->producer->done)
+			r->producer->done(r->producer_arg, false);
+	} else if (r->gone) {
+		r->gone(r->gone_arg);
+	}
+}
+
+/* Everything but the stream. */
+static void conn_end(struct conn *c, const char *why)
+{
+	struct httpd_req *r = c->req;
+
+	if (c->served || r)
+		log_debug(c->h->conf.name, "connection ends: %s, %u requests", why, c->served);
+	c->state = CONN_CLOSED;
+	loop_timer_stop(&c->timer);
+	loop_tick_cancel(c->h->loop, &c->tick);
+	conn_unlink(c);
+	if (r) {
+		req_lost(r);
+		c->req = NULL;
+		req_free(r);
+	}
+	bytes_drop(&c->in, c->in.len);
+	bytes_drop(&c->out, c->out.len);
+	loop_free_later(c->h->loop, c, NULL);
+}
+
+void conn_close(struct conn *c, const char *why)
+{
+	if (c->state == CONN_CLOSED)
+		return;
+	if (c->s)
+		stream_close(c->s, c->state == CONN_STREAM); /* a cut answer must look cut */
+	c->s = NULL;
+	conn_end(c, why);
+}
+
+static void conn_linger(struct conn *c, const char *why)
+{
+	stream_linger(c->s);
+	c->s = NULL;
+	conn_end(c, why);
+}
+
+/* ---- moving bytes ---- */
+
+/* True: nothing waits to be written. */
+static bool flush(struct conn *c)
+{
+	while (c->out.len) {
+		size_t n;
+
+		switch (stream_write(c->s, bytes_at(&c->out), c->out.len, &n)) {
+		case STREAM_OK:
+			c->progress = true;
+			bytes_drop(&c->out, n);
+			break;
+		case STREAM_AGAIN:
+			return false;
+		default:
+			conn_close(c, stream_error(c->s));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Reads once. True: there is something new to look at. */
+static bool fill(struct conn *c)
+{
+	size_t n;
+	char *room;
+
+	if (c->eof)
+		return false;
+	room = bytes_room(&c->in, READ_PIECE);
+	switch (stream_read(c->s, room, READ_PIECE, &n)) {
+	case STREAM_OK:
+		c->in.len += n;
+		c->progress = true;
+		return true;
+	case STREAM_EOF:
+		c->eof = true;
+		return true;
+	case STREAM_ABORT:
+		conn_close(c, stream_error(c->s));
+		return false;
+	default:
+		if (!c->in.len)
+			bytes_drop(&c->in, 0); /* an idle connection keeps no buffer */
+		return false;
+	}
+}
+
+/* While an answer is awaited: is the client still there? Requests sent ahead may wait. */
+static void watch(struct conn *c)
+{
+	while (c->in.len < READ_AHEAD && fill(c))
+		if (c->eof) {
+			conn_close(c, "the client left before its answer");
+			return;
+		}
+}
+
+/* ---- a request comes in ---- */
+
+static void continue_100(struct conn *c)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct http_span expect;
+
+	if (c->body_owed && !c->in.len && c->head.minor == 1 &&
+	    http_field(c->req->text, &c->head, "expect", &expect) &&
+	    http_span_is_nocase(c->req->text, expect, "100-continue"))
+		bytes_add(&c->out, go_on, sizeof(go_on) - 1);
+}
+
+/* A head is complete: everything that can refuse the request does so before its body is read. */
+static void begin(struct conn *c)
+{
+	struct http_head *head = &c->head;
+	struct httpd_req *r;
+	int status = 400;
+
+	c->timer_runs = TIMER_NONE;
+	c->served++;
+	c->body_left = head->length;
+	c->body_raw = 0;
+	c->body_owed = head->chunked || head->length > 0;
+	c->keep = head->minor ? !head->conn_close : head->conn_keep_alive;
+	http_chunked_init(&c->chunks, true);
+	r = req_new(c, &status);
+	bytes_drop(&c->in, head->head_len);
+	if (!r) {
+		answer_bad(c, status, "bad request target");
+		return;
+	}
+	c->req = r;
+	c->state = CONN_BODY;
+	if (!httpd_guard(r))
+		return;
+	if (c->h->conf.guard && !c->h->conf.guard(c->h->conf.arg, r))
+		return;
+	if (!(r->route = req_route(r)))
+		return;
+	if (head->length > HTTPD_BODY_MAX)
+		httpd_text(r, 413, "The request is too large.\n");
+	else
+		continue_100(c);
+}
+
+static bool step_head(struct conn *c)
+{
+	enum http_rc rc = HTTP_MORE;
+
+	if (c->in.len)
+		rc = http_request_scan(&c->head, bytes_at(&c->in), c->in.len);
+	if (rc == HTTP_OK) {
+		if (c->served && c->served % PUMP_REQUESTS == 0 && !loop_timer_pending(&c->timer)) {
+			/* fairness is seen to in conn_pump() */
+		}
+		begin(c);
+		return true;
+	}
+	if (rc == HTTP_BAD) {
+		c->body_owed = true; /* where the next request begins is not known */
+		answer_bad(c, 400, c->head.error);
+		return true;
+	}
+	if (!c->eof)
+		return fill(c);
+	conn_close(c, c->in.len ? "the client left inside a head" : "done");
+	return false;
+}
+
+static void on_chunk(void *arg, const char *data, size_t n)
+{
+	struct httpd_req *r = arg;
+
+	if (r->body.len <= HTTPD_BODY_MAX)
+		bytes_add(&r->body, data, n);
+}
+
+/* Takes what is there of the body. HTTP_OK: it is complete. */
+static enum http_rc take_body(struct conn *c)
+{
+	struct httpd_req *r = c->req;
+	enum http_rc rc = HTTP_OK;
+	size_t n = c->in.len;
+
+	if (!c->body_owed)
+		return HTTP_OK;
+	if (c->head.chunked) {
+		rc = http_chunked_scan(&c->chunks, bytes_at(&c->in), c->in.len, &n, on_chunk, r);
+	} else {
+		if (n > c->body_left)
+			n = (size_t)c->body_left;
+		bytes_add(&r->body, bytes_at(&c->in), n);
+		c->body_left -= n;
+		rc = c->body_left ? HTTP_MORE : HTTP_OK;
+	}
+	c->body_raw += n;
+	bytes_drop(&c->in, n);
+	return rc;
+}
+
+static void handle(struct conn *c)
+{
+	struct httpd_req *r = c->req;
+
+	c->body_owed = false;
+	*bytes_room(&r->body, 1) = '\0';
+	c->state = CONN_HANDLER;
+	r->route->handler(c->h->conf.arg, r);
+}
+
+static bool step_body(struct conn *c)
+{
+	enum http_rc rc = take_body(c);
+
+	if (rc == HTTP_BAD) {
+		httpd_text(c->req, 400, "Bad request: malformed chunk.\n");
+	} else if (c->req->body.len > HTTPD_BODY_MAX || c->body_raw > RAW_BODY_MAX) {
+		httpd_text(c->req, 413, "The request is too large.\n");
+	} else if (rc == HTTP_OK) {
+		handle(c);
+	} else if (c->eof) {
+		conn_close(c, "the client left inside a body");
+		return false;
+	} else {
+		return fill(c);
+	}
+	return true;
+}
+
+/* ---- the pump ---- */
+
+/* The producer's turn; if it has nothing, the client is watched. */
+static bool step_stream(struct conn *c)
+{
+	if (c->req->waiting) {
+		watch(c);
+		return false;
+	}
+	answer_produce(c);
+	return true;
+}
+
+/* An answer is written whole. */
+static bool step_over(struct conn *c)
+{
+	if (!c->keep || c->h->closing) {
+		conn_linger(c, "answered");
+		return false;
+	}
+	c->head = (struct http_head){0};
+	c->state = CONN_HEAD;
+	return true;
+}
+
+static bool step(struct conn *c)
+{
+	if (c->state == CONN_CLOSED || c->state == CONN_WS || !flush(c))
+		return false;
+	switch (c->state) {
+	case CONN_HEAD:
+		return step_head(c);
+	case CONN_BODY:
+		return step_body(c);
+	case CONN_HANDLER:
+		watch(c);
+		return false;
+	case CONN_STREAM:
+		return step_stream(c);
+	case CONN_FLUSH:
+		return step_over(c);
+	default:
+		return false;
+	}
+}
+
+static enum conn_timer timer_of(const struct conn *c)
+{
+	if (c->out.len || c->state == CONN_BODY)
+		return TIMER_STALL;
+	if (c->state == CONN_HEAD)
+		return c->in.len ? TIMER_HEAD : TIMER_IDLE;
+	return TIMER_NONE;
+}
+
+static void set_timer(struct conn *c)
+{
+	enum conn_timer t = timer_of(c);
+
+	if (t == c->timer_runs && !(t == TIMER_STALL && c->progress))
+		return;
+	c->timer_runs = t;
+	c->progress = false;
+	if (t == TIMER_NONE)
+		loop_timer_stop(&c->timer);
+	else
+		loop_after(&c->timer, t == TIMER_HEAD ? HTTPD_HEAD_MS : HTTPD_IDLE_MS);
+}
+
+static void conn_pump(struct conn *c)
+{
+	bool ahead = false;
+	int steps = 0;
+
+	c->pumping = true;
+	while (step(c))
+		if (++steps == 4 * PUMP_REQUESTS) {
+			loop_next_tick(c->h->loop, &c->tick);
+			break;
+		}
+	c->pumping = false;
+	if (c->state == CONN_CLOSED || c->state == CONN_WS)
+		return;
+	set_timer(c);
+	ahead = c->state != CONN_HANDLER && c->state != CONN_STREAM;
+	stream_want(c->s,
+		    (!c->eof && (ahead ? !c->out.len : c->in.len < READ_AHEAD) ? STREAM_READ : 0) |
+			    (c->out.len ? STREAM_WRITE : 0));
+}
+
+static void on_ready(void *arg, int dirs)
+{
+	conn_pump(arg);
+}
+
+void conn_kick(struct conn *c)
+{
+	if (!c->pumping && c->state != CONN_CLOSED)
+		loop_next_tick(c->h->loop, &c->tick);
+}
+
+static void on_time(void *arg)
+{
+	struct conn *c = arg;
+
+	switch (c->timer_runs) {
+	case TIMER_HEAD:
+		c->body_owed = true;
+		answer_bad(c, 408, "the head took too long");
+		conn_kick(c);
+		c->timer_runs = TIMER_NONE;
+		break;
+	case TIMER_IDLE:
+		conn_linger(c, "idle");
+		break;
+	default:
+		conn_close(c, "the client takes and sends nothing");
+	}
+}
+
+/* ---- the server ---- */
+
+/* The one that has been idle for longest. */
+static struct conn *idle_one(struct httpd *h)
+{
+	for (struct conn *c = h->first; c; c = c->next)
+		if (c->state == CONN_HEAD && !c->in.len && !c->out.len)
+			return c;
+	return NULL;
+}
+
+static void shed(struct httpd *h, int fd)
+{
+	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
+				   "Retry-After: 1\r\nConnection: close\r\n\r\n";
+	struct stream *s = stream_new(h->loop, fd, NULL);
+	size_t n;
+
+	log_warn(h->conf.name, "%d connections, one more is refused", HTTPD_CONNECTIONS);
+	if (stream_write(s, busy, sizeof(busy) - 1, &n) == STREAM_OK)
+		stream_linger(s);
+	else
+		stream_close(s, true);
+}
+
+static void on_accept(void *arg, int fd, const struct addr *peer)
+{
+	struct httpd *h = arg;
+	struct conn *c, *idle;
+
+	if (h->closing) {
+		close(fd);
+		return;
+	}
+	if (h->count >= HTTPD_CONNECTIONS) {
+		if (!(idle = idle_one(h))) {
+			shed(h, fd);
+			return;
+		}
+		conn_linger(idle, "idle, and others want in");
+	}
+	c = xcalloc(1, sizeof(*c));
+	c->h = h;
+	c->peer = *peer;
+	c->s = stream_new(h->loop, fd, NULL);
+	c->tick.fn = (void (*)(void *))conn_pump;
+	c->tick.arg = c;
+	c->prev = h->last;
+	*h->last = c;
+	h->last = &c->next;
+	h->count++;
+	loop_timer_init(&c->timer, h->loop, on_time, c);
+	stream_on_ready(c->s, on_ready, c);
+	conn_pump(c);
+}
+
+struct httpd *httpd_start(struct loop *l, struct listener_fds *fds, const struct httpd_config *conf)
+{
+	struct httpd *h = xcalloc(1, sizeof(*h));
+	struct addr a = listener_addr(fds);
+
+	h->loop = l;
+	h->conf = *conf;
+	h->last = &h->first;
+	httpd_guard_init(h, addr_get_port(&a));
+	h->ln = listener_start(l, fds, on_accept, h);
+	return h;
+}
+
+static void httpd_free(void *p)
+{
+	struct httpd *h = p;
+
+	httpd_guard_free(h);
+	free(h);
+}
+
+void httpd_close(struct httpd *h)
+{
+	struct conn *c;
+
+	h->closing = true;
+	listener_close(h->ln);
+	while ((c = h->first)) {
+		if (c->ws) {
+			ws_end(c->ws, "shutting down");
+			conn_end(c, "shutting down");
+		} else {
+			conn_close(c, "shutting down");
+		}
+	}
+	loop_free_later(h->loop, h, httpd_free);
+}
+
+size_t httpd_connections(const struct httpd *h)
+{
+	return h->count;
+}
+
+struct httpd_req *httpd_find(struct httpd *h, uint64_t id)
+{
+	for (struct conn *c = h->first; c; c = c->next)
+		if (c->req && c->req->id == id)
+			return c->req;
+	return NULL;
+}
+
+/* ---- upgrade ---- */
+
+/* Is `word` an element of the comma-separated list? */
+static bool list_has(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	while (list && *list) {
+		list += strspn(list, " \t,");
+		if (!strncasecmp(list, word, len) && !strcspn(list + len, " \t,"))
+			return true;
+		list = strchr(list, ',');
+	}
+	return false;
+}
+
+static void on_ws_over(void *owner)
+{
+	struct conn *c = owner;
+
+	c->ws = NULL;
+	conn_end(c, "WebSocket is over");
+}
+
+/* The answer's head into out; false: the request was refused. */
+static bool shake_hands(struct httpd_req *r, char *out, size_t cap)
+{
+	const char *version = httpd_field(r, "sec-websocket-version");
+	const char *key = httpd_field(r, "sec-websocket-key");
+	char accept[29];
+
+	if (strcmp(r->method, "GET") != 0 || r->head.minor != 1 ||
+	    !list_has(httpd_field(r, "upgrade"), "websocket") ||
+	    !list_has(httpd_field(r, "connection"), "upgrade")) {
+		httpd_header(r, "Upgrade", "websocket");
+		httpd_text(r, 426, "This is for WebSockets.\n");
+		return false;
+	}
+	if (!version || strcmp(version, "13") != 0) {
+		httpd_header(r, "Sec-WebSocket-Version", "13");
+		httpd_text(r, 426, "WebSocket version 13 is spoken here.\n");
+		return false;
+	}
+	if (!key || !ws_accept_key(key, strlen(key), accept)) {
+		httpd_text(r, 400, "Bad Sec-WebSocket-Key.\n");
+		return false;
+	}
+	snprintf(out, cap,
+		 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+		 "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		 accept);
+	return true;
+}
+
+struct httpd_ws *httpd_upgrade(struct httpd_req *r, const struct httpd_ws_hooks *hooks, void *arg)
+{
+	struct conn *c = r->conn;
+	char head[256];
+
+	if (!shake_hands(r, head, sizeof(head)))
+		return NULL;
+	bytes_add(&c->out, head, strlen(head));
+	loop_timer_stop(&c->timer);
+	loop_tick_cancel(c->h->loop, &c->tick);
+	c->timer_runs = TIMER_NONE;
+	c->state = CONN_WS;
+	c->ws = ws_new(c->s, bytes_at(&c->in), c->in.len, bytes_at(&c->out), c->out.len, hooks, arg,
+		       on_ws_over, c);
+	c->s = NULL;
+	c->req = NULL;
+	bytes_drop(&c->in, c->in.len);
+	bytes_drop(&c->out, c->out.len);
+	req_free(r);
+	return c->ws;
+}
