@@ -152,11 +152,11 @@ static struct ip ip_of(const struct addr *a)
 {
 	struct ip ip = {.family = AF_UNSPEC};
 
-	if (a->len && a->sa.ss_family == AF_INET) {
+	if (a->len && a->sa.any.sa_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
 		ip.family = AF_INET;
 		memcpy(ip.bytes, &in->sin_addr, 4);
-	} else if (a->len && a->sa.ss_family == AF_INET6) {
+	} else if (a->len && a->sa.any.sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
 		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
 			ip.family = AF_INET;
@@ -219,9 +219,9 @@ uint16_t addr_get_port(const struct addr *a)
 {
 	if (!a->len)
 		return 0;
-	if (a->sa.ss_family == AF_INET)
+	if (a->sa.any.sa_family == AF_INET)
 		return ntohs(((const struct sockaddr_in *)&a->sa)->sin_port);
-	if (a->sa.ss_family == AF_INET6)
+	if (a->sa.any.sa_family == AF_INET6)
 		return ntohs(((const struct sockaddr_in6 *)&a->sa)->sin6_port);
 	return 0;
 }
@@ -255,7 +255,7 @@ static struct addr addr_of(int fd, name_fn *ask)
 	a.len = sizeof a.sa;
 	if (ask(fd, (struct sockaddr *)&a.sa, &a.len) < 0)
 		a.len = 0;
-	else if (a.sa.ss_family != AF_INET && a.sa.ss_family != AF_INET6)
+	else if (a.sa.any.sa_family != AF_INET && a.sa.any.sa_family != AF_INET6)
 		a.len = 0;
 	return a;
 }

@@ -2,6 +2,7 @@
 #ifndef COMMON_ADDR_H
 #define COMMON_ADDR_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,8 +12,13 @@
 
 #define ADDR_TEXT 64 /* "[v6 address%scope]:65535" and NUL fit */
 
+/* Small, since every connection has one: no sockaddr_storage. */
 struct addr {
-	struct sockaddr_storage sa;
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} sa;
 	socklen_t len; /* 0: no address */
 };
 

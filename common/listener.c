@@ -104,7 +104,7 @@ bool socket_connect(const struct addr *to, int *fd)
 {
 	int error;
 
-	*fd = tcp_socket(to->sa.ss_family);
+	*fd = tcp_socket(to->sa.any.sa_family);
 	if (*fd < 0)
 		return false;
 	set_int(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
@@ -161,12 +161,12 @@ static enum bind_rc bind_one(const struct addr *a, bool sibling, int *fd, const 
 			     int *error)
 {
 	*call = "socket";
-	*fd = tcp_socket(a->sa.ss_family);
+	*fd = tcp_socket(a->sa.any.sa_family);
 	if (*fd < 0)
 		goto fail;
 	set_int(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	/* IPv4 has its own socket: peers then never look like ::ffff:192.0.2.1. */
-	if (a->sa.ss_family == AF_INET6)
+	if (a->sa.any.sa_family == AF_INET6)
 		set_int(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 #ifdef SO_REUSEPORT
 	if (sibling)
@@ -260,7 +260,7 @@ static bool is_any(const struct addr *a)
 	const struct sockaddr_in *in = (const struct sockaddr_in *)&a->sa;
 	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&a->sa;
 
-	if (a->sa.ss_family == AF_INET)
+	if (a->sa.any.sa_family == AF_INET)
 		return in->sin_addr.s_addr == htonl(INADDR_ANY);
 	return IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
 }

@@ -31,13 +31,15 @@ struct pair {
 	const struct pair_hooks *hooks;
 	void *arg;
 	struct loop *loop;
-	struct loop_tick tick;     /* start and release */
-	struct loop_timer silence; /* runs once half-closed */
+	struct loop_tick tick;      /* start and release */
+	struct loop_timer *silence; /* NULL until half-closed */
 	const char *error;
 	int quiet; /* quarters of PAIR_SILENCE_MS without a byte */
 	bool cut;
 	bool over; /* done was called */
 };
+
+static void on_silence(void *arg);
 
 /* Held bytes of a side, and behind them what is read. One per thread: it is empty between pumps. */
 static _Thread_local char io_buf[PAIR_HELD + PAIR_READ];
@@ -57,7 +59,8 @@ static void over(struct pair *p, enum pair_end why)
 	if (p->over)
 		return;
 	p->over = true;
-	loop_timer_stop(&p->silence);
+	if (p->silence)
+		loop_timer_stop(p->silence);
 	loop_tick_cancel(p->loop, &p->tick);
 	for (int i = 0; i < 2; i++)
 		stream_want(p->side[i].s, 0);
@@ -177,6 +180,16 @@ static bool flush_pending(struct half *h)
 	return !h->pending;
 }
 
+/* From the first half-close on, a pair on which nothing moves has an end. */
+static void watch_silence(struct pair *p)
+{
+	if (p->silence)
+		return;
+	p->silence = xcalloc(1, sizeof(*p->silence));
+	loop_timer_init(p->silence, p->loop, on_silence, p);
+	loop_after(p->silence, PAIR_SILENCE_MS / 4);
+}
+
 /* This side has ended: may that be passed on? Then what is held gets its last chance. */
 static bool end_allowed(struct half *h)
 {
@@ -212,8 +225,7 @@ static void pass_end(struct half *h)
 	default:
 		direction_dead(h);
 	}
-	if (!loop_timer_pending(&p->silence))
-		loop_after(&p->silence, PAIR_SILENCE_MS / 4);
+	watch_silence(p);
 }
 
 /* Reads once. False: nothing more to read now. */
@@ -324,7 +336,7 @@ static void on_silence(void *arg)
 	if (++p->quiet >= 4)
 		over(p, PAIR_SILENT);
 	else
-		loop_after(&p->silence, PAIR_SILENCE_MS / 4);
+		loop_after(p->silence, PAIR_SILENCE_MS / 4);
 }
 
 struct pair *pair_new(struct stream *side0, struct stream *side1, const struct pair_hooks *hooks,
@@ -341,7 +353,6 @@ struct pair *pair_new(struct stream *side0, struct stream *side1, const struct p
 	p->error = "";
 	p->tick.fn = on_tick;
 	p->tick.arg = p;
-	loop_timer_init(&p->silence, p->loop, on_silence, p);
 	return p;
 }
 
@@ -393,10 +404,19 @@ struct stream *pair_take(struct pair *p, int side)
 	return s;
 }
 
+static void pair_free(void *arg)
+{
+	struct pair *p = arg;
+
+	free(p->silence);
+	free(p);
+}
+
 void pair_close(struct pair *p, bool abort)
 {
 	p->over = true;
-	loop_timer_stop(&p->silence);
+	if (p->silence)
+		loop_timer_stop(p->silence);
 	loop_tick_cancel(p->loop, &p->tick);
 	for (int i = 0; i < 2; i++) {
 		struct half *h = &p->side[i];
@@ -412,7 +432,7 @@ void pair_close(struct pair *p, bool abort)
 			stream_linger(h->s);
 		h->s = NULL;
 	}
-	loop_free_later(p->loop, p, NULL);
+	loop_free_later(p->loop, p, pair_free);
 }
 
 uint64_t pair_bytes(const struct pair *p, int side)

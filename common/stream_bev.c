@@ -28,7 +28,8 @@ struct bev {
 	unsigned char want;
 	bool connected; /* handshake done */
 	bool eof, dead, finished;
-	bool aborted; /* closed with a reset */
+	bool write_dead; /* takes no more; what the peer sent before can still be read */
+	bool aborted;    /* closed with a reset */
 };
 
 static struct bev *bev_of(struct stream *s)
@@ -70,7 +71,6 @@ static void note_error(struct bev *b)
 	unsigned long e = b->s.ssl ? bufferevent_get_openssl_error(b->be) : 0;
 	const char *reason = e ? ERR_reason_error_string(e) : NULL;
 
-	b->dead = true;
 	if (e && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
 		snprintf(b->error, sizeof(b->error), "connection closed without close_notify");
 	else if (e)
@@ -98,8 +98,15 @@ static void on_event(struct bufferevent *be, short what, void *arg)
 		bufferevent_disable(be, EV_WRITE);
 		bufferevent_enable(be, EV_WRITE);
 	}
-	if (what & BEV_EVENT_ERROR)
+	if (what & BEV_EVENT_ERROR) {
 		note_error(b);
+		b->write_dead = true;
+		/* A failed write: the answer may be there all the same (413 and close). */
+		if ((what & BEV_EVENT_WRITING) && b->connected && !b->eof)
+			bufferevent_enable(be, b->want & STREAM_READ ? EV_READ : 0);
+		else
+			b->dead = !b->eof;
+	}
 	report(b, handshake ? STREAM_READ | STREAM_WRITE : b->want);
 }
 
@@ -110,7 +117,7 @@ static void on_tick(void *arg)
 
 	if ((b->want & STREAM_READ) && (b->eof || b->dead || in_len(b)))
 		dirs |= STREAM_READ;
-	if ((b->want & STREAM_WRITE) && (b->dead || out_len(b) == 0))
+	if ((b->want & STREAM_WRITE) && (b->dead || b->write_dead || out_len(b) == 0))
 		dirs |= STREAM_WRITE;
 	report(b, dirs);
 }
@@ -125,7 +132,7 @@ static void bev_want(struct stream *s, int dirs)
 	else
 		bufferevent_disable(b->be, EV_READ);
 	if (((dirs & STREAM_READ) && (b->eof || in_len(b))) ||
-	    ((dirs & STREAM_WRITE) && out_len(b) == 0) || (dirs && b->dead))
+	    ((dirs & STREAM_WRITE) && (b->write_dead || out_len(b) == 0)) || (dirs && b->dead))
 		loop_next_tick(s->loop, &b->tick);
 }
 
@@ -170,7 +177,7 @@ static enum stream_rc bev_write(struct stream *s, const void *buf, size_t len, s
 	struct evbuffer_iovec v;
 
 	*n = 0;
-	if (b->dead || b->finished)
+	if (b->dead || b->write_dead || b->finished)
 		return STREAM_ABORT;
 	if (waiting >= OUT_MAX)
 		return STREAM_AGAIN;
@@ -194,7 +201,7 @@ static enum stream_rc bev_finish(struct stream *s)
 {
 	struct bev *b = bev_of(s);
 
-	if (b->dead)
+	if (b->dead || b->write_dead)
 		return STREAM_ABORT;
 	if (b->finished)
 		return STREAM_OK;
@@ -238,7 +245,7 @@ static void bev_close(struct stream *s, bool abort)
 {
 	struct bev *b = bev_of(s);
 
-	if (!abort && !b->finished && s->ssl && b->connected)
+	if (!abort && !b->finished && !b->write_dead && s->ssl && b->connected)
 		(void)!bev_finish(s);
 	b->aborted = abort;
 	loop_tick_cancel(s->loop, &b->tick);
@@ -295,6 +302,8 @@ struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl)
 			SSL_is_server(ssl) ? BUFFEREVENT_SSL_ACCEPTING : BUFFEREVENT_SSL_CONNECTING;
 		if (done)
 			b->before = take_decrypted(ssl);
+		/* Read with what came before it: no event will tell of it again. */
+		b->eof = SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN;
 		b->connected = done;
 		b->be = bufferevent_openssl_socket_new(loop_base(l), fd, ssl,
 						       done ? BUFFEREVENT_SSL_OPEN : state, 0);

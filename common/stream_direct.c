@@ -24,7 +24,8 @@
 
 struct direct {
 	struct stream s;
-	struct event er, ew;
+	struct event er;
+	struct event *ew;      /* made when first needed: most streams never wait to write */
 	struct loop_tick tick; /* what epoll can't see: bytes inside the SSL, or death */
 	char *out;             /* encrypted bytes that the socket did not take; NULL: none */
 	size_t out_len, out_off;
@@ -200,6 +201,8 @@ static void attach_bio(struct direct *d)
 
 /* ---- readiness ---- */
 
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
 static void arm_one(struct event *ev, bool *armed, bool wanted)
 {
 	if (*armed == wanted)
@@ -226,8 +229,15 @@ static void arm(struct direct *d)
 	}
 	if (d->dead)
 		r = w = false;
+	w = w || (d->out_len && !d->dead);
 	arm_one(&d->er, &d->armed_r, r);
-	arm_one(&d->ew, &d->armed_w, w || (d->out_len && !d->dead));
+	if (w && !d->ew) {
+		d->ew = xmalloc(sizeof(*d->ew));
+		event_assign(d->ew, loop_base(d->s.loop), d->s.fd, EV_WRITE | EV_PERSIST,
+			     on_writable, d);
+	}
+	if (d->ew)
+		arm_one(d->ew, &d->armed_w, w);
 }
 
 static void report(struct direct *d, int dirs)
@@ -524,13 +534,15 @@ static void direct_free(void *p)
 	struct direct *d = p;
 
 	free(d->out);
+	free(d->ew);
 	free(d);
 }
 
 static void direct_unhook(struct direct *d)
 {
 	event_del(&d->er);
-	event_del(&d->ew);
+	if (d->ew)
+		event_del(d->ew);
 	loop_tick_cancel(d->s.loop, &d->tick);
 	loop_free_later(d->s.loop, d, direct_free);
 }
@@ -606,7 +618,6 @@ struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl)
 	d->tick.fn = on_tick;
 	d->tick.arg = d;
 	event_assign(&d->er, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, d);
-	event_assign(&d->ew, loop_base(l), fd, EV_WRITE | EV_PERSIST, on_writable, d);
 	if (ssl)
 		attach_bio(d);
 	return &d->s;

@@ -36,7 +36,7 @@ static const char *household(const struct addr *peer, char text[static ADDR_TEXT
 {
 	struct addr a = *peer;
 
-	if (a.sa.ss_family == AF_INET6) {
+	if (a.sa.any.sa_family == AF_INET6) {
 		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&a.sa;
 
 		if (!IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))

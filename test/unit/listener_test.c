@@ -47,7 +47,7 @@ static int visit(const char *host, uint16_t port)
 	int fd;
 
 	assert_true(addr_numeric(host, port, &a));
-	fd = socket(a.sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(a.sa.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
 	if (connect(fd, (struct sockaddr *)&a.sa, a.len) < 0) {
 		close(fd);
@@ -150,7 +150,7 @@ static void test_every_address(void **state)
 		struct addr a = listener_addr(&fds);
 		int fd;
 
-		assert_int_equal(a.sa.ss_family, AF_INET);
+		assert_int_equal(a.sa.any.sa_family, AF_INET);
 		fd = visit("127.0.0.1", port);
 		assert_true(fd >= 0);
 		close(fd);
