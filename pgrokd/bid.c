@@ -384,6 +384,18 @@ void bid_resume(struct bid *b, bool is_free)
 	bid_close(b);
 }
 
+/* Opened together with another, but an error came before it was its turn: nobody knows of it. */
+static void close_unannounced(struct bid *b, const char *url)
+{
+	struct tunnel *t;
+
+	TAILQ_FOREACH(t, &b->control->tunnels, link)
+	if (url && strcmp(t->route->url, url) == 0)
+		break;
+	if (t)
+		tunnel_close(t, "an error came before it was announced");
+}
+
 void bid_close(struct bid *b)
 {
 	struct control *c = b->control;
@@ -399,7 +411,9 @@ void bid_close(struct bid *b)
 	free(b->subdomain);
 	xfree_secret_str(b->http_auth);
 	free(b->category);
-	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++)
+	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++) {
+		close_unannounced(b, b->opened[p]);
 		free(b->opened[p]);
+	}
 	loop_free_later(c->worker->loop, b, NULL);
 }
