@@ -3,45 +3,60 @@
 CC      ?= cc
 PREFIX  ?= /usr/local
 DESTDIR ?=
+BINDIR  ?= $(PREFIX)/bin
 PKG_CONFIG ?= pkg-config
 
-# Flavours: release (default), debug (DEBUG=1), asan, tsan. Each has its own folder.
+# Flavours: release (default), debug (DEBUG=1), asan, tsan, fuzz. Each has its own folder.
 FLAVOR ?= $(if $(DEBUG),debug,release)
 B      ?= build/$(FLAVOR)
 BIN    ?= $(if $(filter release,$(FLAVOR)),bin,$(B)/bin)
 
-DEPS := libevent libevent_openssl openssl jansson yaml-0.1
-CPPFLAGS += -I. -D_GNU_SOURCE $(shell $(PKG_CONFIG) --cflags $(DEPS) 2>/dev/null)
-LDLIBS   += $(shell $(PKG_CONFIG) --libs $(DEPS) 2>/dev/null) -lpthread
+DEPS := libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw
+HAVE_DEPS := $(shell $(PKG_CONFIG) --exists $(DEPS) 2>/dev/null && echo yes)
+CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --cflags $(DEPS)))
+# wslay has no pkg-config file in Debian.
+LDLIBS   += $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --libs $(DEPS))) -lwslay -lpthread
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wcast-qual -Wformat=2 -Wno-unused-parameter $(if $(CI)$(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 -g $(HARDEN)
 CFLAGS_debug   := -O1 -g3 -DPGROK_DEBUG $(HARDEN)
-CFLAGS_asan    := -O1 -g3 -DPGROK_DEBUG -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer
+CFLAGS_asan    := -O1 -g3 -DPGROK_DEBUG $(ASAN) -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g3 -DPGROK_DEBUG -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_fuzz    := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 LDFLAGS_debug   := $(LDFLAGS_release)
-LDFLAGS_asan    := -fsanitize=address,undefined
+LDFLAGS_asan    := $(ASAN)
 LDFLAGS_tsan    := -fsanitize=thread
+LDFLAGS_fuzz    := $(ASAN) -fsanitize=fuzzer
 
 ALL_CFLAGS  := -std=gnu11 $(WARN) $(CFLAGS_$(FLAVOR)) $(CFLAGS)
 ALL_LDFLAGS := $(LDFLAGS_$(FLAVOR)) $(LDFLAGS)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
+# A make of our own uses all cores unless the caller chose.
+SUB = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+# Some machines have a python3 in PATH without pytest, before the distribution's.
+PYTHON ?= $(shell for p in python3 /usr/bin/python3; do \
+	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo python3)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 COMMON := $(call obj,$(wildcard common/*.c))
 MSG    := $(call obj,$(wildcard msg/*.c))
+ASSETS := $(call obj,$(wildcard assets/*.c))
 PGROKD := $(call obj,$(wildcard pgrokd/*.c))
 PGROK  := $(call obj,$(wildcard pgrok/*.c))
 
-UNIT := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*_test.c))
+# T="addr loop" picks unit tests and fuzzers by name.
+pick = $(if $(T),$(foreach t,$(T),$(filter %/$(t)$(2) %/$(t),$(1))),$(1))
+UNIT   := $(call pick,$(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*_test.c)),_test)
+FUZZ   := $(call pick,$(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*_fuzz.c)),_fuzz)
+REPLAY := $(FUZZ:$(B)/fuzz/%=$(B)/replay/%)
 
-.PHONY: all clean unit help
+.PHONY: all
 all: $(BIN)/pgrokd $(BIN)/pgrok
 
 $(BIN)/pgrokd: $(PGROKD) $(B)/libbase.a
@@ -51,37 +66,165 @@ $(BIN)/%:
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(B)/libbase.a: $(COMMON) $(MSG)
+$(B)/libbase.a: $(COMMON) $(MSG) $(ASSETS)
+# What the assembler embeds is in no dependency file.
+$(ASSETS): $(shell find assets -type f ! -name '*.[ch]')
 $(B)/libpgrokd.a: $(filter-out %/main.o,$(PGROKD))
 $(B)/libpgrok.a: $(filter-out %/main.o,$(PGROK))
 $(B)/%.a:
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/%.o: %.c
+$(B)/%.o: %.c | $(if $(HAVE_DEPS),,no-deps)
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-# A unit test links what it tests: pgrokd_*_test the server's modules, pgrok_*_test the client's.
-$(B)/unit/pgrokd_%: $(B)/test/unit/pgrokd_%.o $(B)/libpgrokd.a $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(B)/unit/pgrok_%: $(B)/test/unit/pgrok_%.o $(B)/libpgrok.a $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(B)/unit/%: $(B)/test/unit/%.o $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+.PHONY: no-deps
+no-deps:
+	@echo 'The libraries ($(DEPS)) are not all there: run `make deps` first.' >&2; exit 1
 
-unit: $(UNIT)
-	$(Q)for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+# A test links what it tests: pgrokd_* the server's modules, pgrok_* and fuzzers that include the
+# client's headers the client's, all libbase.
+CLIENT_FUZZ := $(basename $(notdir $(shell grep -l '^#include "pgrok/' test/fuzz/*_fuzz.c)))
+side = $(if $(filter pgrokd_%,$(1)),$(B)/libpgrokd.a,$(if \
+	$(filter pgrok_% $(CLIENT_FUZZ),$(1)),$(B)/libpgrok.a))
+.SECONDEXPANSION:
+$(B)/unit/%: $(B)/test/unit/%.o $$(call side,$$*) $(B)/libbase.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+$(B)/replay/%: $(B)/test/fuzz/%.o $(B)/test/fuzz/replay.o $$(call side,$$*) $(B)/libbase.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/fuzz/%: $(B)/test/fuzz/%.o $$(call side,$$*) $(B)/libbase.a
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-clean:
-	rm -rf build bin
+.PHONY: help deps deps-test deps-check demo test unit fuzz-replay system fuzz fuzz-run valgrind
+help: ## this list
+	@echo 'make          bin/pgrokd and bin/pgrok (V=1 shows commands, DEBUG=1 builds build/debug)'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS='|' read -r t h; do printf 'make %-8s %s\n' "$$t" "$$h"; done
+
+deps: ## installs what building and testing need (apt), or prints the command
+	@test/tools/deps.sh install build test
+deps-test: deps
+deps-check:
+	@test/tools/deps.sh install lint
+
+demo: ## a server, a site and a client on this machine, tried out; ONCE=1 ends after the proof
+	@test/tools/deps.sh check build || \
+		$(MAKE) --no-print-directory deps
+	+@$(SUB) all
+	@python3 test/tools/demo.py $(if $(ONCE),--once) $(BIN)
+
+# Each step is a make of its own: after `deps` the flags of the libraries are to be found anew.
+test: ## unit tests, fuzz corpus, system tests; T= picks units, K= picks system tests
+	@test/tools/deps.sh check build test || \
+		$(MAKE) --no-print-directory deps
+	+@$(SUB) all scaled
+	+@$(SUB) $(SCALED_FLAVOR) unit-build
+	+@$(SUB) $(SCALED_FLAVOR) -j1 unit fuzz-replay
+	+@$(MAKE) --no-print-directory system
+
+.PHONY: unit-build
+unit-build: $(UNIT) $(REPLAY)
+unit: $(UNIT) ## the unit tests alone
+	$(Q)bad=; for t in $(UNIT); do \
+		if $$t >$$t.log 2>&1; then echo "  PASS   $$t"; \
+		else cat $$t.log; echo "  FAIL   $$t"; bad="$$bad $$(basename $$t)"; fi; done; \
+		[ -z "$$bad" ] || { echo "unit tests failed:$$bad" >&2; exit 1; }
+fuzz-replay: $(REPLAY)
+	$(Q)for t in $(REPLAY); do n=$$(basename $$t _fuzz); \
+		$$t test/fuzz/corpus/$$n || { echo "fuzz corpus $$n failed" >&2; exit 1; }; done
+
+# Unit tests and the tests of slow timers want a build that accepts PGROK_TIME_SCALE; what is shipped
+# is what the other system tests run.
+SCALED := $(if $(filter file,$(origin B)),build/debug,$(B)-debug)
+SCALED_FLAVOR := $(if $(filter release,$(FLAVOR)),FLAVOR=debug B=$(SCALED) BIN=$(SCALED)/bin)
+SCALED_BIN := $(if $(SCALED_FLAVOR),$(SCALED)/bin,$(BIN))
+.PHONY: scaled
+scaled:
+	$(if $(SCALED_FLAVOR),+@$(SUB) $(SCALED_FLAVOR) all)
+
+# M= picks system tests by mark, K= by name, PYTEST_ARGS= says anything else.
+system: all scaled ## the system tests alone (pytest, real binaries on loopback)
+	$(Q)env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 \
+		PGROK_FLAVOR=$(FLAVOR) PGROK_BIN=$(abspath $(BIN)) \
+		PGROK_DEBUG_BIN=$(abspath $(SCALED_BIN)) \
+		$(PYTHON) -m pytest -q -p no:cacheprovider $(if $(M),-m '$(M)') $(if $(K),-k '$(K)') \
+		$(PYTEST_ARGS) test/system
+
+FUZZ_SECONDS ?= 30
+fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=30 each, T= picks
+	@test/tools/deps.sh install fuzz
+	+@$(SUB) FLAVOR=fuzz CC=$(firstword $(shell command -v clang-14 clang)) fuzz-run
+fuzz-run: $(FUZZ)
+	$(Q)mkdir -p test/artefacts; for t in $(FUZZ); do n=$$(basename $$t _fuzz); \
+		mkdir -p $(B)/corpus/$$n test/fuzz/corpus/$$n; \
+		if $$t -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=test/artefacts/$$n- \
+			$(B)/corpus/$$n test/fuzz/corpus/$$n >$(B)/$$n.log 2>&1; \
+		then echo "== $$n: $$(grep '^Done' $(B)/$$n.log)"; \
+		else tail -n 40 $(B)/$$n.log; echo "fuzzing $$n failed"; exit 1; fi; done
+
+.PHONY: asan tsan
+asan: ## both programs with AddressSanitizer and UBSan, in build/asan/bin
+	+@$(SUB) FLAVOR=asan all
+tsan: ## both programs with ThreadSanitizer, in build/tsan/bin
+	+@$(SUB) FLAVOR=tsan all
+
+valgrind: ## the demo with both programs under valgrind: no error, nothing lost
+	@test/tools/deps.sh install build memcheck
+	+@$(SUB) DEBUG=1 all
+	@python3 test/tools/demo.py --once --valgrind build/debug/bin
+
+# check: form, lint, borders between folders, sizes. Only clang-format 14 counts: others differ.
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
+CLANG_TIDY   ?= $(firstword $(shell command -v clang-tidy-14 clang-tidy))
+SOURCES := $(wildcard common/*.c msg/*.c pgrokd/*.c pgrok/*.c assets/*.c)
+HEADERS := $(wildcard common/*.h msg/*.h pgrokd/*.h pgrok/*.h assets/*.h)
+TESTSRC := $(wildcard test/unit/*.[ch] test/fuzz/*.[ch])
+
+.PHONY: check check-run format-check format tidy rules
+check: ## form (clang-format), lint (clang-tidy), borders between folders, sizes
+	@test/tools/deps.sh check build lint || \
+		$(MAKE) --no-print-directory deps deps-check
+	+@$(SUB) -k check-run
+check-run: format-check tidy rules
+rules:
+	@python3 test/tools/source_rules.py
+format-check:
+	$(call say,FORMAT,$(words $(SOURCES) $(HEADERS) $(TESTSRC)) files)
+	$(Q)$(CLANG_FORMAT) --version | grep -q 'version 14\.' || \
+		{ echo 'clang-format 14 is needed (make deps-check)' >&2; exit 1; }
+	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(SOURCES) $(HEADERS) $(TESTSRC)
+format: ## rewrites the sources with clang-format
+	$(CLANG_FORMAT) -i $(SOURCES) $(HEADERS) $(TESTSRC)
+tidy: $(SOURCES:%.c=build/tidy/%.ok)
+build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(CPPFLAGS) -std=gnu11 2>$@.err || \
+		{ cat $@.err >&2; exit 1; }
+	@touch $@
+
+.PHONY: bench bench-deps
+bench: all ## our pair beside other tunnels (bench/README.md); QUICK=1 ONLY= SCENARIOS= ROUNDS=5
+	@PGROK_BIN=$(abspath $(BIN)) python3 bench/bench.py
+bench-deps: ## installs what the benchmark compares with and loads with (apt)
+	@bench/deps.sh
+
+.PHONY: install clean
+install: all ## into DESTDIR= PREFIX=/usr/local
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(PREFIX)/share/doc/pgrok'
+	install -m 755 $(BIN)/pgrokd $(BIN)/pgrok '$(DESTDIR)$(BINDIR)'
+	install -m 644 README.md LICENSE debug.yml.example '$(DESTDIR)$(PREFIX)/share/doc/pgrok'
+
+clean: ## removes what was built
+	rm -rf build bin test/artefacts
 
 .SECONDARY:
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
