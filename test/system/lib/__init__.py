@@ -1,0 +1,1 @@
+"""Helpers of the system tests: processes, sockets, backends, hand-made peers."""

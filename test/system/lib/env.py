@@ -1,0 +1,68 @@
+"""Where the programs are, which flavour they are, and how patient the tests have to be."""
+
+import os
+import random
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+FLAVOR = os.environ.get("PGROK_FLAVOR", "release")
+BIN = Path(os.environ.get("PGROK_BIN", ROOT / "bin")).resolve()
+SANITIZED = FLAVOR in ("asan", "tsan")
+HAS_TIME_SCALE = FLAVOR != "release"
+GO_PGROK = os.environ.get("GO_PGROK")
+GO_PGROKD = os.environ.get("GO_PGROKD")
+
+# How long an awaited event may take: generous, a busy machine is no failure.
+WAIT = 60.0 if SANITIZED else 30.0
+
+MB = 1 << 20
+
+_debug_lock = threading.Lock()
+_debug_bin = None
+
+
+def debug_bin():
+    """The folder of binaries that accept PGROK_TIME_SCALE; built when it is not there."""
+    global _debug_bin
+    with _debug_lock:
+        if _debug_bin is None:
+            named = os.environ.get("PGROK_DEBUG_BIN")
+            if named:
+                _debug_bin = Path(named).resolve()
+            elif HAS_TIME_SCALE:
+                _debug_bin = BIN
+            else:
+                out = subprocess.run(["make", "-s", "-j2", "FLAVOR=debug", "all"], cwd=ROOT,
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                     text=True, check=False)
+                assert out.returncode == 0, "make FLAVOR=debug failed:\n" + out.stdout
+                _debug_bin = ROOT / "build" / "debug" / "bin"
+        return _debug_bin
+
+
+_handed_out = set()
+_port_lock = threading.Lock()
+
+
+def free_port():
+    """
+    A port nobody listens on, never the same twice. Below the range the system hands to outgoing
+    connections, so that none of the tests' own can take it meanwhile.
+    """
+    with _port_lock:
+        for _ in range(1000):
+            port = random.randint(10000, 31999)
+            if port in _handed_out:
+                continue
+            try:
+                with socket.socket(socket.AF_INET6) as s:
+                    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                    s.bind(("::", port))
+            except OSError:
+                continue
+            _handed_out.add(port)
+            return port
+    raise AssertionError("no free port")

@@ -1,0 +1,342 @@
+"""The command line: every row of the Go pair's table, texts and exit statuses."""
+
+import re
+import signal
+import subprocess
+
+import pytest
+
+from lib import env
+from lib.golike import GoClient
+from lib.net import eventually
+from lib.procs import empty_config, run
+
+PGROK = env.BIN / "pgrok"
+PGROKD = env.BIN / "pgrokd"
+
+TUNNELS = """\
+tunnels:
+  one:
+    proto:
+      http: 8001
+  two:
+    proto:
+      tcp: 8002
+"""
+
+
+def pgrok(*args, config=True, **kw):
+    cfg = [f"-config={empty_config()}"] if config else []
+    return run(PGROK, *cfg, *args, **kw)
+
+
+def test_nothing():
+    status, out, err = pgrok()
+    assert status == 1
+    assert "Error: Specify a local port to tunnel to, or an pgrok command.\n\n" \
+           "Example: To expose port 80, run 'pgrok 80'\n" in out + err
+
+
+@pytest.mark.parametrize("args", [["help"], ["-h"], ["--help"], ["-help"]])
+def test_help(args):
+    status, out, err = run(PGROK, *args)
+    assert (status, out) == (0, "")
+    for flag in ("authtoken", "config", "hostname", "httpauth", "inspectaddr", "inspectpublic", "log",
+                 "log-level", "proto", "serveraddr", "subdomain", "tls", "tlsClientCrt", "tlsClientKey",
+                 "rootCA", "engine"):
+        assert re.search(rf"^ +-{flag}\b", err, re.M), flag
+    for command in ("start", "start-all", "list", "version", "help"):
+        assert re.search(rf"\b{command}\b", err), command
+    assert "ngork" not in err
+
+
+@pytest.mark.parametrize("flag", ["-badflag", "--badflag", "-version", "-badflag=1"])
+def test_unknown_flag(flag):
+    status, out, err = pgrok(flag)
+    assert status == 2
+    name = flag.lstrip("-").split("=")[0]
+    assert f"flag provided but not defined: -{name}\n" in err
+    assert "-subdomain" in err, "the usage is missing"
+    assert out == ""
+
+
+@pytest.mark.parametrize("args", [["version"], ["version", "more", "words"]])
+def test_version(args):
+    status, out, _ = pgrok(*args)
+    assert (status, out) == (0, "3.0\n")
+
+
+def test_list(tmp_path):
+    cfg = tmp_path / "c.yml"
+    cfg.write_text(TUNNELS)
+    for more in ([], ["ignored"]):
+        status, out, _ = run(PGROK, f"-config={cfg}", "list", *more)
+        assert status == 0
+        assert sorted(out.splitlines()) == ["one", "two"]
+    status, out, _ = pgrok("list")
+    assert (status, out) == (0, "")
+
+
+def one(status_wanted, text, *args, **kw):
+    status, out, err = pgrok(*args, **kw)
+    assert status == status_wanted, (status, out, err)
+    assert text in out + err, (out, err)
+
+
+def test_start_without_names():
+    one(1, "You must specify at least one tunnel to start\n", "start")
+
+
+def test_start_unknown(tmp_path):
+    cfg = tmp_path / "c.yml"
+    cfg.write_text(TUNNELS)
+    want = "Requested to start tunnel nope which is not defined in the config file.\n"
+    for names in (["nope"], ["one", "nope"]):
+        status, out, err = run(PGROK, f"-config={cfg}", "start", *names)
+        assert status == 1
+        assert want in out + err
+
+
+def test_two_ports():
+    one(1, "You may only specify one port to tunnel to on the command line, got 2: [80 90]\n", "80", "90")
+
+
+def test_flags_after_the_port_are_arguments():
+    one(1, "You may only specify one port to tunnel to on the command line, got 2: "
+        "[18888 -proto=tcp]\n", "18888", "-proto=tcp")
+
+
+@pytest.mark.parametrize("address", ["foo", "10.0.0.1"])
+def test_bad_address(address):
+    one(1, f"Invalid address  '{address}': address {address}: missing port in address\n", address)
+
+
+@pytest.mark.parametrize("proto,bad", [("foo", "foo"), ("http+foo", "foo"), ("HTTP", "HTTP"), ("", "")])
+def test_bad_proto(proto, bad):
+    one(1, f"Invalid protocol for default: {bad}\n", f"-proto={proto}", "80")
+
+
+@pytest.mark.parametrize("command", [["80"], ["start", "x"], ["start-all"], ["list"]])
+def test_missing_config(command):
+    status, out, err = run(PGROK, "-config=/nonexistent.yml", *command)
+    assert status == 1
+    assert "Failed to read configuration file /nonexistent.yml: open /nonexistent.yml: " \
+           "no such file or directory\n" in out + err
+
+
+def test_bad_server_addr():
+    one(1, "Invalid address server_addr 'foo': address foo: missing port in address\n",
+        "-serveraddr=foo", "80")
+    one(1, "Invalid address inspect_addr 'foo': address foo: missing port in address\n",
+        "-inspectaddr=foo", "80")
+
+
+def test_bad_proxy_scheme():
+    one(1, "Proxy url scheme must be 'http' or 'https', got socks5\n", "-serveraddr=127.0.0.1:1", "80",
+        extra_env={"http_proxy": "socks5://127.0.0.1:1080"})
+
+
+@pytest.mark.parametrize("crt,key", [("/nonexistent.pem", "/nonexistent.key"), ("/dev/null", "/dev/null")])
+def test_unreadable_client_certificate(crt, key):
+    status, out, err = pgrok(f"-tlsClientCrt={crt}", f"-tlsClientKey={key}", "-serveraddr=127.0.0.1:1", "80")
+    assert status == 1
+    assert crt in out + err or "tlsClientCrt" in out + err
+
+
+def test_unknown_engine():
+    status, out, err = pgrok("-engine=steam", "80")
+    assert status in (1, 2)
+    assert "engine" in out + err
+
+
+def test_text_that_is_not_utf8():
+    for flag in (b"-subdomain=\xff", b"-authtoken=\xc3", b"-hostname=\xed\xa0\x80"):
+        p = subprocess.run([str(PGROK), f"-config={empty_config()}", flag, "80"],
+                           stdin=subprocess.DEVNULL, capture_output=True, timeout=env.WAIT, check=False)
+        assert p.returncode in (1, 2), p
+        assert p.stderr
+
+
+@pytest.mark.parametrize("form", [["-subdomain=x"], ["-subdomain", "x"], ["--subdomain=x"],
+                                  ["--subdomain", "x"]])
+def test_flag_forms(lab, certs, form):
+    g = lab.goserver(certs)
+    c = lab.client(g.addr, *form, 8080, tunnels=2)
+    assert g.wait_control().wait_request()["Subdomain"] == "x"
+    assert len(c.urls()) == 2
+
+
+def test_booleans_take_no_word(lab, certs):
+    """-tls alone is a switch; the port after it is an argument. It has no effect."""
+    g = lab.goserver(certs)
+    for flag in ("-tls", "-tls=false", "-tls=true", "--tls"):
+        lab.client(g.addr, flag, "-proto=http", 8080).end()
+
+
+def test_double_dash(lab, certs):
+    g = lab.goserver(certs)
+    lab.client(g.addr, "-proto=http", "--", 8080)
+
+
+def test_port_and_address(lab, certs):
+    """A number is 127.0.0.1:number; host:port is taken as it is."""
+    g = lab.goserver(certs, on_tunnel=None)
+    site = lab.site()
+    for what in (site.port, f"127.0.0.1:{site.port}", f"localhost:{site.port}"):
+        c = lab.client(g.addr, "-proto=http", "-subdomain=x", what)
+        v = g.visit(c.urls()[0])
+        v.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert v.response().status == 200
+        c.end()
+        g.proxies.clear()
+
+
+def test_refused_tunnel(lab):
+    """The message on stderr, status 1 (the Go client: 0)."""
+    s = lab.server()
+    lab.client(s, "-subdomain=dup", "-proto=http", 1)
+    c = lab.client(s, "-subdomain=dup", "-proto=http", 1, wait=False)
+    c.expect_exit(1)
+    assert f"Server failed to allocate tunnel: The tunnel http://dup.pgrok.me:{s.http_port} is " \
+           "already registered." in c.text("err")
+
+
+def test_refused_auth(lab, certs):
+    g = lab.goserver(certs, on_auth=lambda ctl, r: dict(r, Error="no such account"))
+    c = lab.client(g.addr, 8080, wait=False)
+    c.expect_exit(1)
+    assert "Failed to authenticate to server: no such account" in c.text("err")
+
+
+def test_unreachable_server_is_retried(lab, certs):
+    """It runs on, and is there when the server is."""
+    port = env.free_port()
+    c = lab.client(f"127.0.0.1:{port}", "-proto=http", 8080, wait=False)
+    c.allow(".*")
+    c.wait_log(r"refused")
+    g = lab.goserver(certs, port=port)
+    g.wait_control()
+    c.wait_tunnels(1)
+
+
+@pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])
+def test_signals(lab, certs, signame):
+    g = lab.goserver(certs)
+    for i, log in enumerate(("stdout", "none")):
+        c = lab.client(g.addr, "-proto=http", 8080, log=log, wait=log == "stdout")
+        g.wait_control(i + 1).wait_request()
+        assert c.stop(getattr(signal, signame)) == 0
+        c.expected_status = 0
+
+
+def test_log_to_a_file(lab, certs, tmp_path):
+    """Created 0640; an older one is renamed to .1, .2 ...; plain status lines on the terminal."""
+    g = lab.goserver(certs)
+    log = tmp_path / "pgrok.log"
+    for i in range(3):
+        c = lab.client(g.addr, "-proto=http", "-subdomain=x", 8080, log=log, wait=False)
+        g.wait_control(i + 1).wait_request()
+        eventually(lambda: log.exists() and "Tunnel established at http://x.pgrok.me:18080" in log.read_text())
+        eventually(lambda: c.has("http://x.pgrok.me:18080"), what="a status line on stdout")
+        c.end()
+    assert log.stat().st_mode & 0o777 == 0o640
+    first = log.read_text().splitlines()[0]
+    assert re.match(r"\[\d{4}/\d\d/\d\d \d\d:\d\d:\d\d UTC\] \[\w{4}\] ", first), first
+    assert (tmp_path / "pgrok.log.1").exists() and (tmp_path / "pgrok.log.2").exists()
+
+
+def test_log_level(lab, certs):
+    g = lab.goserver(certs)
+    c = lab.client(g.addr, "-proto=http", "-log-level=ERROR", 8080, wait=False)
+    g.wait_control().wait_request()
+    c.end()
+    assert "INFO" not in c.text() and "DEBG" not in c.text()
+    status, out, err = pgrok("-log-level=LOUD", "-log=stdout", "-serveraddr=127.0.0.1:1", "80")
+    assert status == 1 and "LOUD" in out + err
+
+
+def test_log_line_format(lab, certs):
+    g = lab.goserver(certs)
+    c = lab.client(g.addr, "-proto=http", 8080)
+    line = next(t for _, t in c.lines if "Tunnel established" in t)
+    assert re.match(r"\[\d\d:\d\d:\d\d UTC \d{4}/\d\d/\d\d\] \[INFO\] ", line), line
+
+
+# ---- pgrokd ----
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_server_help(flag):
+    status, out, err = run(PGROKD, flag)
+    assert (status, out) == (0, "")
+    for name in ("domain", "httpAddr", "httpsAddr", "tunnelAddr", "tunnelTLSClientCA", "tlsCrt", "tlsKey",
+                 "tlsClientCA", "log", "log-level", "workers", "engine", "tcpAddr", "tcpPorts", "stateDir"):
+        assert re.search(rf"^ +-{name}\b", err, re.M), name
+
+
+def test_server_unknown_flag():
+    status, _, err = run(PGROKD, "-badflag")
+    assert status == 2
+    assert "flag provided but not defined: -badflag\n" in err
+
+
+@pytest.mark.parametrize("flags,word", [
+    (["-workers=x"], "workers"), (["-workers=-3"], "workers"),
+    (["-engine=steam"], "engine"), (["-tcpPorts=9-1"], "tcpPorts"), (["-tcpPorts=x"], "tcpPorts"),
+    (["-tcpPorts=1-70000"], "tcpPorts"), (["-httpAddr=nonsense"], "httpAddr|missing port"),
+    (["-log-level=LOUD"], "log-level|LOUD"), (["-log=/nonexistent/dir/x.log"], "/nonexistent/dir"),
+    (["-tlsCrt=/nonexistent.pem", "-tlsKey=/nonexistent.key"], "tlsCrt|/nonexistent.pem"),
+    (["-httpsAddr=127.0.0.1:0", "-tlsClientCA=/nonexistent.pem"], "tlsClientCA|/nonexistent.pem"),
+    (["-tunnelTLSClientCA=/nonexistent.pem"], "tunnelTLSClientCA|/nonexistent.pem"),
+    (["-tcpAddr=not an address"], "tcpAddr|not an address"),
+])
+def test_server_bad_option(tmp_path, flags, word):
+    """The message names the option; status 1 (2 for what the flag parser itself refuses)."""
+    status, out, err = run(PGROKD, "-httpAddr=127.0.0.1:0", "-httpsAddr=", "-tunnelAddr=127.0.0.1:0",
+                           f"-stateDir={tmp_path}", *flags)
+    assert status in (1, 2), (status, out, err)
+    assert re.search(word, err), err
+
+
+def test_server_certificate_without_key(certs, tmp_path):
+    status, _, err = run(PGROKD, f"-tlsCrt={certs.server}", "-httpAddr=127.0.0.1:0",
+                         "-httpsAddr=127.0.0.1:0", "-tunnelAddr=127.0.0.1:0", f"-stateDir={tmp_path}")
+    assert status == 1 and "tlsKey" in err
+    status, _, err = run(PGROKD, f"-tlsCrt={certs.server}", f"-tlsKey={certs.client_key}",
+                         "-httpAddr=127.0.0.1:0", "-httpsAddr=127.0.0.1:0", "-tunnelAddr=127.0.0.1:0",
+                         f"-stateDir={tmp_path}")
+    assert status == 1 and err
+
+
+def test_server_ignores_extra_words(lab):
+    lab.server("extra", "words")
+
+
+@pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])
+def test_server_signals(lab, workers, signame):
+    site = lab.site()
+    s, c = lab.started(site, workers=workers)
+    c.allow(".*")
+    assert s.stop(getattr(signal, signame)) == 0
+    s.expected_status = 0
+
+
+def test_server_log_file(lab, tmp_path):
+    log = tmp_path / "pgrokd.log"
+    s = lab.server(log=log, wait=False)
+    eventually(lambda: log.exists() and
+               "Listening for control and proxy connections on" in log.read_text())
+    assert log.stat().st_mode & 0o777 == 0o640
+    s.end()
+
+
+def test_server_log_none(lab):
+    s = lab.server(log="none", wait=False)
+
+    def up():
+        try:
+            return lab.keep(GoClient(s.tunnel_port))
+        except OSError:
+            return None
+    eventually(up)
+    s.end()
+    assert s.text("out") == ""
