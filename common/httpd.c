@@ -16,8 +16,7 @@
 
 #define READ_PIECE (16u << 10)
 #define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */
-#define PUMP_REQUESTS 16       /* per turn of the loop */
-#define RAW_BODY_MAX (2 * HTTPD_BODY_MAX)
+#define PUMP_STEPS 64          /* per turn of the loop; about four a request */
 
 /* ---- bytes ---- */
 
@@ -191,8 +190,8 @@ static void begin(struct conn *c)
 {
 	struct http_head *head = &c->head;
 	struct httpd_req *r;
-	int status = 400;
 
+	loop_timer_stop(&c->timer); /* the next head starts its own */
 	c->timer_runs = TIMER_NONE;
 	c->served++;
 	c->body_left = head->length;
@@ -200,10 +199,10 @@ static void begin(struct conn *c)
 	c->body_owed = head->chunked || head->length > 0;
 	c->keep = head->minor ? !head->conn_close : head->conn_keep_alive;
 	http_chunked_init(&c->chunks, true);
-	r = req_new(c, &status);
+	r = req_new(c);
 	bytes_drop(&c->in, head->head_len);
 	if (!r) {
-		answer_bad(c, status, "bad request target");
+		answer_bad(c, 400, "bad target");
 		return;
 	}
 	c->req = r;
@@ -214,8 +213,8 @@ static void begin(struct conn *c)
 		return;
 	if (!(r->route = req_route(r)))
 		return;
-	if (head->length > HTTPD_BODY_MAX)
-		httpd_text(r, 413, "The request is too large.\n");
+	if (head->length > c->h->conf.body_max)
+		req_refuse(r, 413, "The request is too large.");
 	else
 		continue_100(c);
 }
@@ -227,9 +226,6 @@ static bool step_head(struct conn *c)
 	if (c->in.len)
 		rc = http_request_scan(&c->head, bytes_at(&c->in), c->in.len);
 	if (rc == HTTP_OK) {
-		if (c->served && c->served % PUMP_REQUESTS == 0 && !loop_timer_pending(&c->timer)) {
-			/* fairness is seen to in conn_pump() */
-		}
 		begin(c);
 		return true;
 	}
@@ -248,7 +244,7 @@ static void on_chunk(void *arg, const char *data, size_t n)
 {
 	struct httpd_req *r = arg;
 
-	if (r->body.len <= HTTPD_BODY_MAX)
+	if (r->body.len <= r->conn->h->conf.body_max)
 		bytes_add(&r->body, data, n);
 }
 
@@ -288,11 +284,12 @@ static void handle(struct conn *c)
 static bool step_body(struct conn *c)
 {
 	enum http_rc rc = take_body(c);
+	size_t max = c->h->conf.body_max;
 
 	if (rc == HTTP_BAD) {
-		httpd_text(c->req, 400, "Bad request: malformed chunk.\n");
-	} else if (c->req->body.len > HTTPD_BODY_MAX || c->body_raw > RAW_BODY_MAX) {
-		httpd_text(c->req, 413, "The request is too large.\n");
+		req_refuse(c->req, 400, "Bad request: malformed chunk.");
+	} else if (c->req->body.len > max || c->body_raw / 2 > max) {
+		req_refuse(c->req, 413, "The request is too large.");
 	} else if (rc == HTTP_OK) {
 		handle(c);
 	} else if (c->eof) {
@@ -320,7 +317,17 @@ static bool step_stream(struct conn *c)
 /* An answer is written whole. */
 static bool step_over(struct conn *c)
 {
-	if (!c->keep || c->h->closing) {
+	struct httpd_req *r = c->req;
+
+	if (r) { /* a producer's: the others ended with httpd_answer() */
+		c->req = NULL;
+		if (r->producer->done)
+			r->producer->done(r->producer_arg, true);
+		req_free(r);
+		if (c->state == CONN_CLOSED)
+			return false;
+	}
+	if (!c->keep) {
 		conn_linger(c, "answered");
 		return false;
 	}
@@ -373,14 +380,26 @@ static void set_timer(struct conn *c)
 		loop_after(&c->timer, t == TIMER_HEAD ? HTTPD_HEAD_MS : HTTPD_IDLE_MS);
 }
 
+/*
+ * Reading goes on while an answer is awaited, to see the client leave; not while one is being written:
+ * nothing would take what is read, and a write finds out too.
+ */
+static int wanted(const struct conn *c)
+{
+	bool awaits = c->state == CONN_HEAD || c->state == CONN_BODY;
+
+	if (c->out.len)
+		return STREAM_WRITE;
+	return !c->eof && (awaits || c->in.len < READ_AHEAD) ? STREAM_READ : 0;
+}
+
 static void conn_pump(struct conn *c)
 {
-	bool ahead = false;
 	int steps = 0;
 
 	c->pumping = true;
 	while (step(c))
-		if (++steps == 4 * PUMP_REQUESTS) {
+		if (++steps == PUMP_STEPS) {
 			loop_next_tick(c->h->loop, &c->tick);
 			break;
 		}
@@ -388,10 +407,12 @@ static void conn_pump(struct conn *c)
 	if (c->state == CONN_CLOSED || c->state == CONN_WS)
 		return;
 	set_timer(c);
-	ahead = c->state != CONN_HANDLER && c->state != CONN_STREAM;
-	stream_want(c->s,
-		    (!c->eof && (ahead ? !c->out.len : c->in.len < READ_AHEAD) ? STREAM_READ : 0) |
-			    (c->out.len ? STREAM_WRITE : 0));
+	stream_want(c->s, wanted(c));
+}
+
+static void on_tick(void *arg)
+{
+	conn_pump(arg);
 }
 
 static void on_ready(void *arg, int dirs)
@@ -469,7 +490,7 @@ static void on_accept(void *arg, int fd, const struct addr *peer)
 	c->h = h;
 	c->peer = *peer;
 	c->s = stream_new(h->loop, fd, NULL);
-	c->tick.fn = (void (*)(void *))conn_pump;
+	c->tick.fn = on_tick;
 	c->tick.arg = c;
 	c->prev = h->last;
 	*h->last = c;
@@ -488,6 +509,8 @@ struct httpd *httpd_start(struct loop *l, struct listener_fds *fds, const struct
 	h->loop = l;
 	h->conf = *conf;
 	h->last = &h->first;
+	if (!h->conf.body_max)
+		h->conf.body_max = HTTPD_BODY_MAX;
 	httpd_guard_init(h, addr_get_port(&a));
 	h->ln = listener_start(l, fds, on_accept, h);
 	return h;
@@ -533,20 +556,6 @@ struct httpd_req *httpd_find(struct httpd *h, uint64_t id)
 
 /* ---- upgrade ---- */
 
-/* Is `word` an element of the comma-separated list? */
-static bool list_has(const char *list, const char *word)
-{
-	size_t len = strlen(word);
-
-	while (list && *list) {
-		list += strspn(list, " \t,");
-		if (!strncasecmp(list, word, len) && !strcspn(list + len, " \t,"))
-			return true;
-		list = strchr(list, ',');
-	}
-	return false;
-}
-
 static void on_ws_over(void *owner)
 {
 	struct conn *c = owner;
@@ -566,16 +575,16 @@ static bool shake_hands(struct httpd_req *r, char *out, size_t cap)
 	    !list_has(httpd_field(r, "upgrade"), "websocket") ||
 	    !list_has(httpd_field(r, "connection"), "upgrade")) {
 		httpd_header(r, "Upgrade", "websocket");
-		httpd_text(r, 426, "This is for WebSockets.\n");
+		req_refuse(r, 426, "This is for WebSockets.");
 		return false;
 	}
 	if (!version || strcmp(version, "13") != 0) {
 		httpd_header(r, "Sec-WebSocket-Version", "13");
-		httpd_text(r, 426, "WebSocket version 13 is spoken here.\n");
+		req_refuse(r, 426, "WebSocket version 13 is spoken here.");
 		return false;
 	}
 	if (!key || !ws_accept_key(key, strlen(key), accept)) {
-		httpd_text(r, 400, "Bad Sec-WebSocket-Key.\n");
+		req_refuse(r, 400, "Bad Sec-WebSocket-Key.");
 		return false;
 	}
 	snprintf(out, cap,

@@ -23,7 +23,7 @@
 #include "common/loop.h"
 
 #define HTTPD_CONNECTIONS 64      /* at once; an idle one makes room for a new one, else 503 */
-#define HTTPD_BODY_MAX (1u << 20) /* of a request: more is 413; its head: HTTP_HEAD_MAX */
+#define HTTPD_BODY_MAX (1u << 20) /* of a request, unless the config says otherwise */
 #define HTTPD_IDLE_MS 60000       /* between requests; and a peer that takes or sends nothing */
 #define HTTPD_HEAD_MS 10000       /* from a head's first byte to its last */
 
@@ -50,7 +50,10 @@ struct httpd_config {
 	void *arg; /* for handlers and guard; borrowed */
 	/* May be NULL. Asked after the built-in guard, before the body; false: it has answered. */
 	bool (*guard)(void *arg, struct httpd_req *r);
-	const char *token; /* copied; NULL: none */
+	/* May be NULL: plain text. How the server itself refuses a request whose head made sense. */
+	void (*refuse)(void *arg, struct httpd_req *r, int status, const char *text);
+	size_t body_max;   /* of a request, bytes; more is 413; 0: HTTPD_BODY_MAX */
+	const char *token; /* copied; NULL or "": none */
 	bool token_local;  /* asked for even from loopback names and the address connected to */
 };
 
@@ -81,7 +84,8 @@ void httpd_on_gone(struct httpd_req *r, void (*fn)(void *arg), void *arg);
 
 const char *httpd_method(const struct httpd_req *r);
 const char *httpd_path(const struct httpd_req *r); /* decoded, without the query */
-const char *httpd_rest(const struct httpd_req *r); /* the part of it that the route's '*' stands for */
+const char *httpd_rest(
+	const struct httpd_req *r); /* the part of it that the route's '*' stands for */
 const struct query *httpd_query(const struct httpd_req *r);
 const char *httpd_body(const struct httpd_req *r, size_t *len); /* NUL behind it; "" if none */
 /* The body as a form into *q, the caller's to free. False: it is none. */

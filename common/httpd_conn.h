@@ -47,22 +47,20 @@ struct httpd_req {
 	struct http_head head; /* spans point into text */
 	char *text;            /* the head, as it came */
 	char *method, *host;
-	char *path;           /* decoded */
-	const char *raw_path; /* in text; up to the query or the end of the target */
-	size_t raw_path_len;
-	const char *raw_query;
-	size_t raw_query_len;
+	char *path;                           /* decoded */
+	struct http_span raw_path, raw_query; /* in text, as they came */
 	struct query query;
 	struct bytes body;
 	struct bytes extra; /* header lines for the answer */
 	struct note *notes;
-	const char *cache;
+	bool cached; /* may be kept, and asked about */
 	void (*gone)(void *arg);
 	void *gone_arg;
 	const struct httpd_producer *producer;
 	void *producer_arg;
 	bool producing; /* inside produce */
 	bool waiting;   /* the producer said WAIT */
+	bool resumed;   /* httpd_resume() came since produce was called */
 };
 
 struct conn {
@@ -110,20 +108,25 @@ struct httpd {
 };
 
 /* httpd.c */
-void conn_kick(struct conn *c); /* there is something to do: now if inside the pump, else next tick */
+void conn_kick(
+	struct conn *c); /* there is something to do: now if inside the pump, else next tick */
 void conn_close(struct conn *c, const char *why);
-/* httpd_request.c: NULL with a status in *status: the head asks for something that is not served. */
-struct httpd_req *req_new(struct conn *c, int *status);
+/* httpd_request.c. From the head at the start of c->in; NULL: a target that makes no sense. */
+struct httpd_req *req_new(struct conn *c);
 void req_free(struct httpd_req *r); /* memory on the next tick */
 /* The route, or NULL: 404 or 405 was answered. */
 const struct httpd_route *req_route(struct httpd_req *r);
+/* Is `word` an element of the comma-separated list (case ignored; NULL: no)? */
+bool list_has(const char *list, const char *word);
 /* httpd_guard.c. False: it has answered. */
 bool httpd_guard(struct httpd_req *r);
 void httpd_guard_init(struct httpd *h, uint16_t port);
 void httpd_guard_free(struct httpd *h);
 /* A Host or the rest of an Origin as a bare lower-case name. False: it is none. */
 bool host_name(const char *text, size_t len, char out[static HOST_TEXT], int *port) MUSTCHECK;
-/* httpd_answer.c: what a producer's answer needs from the pump. */
+/* httpd_answer.c */
+void req_refuse(struct httpd_req *r, int status, const char *text);
+/* What a producer's answer needs from the pump. */
 void answer_produce(struct conn *c);
 /* An answer without a request: to a head that can't be read. */
 void answer_bad(struct conn *c, int status, const char *text);

@@ -10,8 +10,8 @@
 
 #define WS_RECV_MAX (64u << 10) /* a message from the peer; a longer one ends it with 1009 */
 #define WS_QUEUE_MAX (8u << 20) /* waiting to be sent, unless hooks say otherwise */
-#define WS_PING_MS 30000	/* a peer that is silent gets a ping, and as long again to answer */
-#define WS_CLOSE_MS 2000	/* from our close frame to the peer's */
+#define WS_PING_MS 30000        /* a peer that is silent gets a ping, and as long again to answer */
+#define WS_CLOSE_MS 2000        /* from our close frame to the peer's */
 
 struct httpd_ws;
 

@@ -37,6 +37,7 @@ static atomic_int threshold = LOG_NOTHING;
 static atomic_int out_fd = -1;
 static atomic_int out_format = LOG_TEXT;
 static atomic_bool is_stdout;
+static atomic_bool events_on_stdout;
 /* Only the main thread opens, reopens and closes. */
 static char *file_name;
 
@@ -169,13 +170,16 @@ static void put_stamp(struct line *l, enum stamp_form form)
 }
 
 /* A full pipe, a closed one, a full disk: the line is lost, the daemon lives on. */
-static void line_write(struct line *l)
+static void line_write_to(const struct line *l, int fd)
 {
-	int fd = atomic_load_explicit(&out_fd, memory_order_relaxed);
-
-	put_tail(l, "\n");
 	while (fd >= 0 && write(fd, l->bytes, l->len) < 0 && errno == EINTR)
 		;
+}
+
+static void line_write(struct line *l)
+{
+	put_tail(l, "\n");
+	line_write_to(l, atomic_load_explicit(&out_fd, memory_order_relaxed));
 }
 
 /* Begins a line; fields are appended by put_member, the object is closed by json_end. */
@@ -293,7 +297,19 @@ void log_event(const char *event, ...)
 	va_end(ap);
 	json_end(&l);
 	line_write(&l);
+	if (atomic_load_explicit(&events_on_stdout, memory_order_relaxed) && !log_to_stdout())
+		line_write_to(&l, STDOUT_FILENO);
 	errno = saved;
+}
+
+void log_events_on_stdout(void)
+{
+	atomic_store(&events_on_stdout, true);
+}
+
+bool log_is_json(void)
+{
+	return atomic_load_explicit(&out_format, memory_order_relaxed) == LOG_JSON;
 }
 
 bool log_wants(enum log_level level)

@@ -59,6 +59,9 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PR
  * form.
  */
 void log_event(const char *event, ...) __attribute__((sentinel));
+/* From now on events go to stdout too (once), wherever the log goes. */
+void log_events_on_stdout(void);
+bool log_is_json(void);
 
 /* A start-up fault: the message on stderr (and in the log), exit status 1. */
 void fatal(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));

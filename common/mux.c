@@ -207,6 +207,7 @@ static void put_owed(struct mux *m)
 	}
 	if (m->goaway_owed && mux_room(m) > MUX_HEADER) {
 		m->goaway_owed = false;
+		m->goaway_sent = true;
 		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_NORMAL});
 	}
 	while ((ms = TAILQ_FIRST(&m->owing)) && mux_room(m) > 2 * MUX_HEADER)
@@ -301,11 +302,21 @@ static void mux_free(void *p)
 	free(m);
 }
 
+static void owe_goaway(struct mux *m)
+{
+	if (m->goaway_owed || m->goaway_sent)
+		return;
+	m->goaway_owed = true;
+	mux_wake(m);
+}
+
 /* Ends a session that nobody owns and no stream uses, once its last frames are out. */
 void mux_maybe_free(struct mux *m)
 {
 	if (m->hooks || m->freed)
 		return;
+	if (m->t && !m->lost && !m->count)
+		owe_goaway(m);
 	if (m->t && !m->lost && (m->count || m->out_len || work_left(m))) {
 		/* The tick comes back here; a peer that takes nothing may not keep it for ever. */
 		if (!idmap_count(m->streams) && !loop_timer_pending(&m->drain))
@@ -347,10 +358,9 @@ void mux_close(struct mux *m, bool abort)
 	loop_exit_add(m->loop, &m->exit);
 	if (abort)
 		session_lost(m, "closed", BYE_ABORT);
-	if (m->t) {
-		m->goaway_owed = true;
-		mux_wake(m);
-	}
+	/* What an opener has opened may not have left yet: it says so at the end. */
+	if (m->t && !m->conf.opens)
+		owe_goaway(m);
 	mux_maybe_free(m);
 }
 

@@ -78,7 +78,7 @@ struct mux {
 	uint32_t ping_id, rtt_us;
 	const char *lost; /* found dead inside a call; the tick ends it */
 	bool down, freed;
-	bool goaway_owed;
+	bool goaway_owed, goaway_sent;
 	bool ids_used;
 	struct loop_tick tick;
 	struct loop_timer drain; /* nobody's any more, and its last frames do not leave */

@@ -313,12 +313,20 @@ void mstream_stop_waiting(struct mstream *ms)
 	ms->m->waiting_n--;
 }
 
+/* What may be reported now; that a stream may write is the session's to say. */
+static int reportable(const struct mstream *ms)
+{
+	if (ms->reset)
+		return ms->want;
+	return ms->unread || ms->fin_rcvd ? ms->want & STREAM_READ : 0;
+}
+
 static void mstream_want(struct stream *s, int dirs)
 {
 	struct mstream *ms = mstream_of(s);
 
 	ms->want = (uint8_t)dirs;
-	if (((dirs & STREAM_READ) && (ms->unread || ms->fin_rcvd)) || (dirs && ms->reset))
+	if (reportable(ms))
 		loop_next_tick(s->loop, &ms->tick);
 	/* With no window there is nothing to wait for but the peer's update. */
 	if ((dirs & STREAM_WRITE) && ms->send_window && !ms->reset)
@@ -330,14 +338,12 @@ static void mstream_want(struct stream *s, int dirs)
 static void on_tick(void *arg)
 {
 	struct mstream *ms = arg;
-	int dirs = ms->reset ? ms->want : 0;
+	int dirs = reportable(ms);
 
-	if (ms->unread || ms->fin_rcvd)
-		dirs |= ms->want & STREAM_READ;
 	if (ms->s.ready && dirs)
 		ms->s.ready(ms->s.ready_arg, dirs);
-	/* Its reader has left some, and still wants to. */
-	if (!ms->closed && (ms->want & STREAM_READ) && ms->unread)
+	/* As level-triggered as a socket: what is left is told again. */
+	if (!ms->closed && ms->s.ready && reportable(ms))
 		loop_next_tick(ms->s.loop, &ms->tick);
 }
 

@@ -133,6 +133,7 @@ static const struct {
 	{"inspect_max_body: 65536\ninspect_max_total: 16M\ninspect_db_size: 2G\n",
 	 "body=65536 total=16777216 db=2147483648", ""},
 	{"inspect_max_body: 64K", "body=65536", ""},
+	{"inspect_db_size: -1", "db=18446744073709551615", ""},
 	{"web_allow_hosts: [a, b.c]\n", "allow=a allow=b.c", ""},
 	{"web_allow_hosts: a\n", "allow=a", ""},
 	/* numbers where a text is wanted keep their spelling */
