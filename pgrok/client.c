@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/listener.h"
 #include "common/log.h"
@@ -11,6 +12,7 @@
 #include "pgrok/mux_link.h"
 #include "pgrok/proxy.h"
 #include "pgrok/session.h"
+#include "pgrok/term.h"
 
 #define SIGNALS 3
 
@@ -20,10 +22,13 @@ struct client {
 	struct http_proxy http_proxy; /* host NULL: none */
 	struct connector *connector;
 	struct model *model;
+	struct capture *capture; /* NULL: nothing is captured */
 	struct session *session;
 	struct proxies *proxies;
 	struct mux_link *link;
 	struct console console;
+	struct term *term; /* NULL: stdout is no screen */
+	bool on_terminal;  /* stdout was one when we began */
 	struct event *signals[SIGNALS];
 	int status;
 };
@@ -63,6 +68,10 @@ static void on_refused(void *arg, const char *text)
 {
 	struct client *c = arg;
 
+	/* The screen goes first: what it showed is not what stands there afterwards. */
+	term_close(c->term);
+	c->term = NULL;
+	log_event("refused", "error", text, NULL);
 	console_line(stderr, "%s", text);
 	c->status = 1;
 	loop_stop(c->loop);
@@ -93,9 +102,16 @@ static void on_end_signal(evutil_socket_t sig, short what, void *arg)
 	loop_stop(c->loop);
 }
 
-static void on_reopen_signal(evutil_socket_t sig, short what, void *arg)
+/* Somebody wants the log opened again, or the terminal says goodbye. */
+static void on_hangup_signal(evutil_socket_t sig, short what, void *arg)
 {
+	struct client *c = arg;
+
 	log_reopen();
+	if (c->on_terminal && !isatty(STDOUT_FILENO)) {
+		log_info("", "ending: the terminal is gone");
+		loop_stop(c->loop);
+	}
 }
 
 static void catch_signals(struct client *c)
@@ -104,7 +120,7 @@ static void catch_signals(struct client *c)
 		int sig;
 		event_callback_fn fn;
 	} table[SIGNALS] = {
-		{SIGINT, on_end_signal}, {SIGTERM, on_end_signal}, {SIGHUP, on_reopen_signal}};
+		{SIGINT, on_end_signal}, {SIGTERM, on_end_signal}, {SIGHUP, on_hangup_signal}};
 
 	for (int i = 0; i < SIGNALS; i++) {
 		c->signals[i] = evsignal_new(loop_base(c->loop), table[i].sig, table[i].fn, c);
@@ -136,7 +152,45 @@ static bool choose_http_proxy(struct client *c, char err[static 256])
 	return true;
 }
 
-static bool client_start(struct client *c, bool status_lines, char err[static 256])
+static uint32_t live_rtt(void *arg)
+{
+	struct client *c = arg;
+
+	return mux_link_rtt_us(c->link);
+}
+
+static void live_bytes(void *arg, uint64_t *in, uint64_t *out)
+{
+	struct client *c = arg;
+
+	proxies_bytes(c->proxies, in, out);
+}
+
+static void on_quit(void *arg, const char *why)
+{
+	struct client *c = arg;
+
+	log_info("", "ending: %s", why);
+	loop_stop(c->loop);
+}
+
+/* What stdout gets. */
+static void start_display(struct client *c)
+{
+	c->on_terminal = isatty(STDOUT_FILENO);
+	if (!log_to_stdout())
+		c->term = term_start(
+			c->loop, &(struct term_conf){.model = c->model, .quit = on_quit, .arg = c});
+	if (log_is_json()) {
+		if (!c->term)
+			log_events_on_stdout();
+		console_start_events(&c->console, c->model);
+	} else if (!c->term && !log_to_stdout()) {
+		console_start(&c->console, c->model, c->conf->server.text);
+	}
+}
+
+static bool client_start(struct client *c, char err[static 256])
 {
 	const struct config *conf = c->conf;
 
@@ -156,22 +210,31 @@ static bool client_start(struct client *c, bool status_lines, char err[static 25
 	if (!c->connector)
 		return false;
 	c->model = model_new();
-	if (status_lines)
-		console_start(&c->console, c->model, conf->server.text);
+	catch_signals(c);
+	start_display(c);
 	if (conf->inspect_public)
 		log_warn("", "-inspectpublic: this version has no inspector to publish");
+	struct capture_limits limits;
+
+	if (capture_limits(conf, &limits))
+		c->capture = capture_new(&limits);
 	c->proxies = proxies_new(c->loop, &(struct proxies_conf){.connector = c->connector,
 								 .model = c->model,
+								 .capture = c->capture,
 								 .expects_tunnels = expects_tunnels,
 								 .arg = c});
 	c->link = mux_link_new(c->loop, c->connector, c->proxies);
 	c->session = session_new(c->loop, c->connector, c->conf, c->model, &session_hooks, c);
-	catch_signals(c);
+	model_set_live(c->model,
+		       &(struct model_live){.bytes = live_bytes, .rtt_us = live_rtt, .arg = c});
 	return true;
 }
 
 static void client_end(struct client *c)
 {
+	term_close(c->term);
+	if (c->model)
+		model_set_live(c->model, NULL);
 	for (int i = 0; i < SIGNALS; i++) {
 		if (c->signals[i])
 			event_free(c->signals[i]);
@@ -184,17 +247,18 @@ static void client_end(struct client *c)
 	connector_free(c->connector);
 	if (c->loop)
 		loop_free(c->loop);
+	capture_free(c->capture);
 	model_free(c->model);
 	http_proxy_free(&c->http_proxy);
 }
 
-int client_run(struct config *conf, bool status_lines)
+int client_run(struct config *conf)
 {
 	struct client c = {.conf = conf};
 	char err[256];
 
 	socket_raise_nofile();
-	if (client_start(&c, status_lines, err)) {
+	if (client_start(&c, err)) {
 		loop_run(c.loop);
 	} else {
 		log_error("", "%s", err);

@@ -220,6 +220,11 @@ static bool set_size(struct reader *r, yaml_node_t *node, const char *path, uint
 
 	if (node->type != YAML_SCALAR_NODE)
 		return bad(r, node, path, "%s is not a size", kind_of(node));
+	/* ngrok's word for none at all. */
+	if (out == &r->conf->inspect_db_size && strcmp(scalar(node), "-1") == 0) {
+		*out = UINT64_MAX;
+		return true;
+	}
 	if (!plain_number(node, &n, &rest))
 		goto fail;
 	const char *unit = *rest ? strchr(units, *rest) : NULL;

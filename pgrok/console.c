@@ -1,8 +1,10 @@
-/* Status lines on stdout. */
+/* What happens, line by line. */
 #include "pgrok/console.h"
 
 #include <stdarg.h>
 #include <string.h>
+
+#include "common/log.h"
 
 /* Control characters, C1 ones included (in UTF-8: 0xC2 0x80-0x9F), become '?'. */
 static void make_safe(char *text)
@@ -74,5 +76,57 @@ static void on_event(void *arg, const struct model *m, enum model_event ev)
 void console_start(struct console *c, struct model *m, const char *server)
 {
 	*c = (struct console){.server = server, .watch = {.fn = on_event, .arg = c}};
+	model_watch(m, &c->watch);
+}
+
+/* ---- events ---- */
+
+static void tell_state(struct console *c, const struct model *m)
+{
+	static const char *const states[] = {
+		[MODEL_CONNECTING] = "connecting",
+		[MODEL_ONLINE] = "online",
+		[MODEL_RECONNECTING] = "reconnecting",
+	};
+	char ms[16];
+
+	if (m->state == MODEL_ONLINE && c->greeted && c->shown == MODEL_ONLINE)
+		return;
+	c->greeted = true;
+	c->shown = m->state;
+	snprintf(ms, sizeof ms, "%u", m->retry_ms);
+	if (m->retry_ms)
+		log_event("state", "state", states[m->state], "error", m->last_error, "retry_ms",
+			  ms, NULL);
+	else
+		log_event("state", "state", states[m->state], NULL);
+}
+
+static void tell_event(void *arg, const struct model *m, enum model_event ev)
+{
+	const struct model_tunnel *t = m->changed;
+
+	switch (ev) {
+	case MODEL_EV_STATE:
+		tell_state(arg, m);
+		break;
+	case MODEL_EV_TUNNEL:
+		log_event("tunnel", "url", t->url, "name", t->conf->name, "proto",
+			  proto_name(t->proto), "local", t->local->text, NULL);
+		break;
+	case MODEL_EV_GONE:
+		log_event("tunnel_closed", "url", t->url, NULL);
+		break;
+	case MODEL_EV_NOTE:
+		log_event("note", "text", m->note, NULL);
+		break;
+	case MODEL_EV_TRAFFIC:
+		break;
+	}
+}
+
+void console_start_events(struct console *c, struct model *m)
+{
+	*c = (struct console){.watch = {.fn = tell_event, .arg = c}};
 	model_watch(m, &c->watch);
 }

@@ -1,4 +1,7 @@
-/* Status lines on stdout: one plain line per event, for people without a log on the screen. */
+/*
+ * What happens, line by line: plain status lines on stdout for people without a log there, or events
+ * (one JSON object a line) for scripts.
+ */
 #ifndef PGROK_CONSOLE_H
 #define PGROK_CONSOLE_H
 
@@ -13,8 +16,16 @@ struct console {
 	bool greeted, was_online;
 };
 
-/* Watches m from now on; c is the caller's. */
+/* Plain lines on stdout. Watches m from now on; c is the caller's. */
 void console_start(struct console *c, struct model *m, const char *server);
+/*
+ * Events through log_event() instead:
+ *   {"event":"state","state":"connecting"}, "online", "reconnecting" with "error" and "retry_ms"
+ *   {"event":"tunnel","url":"http://...","name":"web","proto":"http","local":"127.0.0.1:80"}
+ *   {"event":"tunnel_closed","url":"http://..."}
+ *   {"event":"note","text":"..."}
+ */
+void console_start_events(struct console *c, struct model *m);
 
 /* One line, with what could move a terminal's cursor replaced: texts may be a server's. */
 void console_line(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -150,7 +150,7 @@ static int run(select_fn *select, int argc, char **argv)
 	if (!opt.log_format_given && c->log_format)
 		(void)!set_log_format(c->log_format);
 	c->mux &= opt.mux;
-	status = client_run(c, !log_to_stdout());
+	status = client_run(c);
 	goto end;
 fail:
 	log_error("", "%s", err);

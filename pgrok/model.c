@@ -162,3 +162,29 @@ void model_conn_refused(struct model *m)
 	m->counters.refused++;
 	tell(m, MODEL_EV_TRAFFIC);
 }
+
+void model_set_live(struct model *m, const struct model_live *live)
+{
+	m->live = live ? *live : (struct model_live){0};
+}
+
+void model_bytes(const struct model *m, uint64_t *in, uint64_t *out)
+{
+	*in = *out = 0;
+	if (m->live.bytes)
+		m->live.bytes(m->live.arg, in, out);
+	*in += m->counters.bytes_in;
+	*out += m->counters.bytes_out;
+}
+
+void model_set_latency(struct model *m, uint32_t us)
+{
+	m->latency_us = us ? us : 1;
+}
+
+uint32_t model_latency_us(const struct model *m)
+{
+	uint32_t live = m->live.rtt_us ? m->live.rtt_us(m->live.arg) : 0;
+
+	return live ? live : m->latency_us;
+}

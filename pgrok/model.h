@@ -47,6 +47,15 @@ enum model_event {
 
 struct model;
 
+/* What only those who carry the traffic know, asked when somebody looks. */
+struct model_live {
+	/* Bytes of the connections that are open now. */
+	void (*bytes)(void *arg, uint64_t *in, uint64_t *out);
+	/* Round trip to the server by a session that measures it all the time; 0: there is none. */
+	uint32_t (*rtt_us)(void *arg);
+	void *arg;
+};
+
 /* Embedded in the watcher. */
 struct model_watch {
 	struct model_watch *next;
@@ -66,6 +75,8 @@ struct model {
 	size_t tunnels_n;
 
 	struct model_counters counters;
+	uint32_t latency_us; /* of the control connection's last question; 0: not known yet */
+	struct model_live live;
 
 	struct model_tunnel *changed; /* for TUNNEL and GONE */
 	const char *note;             /* for NOTE */
@@ -97,5 +108,13 @@ void model_note(struct model *m, const char *text);
 void model_conn_begin(struct model *m);
 void model_conn_end(struct model *m, uint64_t duration_ms, uint64_t in, uint64_t out);
 void model_conn_refused(struct model *m);
+
+/* arg is borrowed until the next call; NULL: nobody can be asked any more. */
+void model_set_live(struct model *m, const struct model_live *live);
+/* Bytes so far, ended and open connections together. */
+void model_bytes(const struct model *m, uint64_t *in, uint64_t *out);
+void model_set_latency(struct model *m, uint32_t us);
+/* Round trip to the server in microseconds, 0: not known. */
+uint32_t model_latency_us(const struct model *m);
 
 #endif

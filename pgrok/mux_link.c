@@ -219,6 +219,11 @@ struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struc
 	return k;
 }
 
+uint32_t mux_link_rtt_us(const struct mux_link *k)
+{
+	return k->state == LINK_UP ? mux_rtt_us(k->mux) : 0;
+}
+
 void mux_link_close(struct mux_link *k)
 {
 	if (!k)

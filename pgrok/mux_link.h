@@ -18,6 +18,8 @@ struct mux_link *mux_link_new(struct loop *l, struct connector *connector,
 void mux_link_grant(struct mux_link *k, const char *client_id);
 /* The control session is gone: nothing new; visitors that are there are served to their end. */
 void mux_link_revoke(struct mux_link *k);
+/* Round trip in microseconds as the session last measured it; 0: no session, or not yet. */
+uint32_t mux_link_rtt_us(const struct mux_link *k);
 /* Takes k; visitors on it see a reset. */
 void mux_link_close(struct mux_link *k);
 

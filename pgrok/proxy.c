@@ -41,9 +41,10 @@ struct proxy {
 	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */
 	enum proto proto;
 	char *url, *visitor;
-	struct dial *dial; /* DIALING */
-	struct pair *pair; /* JOINED */
-	char *page;        /* REFUSING */
+	struct dial *dial;           /* DIALING */
+	struct pair *pair;           /* JOINED */
+	struct capture_conn *tapped; /* DIALING, JOINED; NULL: this one is not captured */
+	char *page;                  /* REFUSING */
 	size_t page_len, page_sent;
 	uint64_t since; /* loop_now() when the visitor came */
 	bool counted;   /* in the model's open connections */
@@ -91,6 +92,7 @@ static void release(struct proxy *p, bool abort)
 		dial_cancel(p->dial);
 	loop_timer_stop(&p->parked);
 	chan_free(p->chan);
+	capture_conn_close(p->tapped, abort ? "the connection was cut" : NULL);
 	if (p->pair)
 		pair_close(p->pair, abort);
 	if (p->server)
@@ -98,6 +100,7 @@ static void release(struct proxy *p, bool abort)
 	p->attempt = NULL;
 	p->dial = NULL;
 	p->chan = NULL;
+	p->tapped = NULL;
 	p->pair = NULL;
 	p->server = NULL;
 }
@@ -143,11 +146,29 @@ static void on_pair_done(void *arg, enum pair_end why)
 		    why == PAIR_ABORT && *error ? error : words[why]);
 }
 
-static const struct pair_hooks pair_hooks = {.done = on_pair_done};
+static void on_tap(void *arg, int from, const char *buf, size_t len)
+{
+	struct proxy *p = arg;
+
+	capture_conn_bytes(p->tapped, from, buf, len);
+}
+
+static bool on_eof(void *arg, int from)
+{
+	struct proxy *p = arg;
+
+	capture_conn_eof(p->tapped, from);
+	return true;
+}
+
+static const struct pair_hooks plain_hooks = {.done = on_pair_done};
+static const struct pair_hooks tapped_hooks = {.eof = on_eof, .tap = on_tap, .done = on_pair_done};
 
 static void join(struct proxy *p, struct stream *local)
 {
-	p->pair = pair_new(local, p->server, &pair_hooks, p);
+	p->pair = pair_new(local, p->server, p->tapped ? &tapped_hooks : &plain_hooks, p);
+	if (p->tapped)
+		capture_conn_connected(p->tapped);
 	p->server = NULL;
 	p->counted = true;
 	set_state(p, PROXY_JOINED);
@@ -255,11 +276,28 @@ static void on_local(void *arg, int fd, const char *error)
 		join(p, stream_new(p->all->loop, fd, NULL));
 }
 
+/* Only what may be HTTP, and is not switched off for this tunnel. */
+static struct capture_conn *tap(struct proxy *p, const struct model_tunnel *t)
+{
+	struct capture *capture = p->all->conf.capture;
+	char name[CAPTURE_NAME];
+
+	if (!capture || !t->conf->inspect || t->proto == PROTO_TCP)
+		return NULL;
+	capture_tunnel_name(t->conf, t->proto, name);
+	return capture_conn_new(capture, &(struct capture_conn_info){.name = name,
+								     .url = p->url,
+								     .local = t->local->text,
+								     .visitor = p->visitor,
+								     .proto = t->proto});
+}
+
 static void serve(struct proxy *p, const struct model_tunnel *t)
 {
 	p->local = t->local;
 	p->proto = t->proto;
 	log_info(p->name, "%s from %s -> %s", p->url, p->visitor, p->local->text);
+	p->tapped = tap(p, t);
 	set_state(p, PROXY_DIALING);
 	p->dial = dial_start(p->all->loop, p->local->host, p->local->port, LOCAL_DIAL_MS, on_local,
 			     p);
@@ -449,6 +487,17 @@ void proxies_tunnel_up(struct proxies *all)
 		next = p->next;
 		if (p->state == PROXY_PARKED)
 			find_tunnel(p);
+	}
+}
+
+void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out)
+{
+	*in = *out = 0;
+	for (const struct proxy *p = all->first; p; p = p->next) {
+		if (!p->pair)
+			continue;
+		*in += pair_bytes(p->pair, 1);
+		*out += pair_bytes(p->pair, 0);
 	}
 }
 

@@ -5,6 +5,7 @@
 #define PGROK_PROXY_H
 
 #include "msg/msg.h"
+#include "pgrok/capture.h"
 #include "pgrok/connect.h"
 #include "pgrok/model.h"
 
@@ -13,6 +14,7 @@ struct proxies;
 struct proxies_conf {
 	struct connector *connector;
 	struct model *model;
+	struct capture *capture; /* NULL: nothing is captured */
 	/* May a tunnel that is not known yet still come? Then its visitor waits a moment. */
 	bool (*expects_tunnels)(void *arg);
 	void *arg;
@@ -31,6 +33,8 @@ void proxies_accept(struct proxies *p, struct stream *s);
 void proxies_adopt(struct proxies *p, struct stream *s, const struct msg *m);
 /* A tunnel came up: visitors that were early are looked at again. */
 void proxies_tunnel_up(struct proxies *all);
+/* Bytes that the connections in use have carried so far. */
+void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out);
 /* The control connection is gone: closes what serves no visitor yet. */
 void proxies_drop_waiting(struct proxies *all);
 

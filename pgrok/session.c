@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "common/randid.h"
@@ -52,6 +53,7 @@ struct session {
 	struct chan *chan;
 	struct loop_timer timer; /* AUTH: AuthResp; WAITING: next attempt; UP: next Ping */
 	struct loop_timer pong;  /* a Ping is unanswered */
+	uint64_t asked_us;       /* when Auth or the first unanswered Ping left; 0: none did */
 	struct backoff backoff;
 
 	char client_id[CLIENT_ID_MAX + 1]; /* of the last AuthResp; a credential */
@@ -68,6 +70,7 @@ struct session {
 
 static void start(struct session *s);
 static void lose(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void refuse(struct session *s, const char *what, const char *error);
 
 static void set_state(struct session *s, enum session_state state)
 {
@@ -118,6 +121,15 @@ const char *session_arch(void)
 
 /* ---- sending ---- */
 
+/* Of now, not of this turn of the loop: milliseconds are too coarse for a round trip. */
+static uint64_t clock_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 static void want(struct session *s)
 {
 	stream_want(s->stream, STREAM_READ | (chan_waiting(s->chan) ? STREAM_WRITE : 0));
@@ -134,6 +146,21 @@ static bool send_msg(struct session *s, const struct msg *m)
 	return false;
 }
 
+/* A question whose answer comes at once: its time is the round trip. */
+static void clock_start(struct session *s)
+{
+	s->asked_us = clock_us();
+}
+
+static void clock_stop(struct session *s)
+{
+	uint64_t us = s->asked_us ? clock_us() - s->asked_us : 0;
+
+	s->asked_us = 0;
+	if (us)
+		model_set_latency(s->model, us < UINT32_MAX ? (uint32_t)us : UINT32_MAX);
+}
+
 static bool send_auth(struct session *s)
 {
 	struct msg m = msg_new(MSG_AUTH);
@@ -145,6 +172,17 @@ static bool send_auth(struct session *s)
 	m.auth.arch = session_arch();
 	m.auth.client_id = s->client_id;
 	m.auth.features = s->conf->mux ? FEATURE_MUX " " FEATURES : FEATURES;
+	clock_start(s);
+	/* What a server without our extensions can't take, no second attempt can bring either. */
+	char err[256];
+	size_t len;
+	char *frame = frame_make(&m, FRAME_GO_MAX, &len, err);
+
+	if (!frame) {
+		refuse(s, "Failed to authenticate to server", err);
+		return false;
+	}
+	xfree_secret(frame, len);
 	return send_msg(s, &m);
 }
 
@@ -273,8 +311,10 @@ static void on_ping_due(void *arg)
 	if (!send_msg(s, &m))
 		return;
 	loop_after(&s->timer, PING_MS);
-	if (!loop_timer_pending(&s->pong))
+	if (!loop_timer_pending(&s->pong)) {
 		loop_after(&s->pong, PONG_MS);
+		clock_start(s);
+	}
 }
 
 /* ---- what the server says ---- */
@@ -283,6 +323,7 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 {
 	const struct msg_auth_resp *r = &m->auth_resp;
 
+	clock_stop(s);
 	if (*r->error) {
 		refuse(s, "Failed to authenticate to server", r->error);
 		return;
@@ -314,10 +355,7 @@ static struct request *find_request(struct session *s, const char *id)
 
 static void tunnel_up(struct session *s, struct request *r, enum proto p, const char *url)
 {
-	const char *local = r->tunnel->local[p].text;
-
 	log_info(s->name, "Tunnel established at %s", url);
-	log_event("tunnel", "url", url, "name", r->tunnel->name, "local", local, NULL);
 	s->got_tunnel = true;
 	if (!r->answered[p])
 		s->owed--;
@@ -366,6 +404,7 @@ static void take_msg(struct session *s, const struct msg *m)
 		break;
 	case MSG_PONG:
 		loop_timer_stop(&s->pong);
+		clock_stop(s);
 		break;
 	case MSG_PING: {
 		struct msg pong = msg_new(MSG_PONG);

@@ -1,0 +1,213 @@
+/* What a captured head says. See inspect_head.h. */
+#include "pgrok/inspect_head.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The line at p, without its end; *next: behind it. */
+static struct head_part line_at(const char *p, const char *end, const char **next)
+{
+	const char *nl = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+	const char *stop = nl ? nl : end;
+
+	*next = nl ? nl + 1 : end;
+	if (stop > p && stop[-1] == '\r')
+		stop--;
+	return (struct head_part){p, (size_t)(stop - p)};
+}
+
+struct head_part head_start_line(const struct capture_head *h)
+{
+	const char *next;
+
+	if (!h->text)
+		return (struct head_part){"", 0};
+	return line_at(h->text, h->text + h->len, &next);
+}
+
+struct head_part head_word(const struct capture_head *h, int n)
+{
+	struct head_part rest = head_start_line(h);
+
+	for (int i = 0;; i++) {
+		const char *sp = rest.len ? memchr(rest.p, ' ', rest.len) : NULL;
+
+		if (i == n && n < 2 && sp)
+			rest.len = (size_t)(sp - rest.p);
+		if (i == n)
+			return rest;
+		if (!sp)
+			return (struct head_part){"", 0};
+		rest.len -= (size_t)(sp + 1 - rest.p);
+		rest.p = sp + 1;
+	}
+}
+
+struct head_part head_status(const struct capture_head *h)
+{
+	struct head_part line = head_start_line(h);
+	const char *sp = line.len ? memchr(line.p, ' ', line.len) : NULL;
+
+	if (!sp)
+		return (struct head_part){"", 0};
+	return (struct head_part){sp + 1, line.len - (size_t)(sp + 1 - line.p)};
+}
+
+static struct head_part trimmed(const char *from, const char *to)
+{
+	while (from < to && (*from == ' ' || *from == '\t'))
+		from++;
+	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+		to--;
+	return (struct head_part){from, (size_t)(to - from)};
+}
+
+bool head_next(const struct capture_head *h, bool trailers, size_t *at, struct head_part *name,
+	       struct head_part *value)
+{
+	const char *end = h->text + h->len, *next;
+
+	if (!h->text)
+		return false;
+	if (!*at && !trailers) {
+		(void)line_at(h->text, end, &next);
+		*at = (size_t)(next - h->text);
+	}
+	while (*at < h->len) {
+		struct head_part line = line_at(h->text + *at, end, &next);
+		const char *colon = line.len ? memchr(line.p, ':', line.len) : NULL;
+
+		*at = (size_t)(next - h->text);
+		if (!colon || *line.p == ' ' || *line.p == '\t')
+			continue; /* the end of the head, or of a field that goes on */
+		*name = trimmed(line.p, colon);
+		*value = trimmed(colon + 1, line.p + line.len);
+		return true;
+	}
+	return false;
+}
+
+bool head_part_is(struct head_part p, const char *text)
+{
+	return strlen(text) == p.len && !strncasecmp(p.p, text, p.len);
+}
+
+struct head_part head_field(const struct capture_head *h, const char *name)
+{
+	struct head_part n, value;
+
+	for (size_t at = 0; head_next(h, false, &at, &n, &value);) {
+		if (head_part_is(n, name))
+			return value;
+	}
+	return (struct head_part){"", 0};
+}
+
+struct head_part head_type(const struct capture_head *h)
+{
+	struct head_part v = head_field(h, "content-type");
+	const char *semicolon = v.len ? memchr(v.p, ';', v.len) : NULL;
+
+	return semicolon ? trimmed(v.p, semicolon) : v;
+}
+
+static bool is_token(unsigned char c)
+{
+	return isalnum(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+void head_canonical(struct head_part name, char *out)
+{
+	bool upper = true;
+
+	memcpy(out, name.p, name.len);
+	for (size_t i = 0; i < name.len; i++) {
+		if (!is_token((unsigned char)out[i]))
+			return;
+	}
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char c = (unsigned char)out[i];
+
+		if (c < 0x80)
+			out[i] = (char)(upper ? toupper(c) : tolower(c));
+		upper = c == '-';
+	}
+}
+
+void head_list(struct text *t, const struct capture_head *h, bool trailers)
+{
+	struct head_part name, value;
+
+	text_put(t, "[");
+	for (size_t at = 0; head_next(h, trailers, &at, &name, &value);) {
+		text_comma(t);
+		text_put(t, "[");
+		text_json(t, name.p, name.len);
+		text_put(t, ",");
+		text_json(t, value.p, value.len);
+		text_put(t, "]");
+	}
+	text_put(t, "]");
+}
+
+struct field {
+	char *name; /* canonical */
+	struct head_part value;
+	size_t order;
+};
+
+static int compare_fields(const void *a, const void *b)
+{
+	const struct field *x = a, *y = b;
+	int by_name = strcmp(x->name, y->name);
+
+	return by_name ? by_name : x->order < y->order ? -1 : 1;
+}
+
+/* The fields in canonical form, sorted. Returns owned; free each name too. */
+static struct field *sorted_fields(const struct capture_head *h, bool request, size_t *n)
+{
+	struct field *all = NULL;
+	struct head_part name, value;
+
+	*n = 0;
+	for (size_t at = 0; head_next(h, false, &at, &name, &value);) {
+		if (head_part_is(name, "transfer-encoding") ||
+		    (request && head_part_is(name, "host")))
+			continue;
+		if (!(*n & (*n - 1)))
+			all = xrealloc(all, (*n ? *n * 2 : 1) * sizeof(*all));
+		all[*n] = (struct field){xstrndup(name.p, name.len), value, *n};
+		head_canonical(name, all[*n].name);
+		++*n;
+	}
+	if (*n)
+		qsort(all, *n, sizeof(*all), compare_fields);
+	return all;
+}
+
+void head_map(struct text *t, const struct capture_head *h, bool request)
+{
+	size_t n;
+	struct field *all = sorted_fields(h, request, &n);
+
+	text_put(t, "{");
+	for (size_t i = 0; i < n; i++) {
+		bool first = !i || strcmp(all[i - 1].name, all[i].name) != 0;
+
+		text_comma(t);
+		if (first) {
+			text_json_str(t, all[i].name);
+			text_put(t, ":[");
+		}
+		text_json(t, all[i].value.p, all[i].value.len);
+		if (i + 1 == n || strcmp(all[i + 1].name, all[i].name) != 0)
+			text_put(t, "]");
+	}
+	text_put(t, "}");
+	for (size_t i = 0; i < n; i++)
+		free(all[i].name);
+	free(all);
+}

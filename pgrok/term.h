@@ -1,0 +1,35 @@
+/*
+ * The screen: what a person sees of the client on a terminal, drawn with curses at most ten times a
+ * second and never waited for: a terminal that is slow or stopped holds up no traffic.
+ */
+#ifndef PGROK_TERM_H
+#define PGROK_TERM_H
+
+#include "common/loop.h"
+#include "pgrok/model.h"
+#include "pgrok/term_page.h"
+
+struct term;
+
+struct term_conf {
+	struct model *model;
+	const char *web; /* address of the web interface; NULL: there is none (copied) */
+	/* The person wants to leave, or the terminal is gone: why is for the log. */
+	void (*quit)(void *arg, const char *why);
+	void *arg;
+};
+
+/*
+ * Watches the model from now on. NULL: stdout is no terminal that such a screen could be drawn on, or
+ * not one in whose foreground this process is. To be called when signal handlers of the loop are set.
+ */
+struct term *term_start(struct loop *l, const struct term_conf *conf) MUSTCHECK;
+/* Takes t (NULL is fine); the terminal is as it was when this returns. */
+void term_close(struct term *t);
+
+/* For the list of HTTP requests; t may be NULL. r is copied. */
+void term_request(struct term *t, const struct term_request *r);
+/* Where the web interface is now; NULL: nowhere. t may be NULL. */
+void term_set_web(struct term *t, const char *url);
+
+#endif
