@@ -71,11 +71,11 @@ static void drop(struct mux_link *k, bool abort)
 
 static void lose(struct mux_link *k, const char *why)
 {
-	uint32_t ms;
+	uint32_t ms = backoff_next(&k->backoff);
 
-	drop(k, false);
-	ms = backoff_next(&k->backoff);
+	/* First: the text may live in what is dropped. */
 	log_info(NAME, "no session: %s; again in %.1f s", why, ms / 1000.0);
+	drop(k, false);
 	set_state(k, LINK_WAITING);
 	arm(k, begin, ms);
 }
