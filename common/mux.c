@@ -382,6 +382,15 @@ static void wake_writers(struct mux *m)
 	}
 }
 
+static void tell_idle(struct mux *m)
+{
+	if (!m->emptied || m->count || m->down || !m->t)
+		return;
+	m->emptied = false;
+	if (m->hooks && m->hooks->idle)
+		m->hooks->idle(m->arg);
+}
+
 static void on_tick(void *arg)
 {
 	struct mux *m = arg;
@@ -397,10 +406,13 @@ static void on_tick(void *arg)
 		wake_writers(m);
 		if (m->t)
 			put_owed(m);
+		tell_idle(m);
 		mux_flush(m);
-		/* Room again, and work left: after the next poll. */
+		/* Room again, and work left: after the next poll. What was put here is out. */
 		if (m->t && !m->blocked && work_left(m))
 			mux_wake(m);
+		else if (!m->lost)
+			loop_tick_cancel(m->loop, &m->tick);
 	}
 	if (m->ids_used && m->t)
 		tell_down(m, "all stream ids are used");

@@ -38,11 +38,16 @@ struct mux_hooks {
 	 * run). The owner forgets m and calls mux_close(), now or later.
 	 */
 	void (*down)(void *arg, const char *why);
+	/*
+	 * NULL: not wanted. From the loop, not after down: the last stream is closed, and nothing
+	 * of it is owed any more. Streams may be opened and the session closed in it.
+	 */
+	void (*idle)(void *arg);
 };
 
 /*
  * What the buffers of all sessions of the process may hold. At start; default MUX_MEMORY_DEFAULT.
- * The half of it is for whoever needs it; beyond, each session has an equal share of the other half.
+ * Half of it is for whoever needs it; beyond, each session has an equal share of the other half.
  */
 void mux_set_memory(uint64_t bytes);
 /* Bytes of the buffers of all sessions now. From any thread. */

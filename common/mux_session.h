@@ -79,6 +79,7 @@ struct mux {
 	const char *lost; /* found dead inside a call; the tick ends it */
 	bool down, freed;
 	bool goaway_owed, goaway_sent;
+	bool emptied; /* its last stream has gone; the owner is to hear of it */
 	bool ids_used;
 	struct loop_tick tick;
 	struct loop_timer drain; /* nobody's any more, and its last frames do not leave */

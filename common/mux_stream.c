@@ -445,5 +445,9 @@ void mstream_free(struct mstream *ms)
 
 	m->count--;
 	loop_free_later(m->loop, ms, NULL);
+	if (!m->count && m->hooks && m->hooks->idle) {
+		m->emptied = true;
+		mux_wake(m);
+	}
 	mux_maybe_free(m);
 }

@@ -1,4 +1,6 @@
-/* Fuzzes the decoding of queries and paths: nothing grows, and pairs are strings within the text. */
+/*
+ * Fuzzes the decoding of queries and paths: nothing grows, and pairs are strings within the text.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

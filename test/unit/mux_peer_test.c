@@ -290,6 +290,29 @@ static void test_pings(void **state)
 	rig_free(r);
 }
 
+static void read_some(struct rig *r, struct stream *s)
+{
+	static char buf[65536];
+	size_t n;
+
+	while (stream_read(s, buf, sizeof(buf), &n) == STREAM_OK)
+		;
+}
+
+/* Whoever only reads says ACK with its first window update. */
+static void test_ack_rides(void **state)
+{
+	struct rig *r = rig_new(false);
+
+	r->reads = true;
+	r->on_ready = read_some;
+	put_data(r, MUX_SYN, 1, 50000);
+	turns(r->loop, 3);
+	assert_true(r->wire.half[0].ack);
+	assert_true(r->wire.half[0].granted >= 50000);
+	rig_free(r);
+}
+
 /* ---- memory ---- */
 
 /* So many streams from id on, each filled to its window; readers do nothing. */
@@ -301,15 +324,6 @@ static void fill(struct rig *r, uint32_t id, uint32_t streams)
 		turns(r->loop, 4);
 		assert_true(!r->m || r->m->held <= MUX_UNREAD_SESSION);
 	}
-}
-
-static void read_some(struct rig *r, struct stream *s)
-{
-	static char buf[65536];
-	size_t n;
-
-	while (stream_read(s, buf, sizeof(buf), &n) == STREAM_OK)
-		;
 }
 
 /* 1,000 slow readers: the ceiling holds, some lose their streams, a quick one goes on. */
@@ -340,7 +354,7 @@ static void test_slow_readers(void **state)
 	rig_free(r);
 }
 
-/* The process's ceiling: who holds most pays, another client's session goes on as if nothing was. */
+/* The process's ceiling: who holds most pays, another client's session does not notice. */
 static void test_process_memory(void **state)
 {
 	struct rig *bad, *good;
@@ -498,6 +512,7 @@ int main(void)
 		cmocka_unit_test(test_syns_unread),
 		cmocka_unit_test(test_churn_unread),
 		cmocka_unit_test(test_pings),
+		cmocka_unit_test(test_ack_rides),
 		cmocka_unit_test(test_slow_readers),
 		cmocka_unit_test(test_process_memory),
 		cmocka_unit_test(test_buffer_shrinks),

@@ -1,9 +1,9 @@
 /*
- * For tests of the mux: a transport in memory, two ends on one loop, which splits, delays and refuses
- * as its dice say, and a checker of the frames that go over it.
+ * For tests of the mux: a transport in memory, two ends on one loop, which splits, delays and
+ * refuses as its dice say, and a checker of the frames that go over it.
  */
-#ifndef TEST_MUX_PIPE_H
-#define TEST_MUX_PIPE_H
+#ifndef TEST_UNIT_MUX_PIPE_H
+#define TEST_UNIT_MUX_PIPE_H
 
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static inline uint32_t dice(uint32_t *state, uint32_t sides)
 
 /* One direction of one stream. */
 struct wire_half {
-	bool syn, fin, rst;
+	bool syn, ack, fin, rst;
 	uint64_t sent, granted; /* DATA bytes sent, and window updates sent for the other half */
 };
 
@@ -68,6 +68,9 @@ static inline void wire_stream_frame(struct wire *w, struct mux_frame f)
 	} else {
 		WIRE_RULE(!(f.flags & MUX_SYN), "an acceptor sends no SYN");
 		WIRE_RULE(!o || o->syn, "a stream begins with its opener");
+		WIRE_RULE(!(f.flags & MUX_ACK) == (h->ack || (f.flags & MUX_RST)),
+			  "the first frame and no other has ACK");
+		h->ack = true;
 	}
 	WIRE_RULE(!h->rst, "nothing follows RST");
 	WIRE_RULE(!h->fin || !(f.flags & MUX_FIN), "one FIN");

@@ -2,8 +2,8 @@
  * For tests of the mux: one session whose peer the test plays, frame by frame. A test that includes
  * this has included cmocka.
  */
-#ifndef TEST_MUX_RIG_H
-#define TEST_MUX_RIG_H
+#ifndef TEST_UNIT_MUX_RIG_H
+#define TEST_UNIT_MUX_RIG_H
 
 #include <stdio.h>
 
@@ -19,7 +19,7 @@ struct rig {
 	struct mux *m;
 	struct stream *kept[KEEP];
 	uint32_t accepted, told, ticks;
-	int downs;
+	int downs, idles;
 	char why[128];
 	bool reads; /* accepted streams want to read */
 	void (*on_accept)(struct rig *r, struct stream *s);
@@ -63,7 +63,12 @@ static inline void on_down(void *arg, const char *why)
 	snprintf(r->why, sizeof(r->why), "%s", why);
 }
 
-static const struct mux_hooks hooks = {.accepted = on_accepted, .down = on_down};
+static inline void on_idle(void *arg)
+{
+	((struct rig *)arg)->idles++;
+}
+
+static const struct mux_hooks hooks = {on_accepted, on_down, on_idle};
 
 static inline void count_tick(void *arg)
 {
