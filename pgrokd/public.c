@@ -28,6 +28,21 @@ static void public_state(struct public *p, enum public_state next)
 	p->state = next;
 }
 
+static void public_start_timer(struct public *p, uint64_t ms)
+{
+	if (!p->timer) {
+		p->timer = xcalloc(1, sizeof(*p->timer));
+		loop_timer_init(p->timer, p->worker->loop, public_timeout, p);
+	}
+	loop_after(p->timer, ms);
+}
+
+static void public_stop_timer(struct public *p)
+{
+	if (p->timer)
+		loop_timer_stop(p->timer);
+}
+
 static bool is_http(const struct public *p)
 {
 	return p->route->proto != PROTO_TCP;
@@ -63,7 +78,8 @@ int public_route(struct worker *w, enum port port, const struct http_head *h, co
 static struct public *public_new(struct tunnel *t, struct stream *s, const struct addr *peer)
 {
 	struct worker *w = t->control->worker;
-	struct public *p = xcalloc(1, sizeof(*p));
+	bool http = t->route->proto != PROTO_TCP;
+	struct public *p = xcalloc(1, sizeof(*p) + (http ? sizeof(*p->track) : 0));
 	char prefix[32], text[ADDR_TEXT];
 
 	p->worker = w;
@@ -74,7 +90,6 @@ static struct public *public_new(struct tunnel *t, struct stream *s, const struc
 	p->peer = *peer;
 	p->stream = s;
 	p->peer_features = t->control->features;
-	loop_timer_init(&p->timer, w->loop, public_timeout, p);
 	TAILQ_INSERT_TAIL(&w->publics, p, link);
 	TAILQ_INSERT_TAIL(&t->publics, p, tunnel_link);
 	if (log_wants(LOG_DEBUG)) {
@@ -93,7 +108,7 @@ static void public_claim(struct public *p)
 		public_refuse(p, 503, "too many visitors wait");
 	} else if (p->state == PUBLIC_NEW) {
 		public_state(p, PUBLIC_WAITING);
-		loop_after(&p->timer, LIMIT_WAIT_MS);
+		public_start_timer(p, LIMIT_WAIT_MS);
 	}
 }
 
@@ -126,25 +141,25 @@ static void public_set_timer(struct public *p, enum public_timer what, uint64_t 
 {
 	p->timer_for = what;
 	if (what == TIMER_NONE)
-		loop_timer_stop(&p->timer);
+		public_stop_timer(p);
 	else
-		loop_after(&p->timer, ms);
+		public_start_timer(p, ms);
 }
 
 /* What may follow once an answer is complete. */
 static enum judge public_answered(struct public *p, enum judge verdict)
 {
-	if (p->track.resume) {
-		p->track.resume = false;
+	if (p->track->resume) {
+		p->track->resume = false;
 		pair_release(p->pair, 0);
 	}
-	if (p->fin_held && !http_track_owes(&p->track)) {
+	if (p->fin_held && !http_track_owes(p->track)) {
 		p->fin_held = false;
 		if (p->timer_for == TIMER_FIN)
 			public_set_timer(p, TIMER_NONE, 0);
 		pair_release(p->pair, 0);
 	}
-	if (p->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(&p->track))
+	if (p->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(p->track))
 		return JUDGE_CUT;
 	return verdict;
 }
@@ -154,7 +169,7 @@ static void public_asked(struct public *p, enum judge verdict, size_t pass, size
 {
 	bool head_begun = verdict == JUDGE_PASS && pass < len;
 
-	if (p->track.stopped) {
+	if (p->track->stopped) {
 		if (p->timer_for != TIMER_OWED)
 			public_set_timer(p, TIMER_OWED, LIMIT_OWED_MS);
 	} else if (head_begun && (p->timer_for != TIMER_HEAD || pass > 0)) {
@@ -172,10 +187,10 @@ static enum judge public_judge(void *arg, int from, const char *buf, size_t len,
 	if (from == 1) {
 		if (p->timer_for == TIMER_FIN)
 			public_set_timer(p, TIMER_FIN, PAIR_SILENCE_MS);
-		verdict = http_track_response(&p->track, buf, len, pass);
+		verdict = http_track_response(p->track, buf, len, pass);
 		return public_answered(p, verdict);
 	}
-	verdict = http_track_request(&p->track, buf, len, pass);
+	verdict = http_track_request(p->track, buf, len, pass);
 	public_asked(p, verdict, *pass, len);
 	return verdict;
 }
@@ -197,12 +212,12 @@ static bool public_eof(void *arg, int from)
 	struct public *p = arg;
 
 	if (from == 1) {
-		http_track_response_eof(&p->track);
+		http_track_response_eof(p->track);
 		public_answered(p, JUDGE_STOP);
 		return true;
 	}
 	/* A body that was broken off can't be answered any more. */
-	p->fin_held = !p->peer_features && http_track_owes(&p->track) && p->track.req_left == 0;
+	p->fin_held = !p->peer_features && http_track_owes(p->track) && p->track->req_left == 0;
 	if (p->fin_held)
 		public_set_timer(p, TIMER_FIN, PAIR_SILENCE_MS);
 	return !p->fin_held;
@@ -219,12 +234,12 @@ static void public_done(void *arg, enum pair_end end)
 	struct public *p = arg;
 	char reason[128];
 
-	if (end == PAIR_CUT && p->track.refused) {
+	if (end == PAIR_CUT && p->track->refused) {
 		snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s",
-			 p->track.refused, p->track.error ? ": " : "",
-			 p->track.error ? p->track.error : "");
+			 p->track->refused, p->track->error ? ": " : "",
+			 p->track->error ? p->track->error : "");
 		p->worker->count.pages++;
-		reply_send(pair_take(p->pair, 0), p->track.refused, p->head_only);
+		reply_send(pair_take(p->pair, 0), p->track->refused, p->head_only);
 	} else {
 		snprintf(reason, sizeof(reason), "%s%s%.80s", why[end],
 			 *pair_error(p->pair) ? ": " : "", pair_error(p->pair));
@@ -264,8 +279,9 @@ bool public_join(struct public *p, struct stream *proxy)
 	}
 	if (p->state == PUBLIC_WAITING)
 		pool_forget(c, p);
-	loop_timer_stop(&p->timer);
-	http_track_init(&p->track, &track_hooks, p);
+	public_stop_timer(p);
+	if (is_http(p))
+		http_track_init(p->track, &track_hooks, p);
 	p->pair = pair_new(p->stream, proxy, is_http(p) ? &http_hooks : &tcp_hooks, p);
 	p->stream = NULL;
 	if (p->unread_len)
@@ -295,6 +311,14 @@ static void public_count(struct public *p, const uint64_t bytes[static 2])
 	}
 }
 
+static void public_free(void *arg)
+{
+	struct public *p = arg;
+
+	free(p->timer);
+	free(p);
+}
+
 /* Takes p. Its stream may be somebody else's by now (NULL). */
 static void public_close(struct public *p, bool abort, const char *why)
 {
@@ -319,13 +343,13 @@ static void public_close(struct public *p, bool abort, const char *why)
 	if (p->state == PUBLIC_WAITING)
 		pool_forget(p->tunnel->control, p);
 	p->state = PUBLIC_CLOSED;
-	loop_timer_stop(&p->timer);
+	public_stop_timer(p);
 	if (p->tunnel)
 		TAILQ_REMOVE(&p->tunnel->publics, p, tunnel_link);
 	TAILQ_REMOVE(&p->worker->publics, p, link);
 	route_unref(p->route);
 	free(p->unread);
-	loop_free_later(p->worker->loop, p, NULL);
+	loop_free_later(p->worker->loop, p, public_free);
 }
 
 void public_refuse(struct public *p, int status, const char *why)
@@ -360,9 +384,9 @@ void public_tunnel_gone(struct public *p)
 		public_refuse(p, 502, "its client went away");
 		return;
 	}
-	bool ends = is_http(p) && !p->track.raw;
+	bool ends = is_http(p) && !p->track->raw;
 
-	if (ends && http_track_at_rest(&p->track)) {
+	if (ends && http_track_at_rest(p->track)) {
 		public_close(p, false, "its tunnel closed");
 		return;
 	}

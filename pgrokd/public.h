@@ -43,8 +43,8 @@ struct public
 	bool end_at_rest;            /* the tunnel is gone: ends with the answer under way */
 	enum public_timer timer_for; /* PUBLIC_JOINED: what the timer waits for */
 	struct pair *pair;
-	struct http_track track;
-	struct loop_timer timer;
+	struct loop_timer *timer;  /* NULL: never needed yet */
+	struct http_track track[]; /* one if it is http(s), none on TCP: there are many of these */
 };
 
 /*
