@@ -17,6 +17,15 @@ CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --cflags $
 # wslay has no pkg-config file in Debian.
 LDLIBS   += $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --libs $(DEPS))) -lwslay -lpthread
 
+# What the inspector can do without: body codings, QR codes.
+with = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo '$(2)' $$($(PKG_CONFIG) $(3) $(1)))
+OPTIONAL := $(call with,libbrotlidec,-DHAVE_BROTLI,--cflags) $(call with,libzstd,-DHAVE_ZSTD,--cflags) \
+	$(call with,libqrencode,-DHAVE_QRENCODE,--cflags)
+OPTIONAL_LIBS := $(call with,libbrotlidec,,--libs) $(call with,libzstd,,--libs) \
+	$(call with,libqrencode,,--libs)
+CPPFLAGS += $(OPTIONAL)
+LDLIBS   += $(OPTIONAL_LIBS)
+
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wcast-qual -Wformat=2 -Wno-unused-parameter $(if $(CI)$(WERROR),-Werror)
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
@@ -201,8 +210,9 @@ format-check:
 	$(Q)$(CLANG_FORMAT) --version | grep -q 'version 14\.' || \
 		{ echo 'clang-format 14 is needed (make deps-check)' >&2; exit 1; }
 	$(Q)$(CLANG_FORMAT) --dry-run -Werror $(SOURCES) $(HEADERS) $(TESTSRC)
-format: ## rewrites the sources with clang-format
+format: ## rewrites the sources with clang-format, wraps long comments
 	$(CLANG_FORMAT) -i $(SOURCES) $(HEADERS) $(TESTSRC)
+	@python3 test/tools/wrap_comments.py $(SOURCES) $(HEADERS) $(TESTSRC)
 tidy: $(SOURCES:%.c=build/tidy/%.ok)
 build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
 	$(call say,TIDY,$<)

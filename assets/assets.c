@@ -1,6 +1,6 @@
 /*
- * The embedded files. The assembler reads them (.incbin), so the compiler can't see that this depends
- * on them: the Makefile says so.
+ * The embedded files. The assembler reads them (.incbin), so the compiler can't see that this
+ * depends on them: the Makefile says so.
  */
 #include "assets/assets.h"
 
@@ -51,7 +51,7 @@ static void fill_in(void)
 		*to++ = '"';
 		for (int k = 0; k < 8; k++)
 			to += snprintf(to, 3, "%02x", digest[k]);
-		strcpy(to, "\"");
+		memcpy(to, "\"", 2);
 		all[i].etag = etags[i];
 	}
 }

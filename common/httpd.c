@@ -1,6 +1,7 @@
 /*
- * The server and its connections. The life of a request: conn_pump -> step_head -> begin (guard, route)
- * -> step_body -> the handler -> an answer (httpd_answer.c) -> flush -> step_over -> the next head.
+ * The server and its connections. The life of a request: conn_pump -> step_head -> begin (guard,
+ * route) -> step_body -> the handler -> an answer (httpd_answer.c) -> flush -> step_over -> the
+ * next head.
  */
 #include "common/httpd.h"
 
@@ -381,8 +382,8 @@ static void set_timer(struct conn *c)
 }
 
 /*
- * Reading goes on while an answer is awaited, to see the client leave; not while one is being written:
- * nothing would take what is read, and a write finds out too.
+ * Reading goes on while an answer is awaited, to see the client leave; not while one is being
+ * written: nothing would take what is read, and a write finds out too.
  */
 static int wanted(const struct conn *c)
 {

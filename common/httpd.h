@@ -1,13 +1,13 @@
 /*
- * A small HTTP/1.1 server for the tools of this machine (inspector, admin pages): one loop, a route
- * table, answers whole, piece by piece, or later; WebSocket. Not for visitors of tunnels.
+ * A small HTTP/1.1 server for the tools of this machine (inspector, admin pages): one loop, a
+ * route table, answers whole, piece by piece, or later; WebSocket. Not for visitors of tunnels.
  *
  * Before any route is looked up a request must pass the guard. Its Host has to be localhost, a
- * loopback address, the address that was connected to, or listed: else any web page could reach the
- * tool through a name of its own that resolves to 127.0.0.1. An Origin, if sent with anything but GET,
- * HEAD or OPTIONS or with an upgrade, has to be the same host and port, and Sec-Fetch-Site not
- * cross-site. Where a token is asked for, it comes as "Authorization: Bearer T", or once as ?token=T,
- * which is answered with a session cookie.
+ * loopback address, the address that was connected to, or listed: else any web page could reach
+ * the tool through a name of its own that resolves to 127.0.0.1. An Origin, if sent with anything
+ * but GET, HEAD or OPTIONS or with an upgrade, has to be the same host and port, and
+ * Sec-Fetch-Site not cross-site. Where a token is asked for, it comes as "Authorization: Bearer
+ * T", or once as ?token=T, which is answered with a session cookie.
  */
 #ifndef COMMON_HTTPD_H
 #define COMMON_HTTPD_H
@@ -50,7 +50,9 @@ struct httpd_config {
 	void *arg; /* for handlers and guard; borrowed */
 	/* May be NULL. Asked after the built-in guard, before the body; false: it has answered. */
 	bool (*guard)(void *arg, struct httpd_req *r);
-	/* May be NULL: plain text. How the server itself refuses a request whose head made sense. */
+	/*
+	 * May be NULL: plain text. How the server itself refuses a request whose head made sense.
+	 */
 	void (*refuse)(void *arg, struct httpd_req *r, int status, const char *text);
 	size_t body_max;   /* of a request, bytes; more is 413; 0: HTTPD_BODY_MAX */
 	const char *token; /* copied; NULL or "": none */
@@ -104,7 +106,10 @@ void httpd_answer(struct httpd_req *r, int status, const char *mime, const void 
 void httpd_text(struct httpd_req *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* 302, with the body that Go's http.Redirect sends. location: a path of ours, already encoded. */
 void httpd_redirect(struct httpd_req *r, const char *location);
-/* What may be kept as long as it is asked about: 304 if the client has that etag (quotes included). */
+/*
+ * What may be kept as long as it is asked about: 304 if the client has that etag (quotes
+ * included).
+ */
 void httpd_cached(struct httpd_req *r, const char *mime, const char *etag, const void *body,
 		  size_t len);
 
@@ -117,10 +122,11 @@ enum httpd_more {
 };
 
 /*
- * An answer piece by piece (chunked). produce is called from the loop, only when there is room, and
- * may call httpd_write() as often as it likes: what it writes in one call is what waits in memory, so
- * pieces of up to 64 KiB do. done is called exactly once, never from inside httpd_stream(); complete:
- * all was written. r lives until then. A HEAD is answered without a call of produce.
+ * An answer piece by piece (chunked). produce is called from the loop, only when there is room,
+ * and may call httpd_write() as often as it likes: what it writes in one call is what waits in
+ * memory, so pieces of up to 64 KiB do. done is called exactly once, never from inside
+ * httpd_stream(); complete: all was written. r lives until then. A HEAD is answered without a
+ * call of produce.
  */
 struct httpd_producer {
 	enum httpd_more (*produce)(void *arg, struct httpd_req *r);
@@ -133,8 +139,8 @@ void httpd_write(struct httpd_req *r, const void *data, size_t len); /* from ins
 void httpd_resume(struct httpd_req *r);
 
 /*
- * Answers 101; what follows is in httpd_ws.h. NULL: no WebSocket handshake (RFC 6455 section 4.2.1),
- * and 400 or 426 was the answer. hooks and arg are borrowed.
+ * Answers 101; what follows is in httpd_ws.h. NULL: no WebSocket handshake (RFC 6455 section
+ * 4.2.1), and 400 or 426 was the answer. hooks and arg are borrowed.
  */
 struct httpd_ws *httpd_upgrade(struct httpd_req *r, const struct httpd_ws_hooks *hooks, void *arg);
 

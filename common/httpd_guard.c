@@ -84,7 +84,7 @@ void httpd_allow_host(struct httpd *h, const char *host, bool token)
 
 	if (!*p) {
 		*p = xcalloc(1, sizeof(**p) + strlen(host) + 1);
-		strcpy((*p)->host, host);
+		memcpy((*p)->host, host, strlen(host));
 	}
 	(*p)->token = token;
 }

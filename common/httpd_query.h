@@ -1,4 +1,7 @@
-/* Query strings and forms (application/x-www-form-urlencoded): text in, names and values out. Pure. */
+/*
+ * Query strings and forms (application/x-www-form-urlencoded): text in, names and values out.
+ * Pure.
+ */
 #ifndef COMMON_HTTPD_QUERY_H
 #define COMMON_HTTPD_QUERY_H
 

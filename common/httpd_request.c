@@ -11,7 +11,10 @@ static bool is_authority_end(char c)
 	return c == '/' || c == '?';
 }
 
-/* The target's path and query as they came; scheme and authority of an absolute form are left out. */
+/*
+ * The target's path and query as they came; scheme and authority of an absolute form are left
+ * out.
+ */
 static void split_target(struct httpd_req *r)
 {
 	struct http_span t = r->head.target;
@@ -40,7 +43,7 @@ static bool decode_target(struct httpd_req *r)
 {
 	split_target(r);
 	r->path = xmalloc(r->raw_path.len + 2);
-	strcpy(r->path, "/");
+	memcpy(r->path, "/", 2);
 	if (r->raw_path.len && !percent_decode(r->text + r->raw_path.off, r->raw_path.len, r->path))
 		return false;
 	return query_parse(&r->query, r->text + r->raw_query.off, r->raw_query.len);

@@ -1,6 +1,6 @@
 /*
- * A WebSocket: wslay makes and reads the frames, this moves their bytes. Everything happens in ws_pump(),
- * which only the loop calls, so that no call from outside ever calls back.
+ * A WebSocket: wslay makes and reads the frames, this moves their bytes. Everything happens in
+ * ws_pump(), which only the loop calls, so that no call from outside ever calls back.
  */
 #include "common/httpd_ws.h"
 

@@ -18,15 +18,17 @@ struct httpd_ws;
 struct httpd_ws_hooks {
 	/* A message; it may be closed from inside. NULL: what comes is dropped. */
 	void (*message)(void *arg, struct httpd_ws *ws, const char *msg, size_t len, bool binary);
-	/* Once, from the loop (or from httpd_close()): it is over; ws is not to be used any more. */
+	/*
+	 * Once, from the loop (or from httpd_close()): it is over; ws is not to be used any more.
+	 */
 	void (*closed)(void *arg, struct httpd_ws *ws, const char *why);
 	size_t queue_max; /* bytes; 0: WS_QUEUE_MAX */
 };
 
 /*
- * Queues a message (text has to be UTF-8); it leaves in this turn of the loop. Never blocks and never
- * calls back. A peer too slow to take what is queued is dropped: false, and `closed` follows with
- * "slow reader". A message that finds an empty queue is taken whatever its length.
+ * Queues a message (text has to be UTF-8); it leaves in this turn of the loop. Never blocks and
+ * never calls back. A peer too slow to take what is queued is dropped: false, and `closed`
+ * follows with "slow reader". A message that finds an empty queue is taken whatever its length.
  */
 bool httpd_ws_send(struct httpd_ws *ws, const void *msg, size_t len, bool binary);
 /* Ends it: what is queued goes first. code: 1000 = done, 1001 = going away ... `closed` follows. */

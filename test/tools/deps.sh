@@ -11,7 +11,7 @@ LIBS='libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw'
 
 apt_names() {
 	case $1 in
-	build) echo build-essential pkg-config libevent-dev libssl-dev libjansson-dev libyaml-dev libncurses-dev zlib1g-dev \
+	build) echo build-essential pkg-config libevent-dev libssl-dev libjansson-dev libyaml-dev libncurses-dev zlib1g-dev libbrotli-dev libzstd-dev libqrencode-dev \
 		libwslay-dev uthash-dev python3 ;;
 	test) apt_names build; echo libcmocka-dev python3-pytest openssl curl iproute2 tmux ;;
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
@@ -23,7 +23,7 @@ apt_names() {
 fedora_names() {
 	case $1 in
 	build) echo gcc make pkgconf-pkg-config libevent-devel openssl-devel jansson-devel \
-		libyaml-devel ncurses-devel zlib-devel wslay-devel uthash-devel python3 ;;
+		libyaml-devel ncurses-devel zlib-devel brotli-devel libzstd-devel qrencode-devel wslay-devel uthash-devel python3 ;;
 	test) fedora_names build; echo libcmocka-devel python3-pytest openssl curl iproute tmux ;;
 	lint) echo clang-tools-extra python3 ;;
 	fuzz) echo clang compiler-rt ;;
@@ -33,7 +33,7 @@ fedora_names() {
 
 arch_names() {
 	case $1 in
-	build) echo base-devel libevent openssl jansson libyaml ncurses zlib wslay uthash python ;;
+	build) echo base-devel libevent openssl jansson libyaml ncurses zlib brotli zstd qrencode wslay uthash python ;;
 	test) arch_names build; echo cmocka python-pytest curl iproute2 tmux ;;
 	lint) echo clang python ;;
 	fuzz) echo clang compiler-rt ;;
@@ -43,7 +43,7 @@ arch_names() {
 
 alpine_names() {
 	case $1 in
-	build) echo build-base pkgconf linux-headers libevent-dev openssl-dev jansson-dev yaml-dev ncurses-dev zlib-dev \
+	build) echo build-base pkgconf linux-headers libevent-dev openssl-dev jansson-dev yaml-dev ncurses-dev zlib-dev brotli-dev zstd-dev libqrencode-dev \
 		wslay-dev uthash-dev python3 ;;
 	test) alpine_names build; echo cmocka-dev py3-pytest openssl curl iproute2 tmux ;;
 	lint) echo clang-extra-tools python3 ;;

@@ -3,6 +3,7 @@
 #define TEST_UNIT_HTTPD_FAR_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,59 @@ static inline int far_status(const char *head)
 	if (sscanf(head, "HTTP/1.1 %d ", &status) != 1)
 		fail_msg("no status line: '%.80s'", head);
 	return status;
+}
+
+/* ---- asking ---- */
+
+struct answer {
+	int status;
+	char head[4096];
+	char body[4096];
+};
+
+/* An answer with a length; only its head if `head_only`. */
+static inline struct answer get_answer(int fd, bool head_only)
+{
+	struct answer a = {0};
+	const char *at;
+	size_t len = 0;
+
+	far_head(fd, a.head, sizeof a.head);
+	a.status = far_status(a.head);
+	if ((at = strstr(a.head, "Content-Length: ")))
+		len = strtoul(at + 16, NULL, 10);
+	assert_true(len < sizeof a.body);
+	if (!head_only)
+		assert_true(far_get(fd, a.body, len));
+	return a;
+}
+
+/* One request on a connection of its own. */
+static inline struct answer ask(uint16_t port, const char *request)
+{
+	int fd = far_dial(port);
+	struct answer a;
+
+	far_say(fd, request);
+	a = get_answer(fd, strncmp(request, "HEAD", 4) == 0);
+	close(fd);
+	return a;
+}
+
+static inline void assert_ended(int fd)
+{
+	char c;
+
+	assert_int_equal(recv(fd, &c, 1, 0), 0);
+	close(fd);
+}
+
+/* What another thread counts reaches n in time. */
+static inline void await(atomic_int *counter, int n)
+{
+	for (int i = 0; i < 2000 && *counter < n; i++)
+		usleep(5000);
+	assert_int_equal(*counter, n);
 }
 
 #endif

@@ -1,4 +1,7 @@
-/* WebSockets of httpd over real loopback sockets: the handshake, messages, and peers that break rules. */
+/*
+ * WebSockets of httpd over real loopback sockets: the handshake, messages, and peers that break
+ * rules.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +10,7 @@
 
 #include <stdatomic.h>
 
-#include "httpd_far.h"
+#include "test/unit/httpd_far.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define KEY "dGhlIHNhbXBsZSBub25jZQ==" /* of RFC 6455 section 1.3, with the answer below */
