@@ -1,4 +1,4 @@
-/* Maps from numbers and from texts to pointers, over uthash. */
+/* Maps from numbers (by hand) and from texts (over uthash) to pointers. */
 #include "common/idmap.h"
 
 #include <assert.h>
@@ -14,92 +14,125 @@
 #define uthash_fatal(msg) abort()
 #include <uthash.h>
 
+/*
+ * The number map is looked up for each frame of a mux session and has an entry for each connection,
+ * so it is written by hand: a third of uthash's memory. Ids are our own counters (or a mux peer's, of
+ * which there are few), so one multiplication spreads them.
+ */
 struct id_entry {
 	uint64_t id;
 	void *value;
-	UT_hash_handle hh;
+	struct id_entry *next;
 };
+
+#define BUCKETS_MIN 8
 
 struct idmap {
-	struct id_entry *head;
+	struct id_entry **bucket;
+	size_t mask; /* buckets - 1: a power of two */
+	size_t count;
 };
 
-/* Ids are our own counters, nobody can choose them badly: one multiplication spreads them. */
-static unsigned id_hash(uint64_t id)
+static struct id_entry **id_bucket(const struct idmap *m, uint64_t id)
 {
-	return (unsigned)((id * 0x9E3779B97F4A7C15ULL) >> 32);
+	return &m->bucket[(id * 0x9E3779B97F4A7C15ULL) >> 32 & m->mask];
+}
+
+/* Where the entry of this id hangs, or where it would be appended. */
+static struct id_entry **id_find(const struct idmap *m, uint64_t id)
+{
+	struct id_entry **at = id_bucket(m, id);
+
+	while (*at && (*at)->id != id)
+		at = &(*at)->next;
+	return at;
 }
 
 struct idmap *idmap_new(void)
 {
-	return xcalloc(1, sizeof(struct idmap));
-}
+	struct idmap *m = xcalloc(1, sizeof *m);
 
-static struct id_entry *id_find(const struct idmap *m, uint64_t id)
-{
-	struct id_entry *e;
-
-	HASH_FIND_BYHASHVALUE(hh, m->head, &id, sizeof id, id_hash(id), e);
-	return e;
+	m->mask = BUCKETS_MIN - 1;
+	m->bucket = xcalloc(BUCKETS_MIN, sizeof(struct id_entry *));
+	return m;
 }
 
 void idmap_free(struct idmap *m)
 {
-	struct id_entry *e, *next;
-
 	if (!m)
 		return;
-	e = m->head;
-	HASH_CLEAR(hh, m->head); /* the table goes, the chain of entries stays */
-	for (; e; e = next) {
-		next = e->hh.next;
-		free(e);
+	for (size_t i = 0; i <= m->mask; i++) {
+		for (struct id_entry *e = m->bucket[i], *next; e; e = next) {
+			next = e->next;
+			free(e);
+		}
 	}
+	free(m->bucket);
 	free(m);
+}
+
+static void id_grow(struct idmap *m)
+{
+	struct idmap bigger = {.mask = 2 * m->mask + 1, .count = m->count};
+
+	bigger.bucket = xcalloc(bigger.mask + 1, sizeof(struct id_entry *));
+	for (size_t i = 0; i <= m->mask; i++) {
+		for (struct id_entry *e = m->bucket[i], *next; e; e = next) {
+			struct id_entry **at = id_bucket(&bigger, e->id);
+			next = e->next;
+			e->next = *at;
+			*at = e;
+		}
+	}
+	free(m->bucket);
+	*m = bigger;
 }
 
 void idmap_put(struct idmap *m, uint64_t id, void *value)
 {
 	struct id_entry *e = xmalloc(sizeof *e);
 
-	assert(!id_find(m, id));
-	e->id = id;
-	e->value = value;
-	HASH_ADD_BYHASHVALUE(hh, m->head, id, sizeof e->id, id_hash(id), e);
+	assert(!*id_find(m, id));
+	if (m->count > m->mask)
+		id_grow(m);
+	*e = (struct id_entry){.id = id, .value = value};
+	*id_find(m, id) = e;
+	m->count++;
 }
 
 void *idmap_get(const struct idmap *m, uint64_t id)
 {
-	struct id_entry *e = id_find(m, id);
+	const struct id_entry *e = *id_find(m, id);
 
 	return e ? e->value : NULL;
 }
 
 void *idmap_del(struct idmap *m, uint64_t id)
 {
-	struct id_entry *e = id_find(m, id);
+	struct id_entry **at = id_find(m, id), *e = *at;
 	void *value;
 
 	if (!e)
 		return NULL;
 	value = e->value;
-	HASH_DEL(m->head, e);
+	*at = e->next;
 	free(e);
+	m->count--;
 	return value;
 }
 
 size_t idmap_count(const struct idmap *m)
 {
-	return HASH_COUNT(m->head);
+	return m->count;
 }
 
 void idmap_each(struct idmap *m, void (*fn)(void *value, void *arg), void *arg)
 {
-	struct id_entry *e, *next;
-
-	HASH_ITER(hh, m->head, e, next)
-	{
-		fn(e->value, arg);
+	for (size_t i = 0; i <= m->mask; i++) {
+		for (struct id_entry *e = m->bucket[i], *next; e; e = next) {
+			next = e->next;
+			fn(e->value, arg);
+		}
 	}
 }
 
