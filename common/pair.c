@@ -12,10 +12,10 @@ struct half {
 	struct pair *pair;
 	struct stream *s; /* NULL: taken */
 	char *buf;        /* pending bytes, then held ones; NULL: none */
-	size_t off;       /* where the pending bytes start */
-	size_t pending;   /* passed by the judge, not yet taken by the other side */
-	size_t held;      /* not passed yet */
 	uint64_t bytes;   /* passed */
+	uint32_t off;     /* where the pending bytes start */
+	uint32_t pending; /* passed by the judge, not yet taken by the other side */
+	uint32_t held;    /* not passed yet */
 	bool rejudge;     /* held bytes are to be judged again, without new ones */
 	bool hold;        /* the judge wants no more until pair_release() */
 	bool stopped;     /* nothing more is read from this side */
@@ -120,8 +120,8 @@ static void keep(struct half *h, const char *from, size_t pending, size_t held)
 
 	h->buf = NULL;
 	h->off = 0;
-	h->pending = pending;
-	h->held = held;
+	h->pending = (uint32_t)pending;
+	h->held = (uint32_t)held;
 	if (pending + held) {
 		h->buf = xmalloc(pending + held);
 		memcpy(h->buf, from, pending + held);
@@ -173,8 +173,8 @@ static bool flush_pending(struct half *h)
 		return true;
 	if (!offer(h, h->buf + h->off, h->pending, &taken))
 		return false;
-	h->off += taken;
-	h->pending -= taken;
+	h->off += (uint32_t)taken;
+	h->pending -= (uint32_t)taken;
 	if (!h->pending && !h->held)
 		drop(h);
 	return !h->pending;
@@ -371,7 +371,7 @@ void pair_feed(struct pair *p, int side, const void *buf, size_t len)
 	free(h->buf);
 	h->buf = all;
 	h->off = 0;
-	h->held += len;
+	h->held += (uint32_t)len;
 	h->rejudge = true;
 }
 

@@ -28,8 +28,8 @@ struct direct {
 	struct event *ew;      /* made when first needed: most streams never wait to write */
 	struct loop_tick tick; /* what epoll can't see: bytes inside the SSL, or death */
 	char *out;             /* encrypted bytes that the socket did not take; NULL: none */
-	size_t out_len, out_off;
-	unsigned long ssl_error;
+	uint32_t out_len, out_off;
+	uint32_t ssl_error; /* OpenSSL's codes have 32 bits */
 	int sys_error;
 	unsigned char want;      /* STREAM_READ | STREAM_WRITE, as the user said */
 	unsigned char handshake; /* the direction that the handshake waits for, 0: none */
@@ -80,9 +80,11 @@ static enum stream_rc sock_write(struct direct *d, const char **from, size_t *le
 static enum stream_rc out_flush(struct direct *d)
 {
 	const char *from = d->out + d->out_off;
-	enum stream_rc v = sock_write(d, &from, &d->out_len);
+	size_t len = d->out_len;
+	enum stream_rc v = sock_write(d, &from, &len);
 
-	d->out_off = (size_t)(from - d->out);
+	d->out_len = (uint32_t)len;
+	d->out_off = (uint32_t)(from - d->out);
 	if (v == STREAM_AGAIN)
 		return v;
 	free(d->out);
@@ -103,7 +105,7 @@ static enum stream_rc batch_flush(struct direct *d)
 		return v;
 	d->out = xmalloc(len);
 	memcpy(d->out, from, len);
-	d->out_len = len;
+	d->out_len = (uint32_t)len;
 	d->out_off = 0;
 	return STREAM_OK;
 }
@@ -338,7 +340,7 @@ static enum stream_rc ssl_verdict(struct direct *d, int rc, bool reading)
 		return STREAM_EOF;
 	default:
 		if (!d->sys_error)
-			d->ssl_error = ERR_peek_error();
+			d->ssl_error = (uint32_t)ERR_peek_error();
 		ERR_clear_error();
 		return died(d);
 	}
