@@ -192,11 +192,12 @@ LogLevel ERROR
 class Pgrok(Peer):
     """Ours, in variants; and the Go pair, which takes the same configuration."""
 
-    def __init__(self, bench, name, title, programs, flags=(), http=False):
+    def __init__(self, bench, name, title, programs, flags=(), http=False, server_mux="true"):
         super().__init__(bench)
         self.name, self.title = name, title
         self.pgrok, self.pgrokd = programs
         self.wanted = dict(flags)
+        self.server_mux = server_mux
         self.http_name = "bench.test" if http else None
 
     def missing(self):
@@ -218,6 +219,8 @@ class Pgrok(Peer):
     def flags(self, path, **values):
         """Those of the flags that this program has."""
         wanted = {**values, **self.wanted}
+        if path == self.pgrokd:
+            wanted.pop("mux", None)
         return [f"-{k}={v}" for k, v in wanted.items() if self.has(path, k)]
 
     def server(self, cell):
@@ -228,6 +231,8 @@ class Pgrok(Peer):
         state = os.path.join(cell.folder, "state")
         os.makedirs(state, exist_ok=True)
         cmd += self.flags(self.pgrokd, stateDir=state, workers=1, tcpAddr=ip)
+        if self.has(self.pgrokd, "mux"):
+            cmd.append(f"-mux={self.server_mux}")
         with cell.place.public():
             proc = self.spawn(cell, "server", cmd)
             procs.await_port(proc, cell.server_address)
@@ -346,6 +351,7 @@ def all_peers(bench):
         Pgrok(bench, "go-pgrok", "Go pgrok", go),
         Pgrok(bench, "pgrok", "pgrok", ours, on),
         Pgrok(bench, "pgrok-nomux", "pgrok, no mux", ours, off),
+        Pgrok(bench, "pgrok-once", "pgrok, no mux, used once", ours, off, server_mux="false"),
         Pgrok(bench, "pgrok-bev", "pgrok, bufferevent", ours, {**bev, **on}),
         Pgrok(bench, "pgrok-bev-nomux", "pgrok, bufferevent, no mux", ours, {**bev, **off}),
         Pgrok(bench, "pgrok-http", "pgrok, http tunnel", ours, http=True),
@@ -354,5 +360,5 @@ def all_peers(bench):
     plain = found[6]
     if os.access(ours[0], os.X_OK) and "mux" not in known_flags(ours[0]):
         plain.wanted = {}
-        found[8].wanted = bev
+        found[9].wanted = bev
     return found

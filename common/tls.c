@@ -16,7 +16,10 @@
 #include "common/log.h"
 #include "common/tls_selfmade.h"
 
-#define GROUPS "X25519:P-256:P-384:P-521" /* the Go server knows only the P curves */
+/* The Go server knows only the P curves. */
+static const int groups[] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};
+
+#define N_GROUPS (sizeof groups / sizeof groups[0])
 #define PIN_PREFIX "sha256//"
 #define PIN_BASE64 44 /* of 32 bytes */
 #define HOST_MAX 254  /* 253 and a trailing dot */
@@ -129,7 +132,7 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, char err[static 256])
 	ERR_clear_error();
 	ctx = SSL_CTX_new(method);
 	if (!ctx || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set1_groups_list(ctx, GROUPS) != 1) {
+	    SSL_CTX_set1_groups(ctx, groups, N_GROUPS) != 1) {
 		tls_error_text(err, 256);
 		SSL_CTX_free(ctx);
 		return NULL;
@@ -497,6 +500,28 @@ static bool check_chain(SSL *ssl, X509 *cert, char err[static 256])
 	}
 	OPENSSL_free(host);
 	return good;
+}
+
+int tls_group(SSL *ssl)
+{
+	return (int)SSL_get_negotiated_group(ssl);
+}
+
+void tls_first_group(SSL *ssl, int group)
+{
+	int list[N_GROUPS] = {group};
+	size_t n = 1;
+
+	for (size_t i = 0; i < N_GROUPS; i++) {
+		if (groups[i] == group)
+			continue;
+		if (n == N_GROUPS)
+			return; /* none of ours */
+		list[n++] = groups[i];
+	}
+	/* In vain: the groups stay in their usual order. */
+	(void)!SSL_set1_groups(ssl, list, N_GROUPS);
+	ERR_clear_error();
 }
 
 bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],

@@ -49,6 +49,13 @@ SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256]) M
  * NULL: the roots are to be verified, but host is empty or no possible name.
  */
 SSL *tls_connect_ssl(SSL_CTX *ctx, const struct tls_client_conf *c, const char *host) MUSTCHECK;
+/* The key exchange group that this handshake chose (OpenSSL's number for it), 0 if none. */
+int tls_group(SSL *ssl);
+/*
+ * Before the handshake of a client: offers this group's key first. A server that wants another one
+ * answers with a HelloRetryRequest, which costs a round trip (RFC 8446 section 4.1.4).
+ */
+void tls_first_group(SSL *ssl, int group);
 /*
  * After the handshake, resumed or not: is this peer the one that c asks for? False: the reason in
  * err ("x509: certificate signed by unknown authority", "the server's key is sha256//..., not the

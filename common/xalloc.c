@@ -49,9 +49,15 @@ char *xstrdup(const char *s)
 	return check(strdup(s));
 }
 
+/* Not strndup(): a sanitizer's strict string checks take s for terminated then. */
 char *xstrndup(const char *s, size_t len)
 {
-	return check(strndup(s, len));
+	size_t n = strnlen(s, len);
+	char *out = xmalloc(n + 1);
+
+	memcpy(out, s, n);
+	out[n] = '\0';
+	return out;
 }
 
 char *xasprintf(const char *fmt, ...)

@@ -47,9 +47,11 @@ struct msg_req_tunnel {
 struct msg_new_tunnel {
 	const char *req_id, *url, *protocol, *error;
 };
+#define MUX_SHARED 1 /* of all visitors */
+#define MUX_REUSED 2 /* of one visitor after the other */
 struct msg_reg_proxy {
 	const char *client_id;
-	int64_t mux; /* extension: default 0; 1 = this connection is to become a mux session */
+	int64_t mux; /* extension: default 0; else this connection is to become a mux session */
 };
 struct msg_start_proxy {
 	const char *url, *client_addr;

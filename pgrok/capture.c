@@ -171,7 +171,7 @@ static void class_del(struct capture *s, struct capture_txn *t)
 
 static size_t head_cost(const struct capture_head *h)
 {
-	return h->text ? h->len + CAPTURE_ALLOC : 0;
+	return h->text ? h->len + 1 + CAPTURE_ALLOC : 0;
 }
 
 static size_t frame_cost(const struct capture_frame *f)
@@ -421,10 +421,11 @@ void store_unfollowed(struct capture *s)
 void store_set_head(struct capture *s, struct capture_txn *t, struct capture_head *h,
 		    const char *text, size_t len)
 {
-	if (!len || h->text || !store_charge(s, t, len + CAPTURE_ALLOC))
+	if (!len || h->text || !store_charge(s, t, len + 1 + CAPTURE_ALLOC))
 		return;
-	h->text = xmalloc(len);
+	h->text = xmalloc(len + 1);
 	memcpy(h->text, text, len);
+	h->text[len] = '\0';
 	h->len = (uint32_t)len;
 }
 
@@ -456,6 +457,19 @@ void store_add_body(struct capture *s, struct capture_txn *t, struct capture_bod
 	b->size += len;
 	if (keep && store_charge(s, t, blob_cost(&b->blob, keep)))
 		blob_add(&b->blob, data, keep);
+}
+
+char *capture_reason(const struct capture_txn *t)
+{
+	/* "HTTP/1.1 200 OK": http_response_scan() has seen to it that there are that many bytes. */
+	const char *text = t->resp_head.text ? t->resp_head.text + 12 : "";
+	size_t len = strcspn(text, "\r\n");
+
+	while (len && *text == ' ') {
+		text++;
+		len--;
+	}
+	return xstrndup(text, len);
 }
 
 uint64_t capture_duration_ns(const struct capture_txn *t)

@@ -51,7 +51,7 @@ struct capture_body {
 
 /* A head as it was received (http_field() and its like read it), or a section of trailers. */
 struct capture_head {
-	char *text; /* NULL: none */
+	char *text; /* a NUL stands behind it; NULL: none */
 	uint32_t len;
 };
 
@@ -186,6 +186,8 @@ const struct capture_txn *capture_newest(const struct capture *s);
 const struct capture_txn *capture_oldest(const struct capture *s);
 /* By id; NULL: it left the store, or there was none. */
 const struct capture_txn *capture_find(const struct capture *s, const char *id);
+/* The words behind the answer's status, "" if there are none. Returns owned. */
+char *capture_reason(const struct capture_txn *t) MUSTCHECK;
 /* Since its start: to the last byte, or to now while it is open. */
 uint64_t capture_duration_ns(const struct capture_txn *t);
 

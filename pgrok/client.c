@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/listener.h"
 #include "common/log.h"
 #include "pgrok/console.h"
+#include "pgrok/inspect.h"
 #include "pgrok/mux_link.h"
 #include "pgrok/proxy.h"
 #include "pgrok/session.h"
@@ -23,6 +25,8 @@ struct client {
 	struct connector *connector;
 	struct model *model;
 	struct capture *capture; /* NULL: nothing is captured */
+	struct inspect *inspect; /* NULL: disabled */
+	struct capture_watch watch;
 	struct session *session;
 	struct proxies *proxies;
 	struct mux_link *link;
@@ -42,11 +46,23 @@ static void on_req_proxy(void *arg, const char *client_id)
 	proxies_add(c->proxies, client_id);
 }
 
+/* Is there a tunnel whose visitors may share a connection? */
+static bool wants_shared(const struct config *conf)
+{
+	for (size_t i = 0; conf->mux && i < conf->tunnels_n; i++) {
+		if (conf->tunnels[i].start && conf->tunnels[i].mux)
+			return true;
+	}
+	return false;
+}
+
 static void on_mux(void *arg, const char *client_id)
 {
 	struct client *c = arg;
 
-	mux_link_grant(c->link, client_id);
+	proxies_reuse(c->proxies);
+	if (wants_shared(c->conf))
+		mux_link_grant(c->link, client_id);
 }
 
 static void on_tunnel(void *arg)
@@ -190,6 +206,79 @@ static void start_display(struct client *c)
 	}
 }
 
+static bool is_ours(void *arg, const struct addr *peer)
+{
+	struct client *c = arg;
+
+	return proxies_visit_inspector(c->proxies, peer);
+}
+
+static const struct inspect_hooks inspect_hooks = {.is_ours = is_ours};
+
+/* -inspectpublic: one more tunnel, which leads to the inspector. */
+static bool publish_inspector(struct client *c, char err[static 256])
+{
+	struct config_tunnel *t = config_add_tunnel(c->conf, "inspector");
+	char why[CONFIG_ERR];
+
+	if (!config_set_protos(t, "http", inspect_addr(c->inspect), why)) {
+		snprintf(err, 256, "-inspectpublic: %.200s", why);
+		return false;
+	}
+	t->inspect = false;
+	t->start = true;
+	return true;
+}
+
+/* The screen's list of requests. */
+static void on_capture(void *arg, enum capture_event ev, const struct capture_txn *t,
+		       const struct capture_frame *f)
+{
+	struct client *c = arg;
+
+	if (!c->term || !t->req_head.text ||
+	    (ev != CAPTURE_EV_BEGUN && ev != CAPTURE_EV_HEAD && ev != CAPTURE_EV_FINISHED))
+		return;
+	size_t path_len = strcspn(t->req_head.text + t->target.off, "? ");
+	char *method = xstrndup(t->req_head.text + t->method.off, t->method.len);
+	char *path = xstrndup(t->req_head.text + t->target.off, path_len);
+	char *reason = capture_reason(t);
+
+	term_request(c->term, &(struct term_request){.id = t->seq,
+						     .method = method,
+						     .path = path,
+						     .status = t->status,
+						     .reason = reason});
+	free(method);
+	free(path);
+	free(reason);
+}
+
+static bool start_inspector(struct client *c, char err[static 256])
+{
+	struct capture_limits limits;
+
+	if (!c->conf->inspect.text)
+		return true;
+	if (capture_limits(c->conf, &limits))
+		c->capture = capture_new(&limits);
+	c->inspect = inspect_start(c->loop,
+				   &(struct inspect_conf){.config = c->conf,
+							  .model = c->model,
+							  .capture = c->capture,
+							  .hooks = &inspect_hooks,
+							  .arg = c},
+				   err);
+	if (!c->inspect)
+		return false;
+	c->watch = (struct capture_watch){.fn = on_capture, .arg = c};
+	if (c->capture)
+		capture_watch(c->capture, &c->watch);
+	term_set_web(c->term, inspect_url(c->inspect));
+	log_event("web", "url", inspect_url(c->inspect), NULL);
+	return !c->conf->inspect_public || publish_inspector(c, err);
+}
+
 static bool client_start(struct client *c, char err[static 256])
 {
 	const struct config *conf = c->conf;
@@ -212,17 +301,16 @@ static bool client_start(struct client *c, char err[static 256])
 	c->model = model_new();
 	catch_signals(c);
 	start_display(c);
-	if (conf->inspect_public)
-		log_warn("", "-inspectpublic: this version has no inspector to publish");
-	struct capture_limits limits;
-
-	if (capture_limits(conf, &limits))
-		c->capture = capture_new(&limits);
-	c->proxies = proxies_new(c->loop, &(struct proxies_conf){.connector = c->connector,
-								 .model = c->model,
-								 .capture = c->capture,
-								 .expects_tunnels = expects_tunnels,
-								 .arg = c});
+	if (!start_inspector(c, err))
+		return false;
+	c->proxies = proxies_new(
+		c->loop,
+		&(struct proxies_conf){.connector = c->connector,
+				       .model = c->model,
+				       .capture = c->capture,
+				       .inspect_port = c->inspect ? inspect_port(c->inspect) : 0,
+				       .expects_tunnels = expects_tunnels,
+				       .arg = c});
 	c->link = mux_link_new(c->loop, c->connector, c->proxies);
 	c->session = session_new(c->loop, c->connector, c->conf, c->model, &session_hooks, c);
 	model_set_live(c->model,
@@ -233,6 +321,7 @@ static bool client_start(struct client *c, char err[static 256])
 static void client_end(struct client *c)
 {
 	term_close(c->term);
+	inspect_close(c->inspect);
 	if (c->model)
 		model_set_live(c->model, NULL);
 	for (int i = 0; i < SIGNALS; i++) {
@@ -262,6 +351,8 @@ int client_run(struct config *conf)
 		loop_run(c.loop);
 	} else {
 		log_error("", "%s", err);
+		term_close(c.term);
+		c.term = NULL;
 		console_line(stdout, "%s", err);
 		c.status = 1;
 	}

@@ -14,6 +14,7 @@
 
 #include "common/addr.h"
 #include "pgrok/config_yaml.h"
+#include "pgrok/files.h"
 #include "pgrok/limits.h"
 
 static const char *const proto_names[PROTOS] = {"http", "https", "tcp"};
@@ -90,10 +91,28 @@ bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG
 	return true;
 }
 
+bool endpoint_parse_local(struct endpoint *e, const char *text, char err[static CONFIG_ERR])
+{
+	char why[FILES_ERR];
+
+	if (!files_is_address(text))
+		return endpoint_parse(e, text, err);
+	char *folder = files_resolve(text, why);
+	if (!folder) {
+		snprintf(err, CONFIG_ERR, "%s", why);
+		return false;
+	}
+	endpoint_free(e);
+	e->text = xstrdup(folder);
+	e->folder = folder;
+	return true;
+}
+
 void endpoint_free(struct endpoint *e)
 {
 	free(e->text);
 	free(e->host);
+	free(e->folder);
 	*e = (struct endpoint){0};
 }
 
@@ -147,9 +166,17 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 				 (int)len, word);
 			return false;
 		}
-		if (!endpoint_parse(&t->local[p], addr, why)) {
+		if (!endpoint_parse_local(&t->local[p], addr, why)) {
 			snprintf(err, CONFIG_ERR, "Invalid address for tunnel %s[%s] '%s': %.300s",
 				 t->name, proto_name(p), addr, why);
+			return false;
+		}
+		if (t->local[p].folder && p == PROTO_TCP) {
+			snprintf(
+				err, CONFIG_ERR,
+				"Invalid address for tunnel %s[tcp] '%.200s': a folder needs http or "
+				"https",
+				t->name, addr);
 			return false;
 		}
 		word += len;

@@ -20,9 +20,10 @@ bool proto_parse(const char *word, size_t len, enum proto *out) MUSTCHECK;
 
 /* An address as people write it and as it is dialled. text NULL: none. */
 struct endpoint {
-	char *text; /* "127.0.0.1:8080": what is shown */
-	char *host; /* name or address, no brackets */
+	char *text; /* "127.0.0.1:8080", or the folder's path: what is shown */
+	char *host; /* name or address, no brackets; NULL for a folder */
 	uint16_t port;
+	char *folder; /* absolute path; NULL: none, there is a host and a port */
 };
 
 /*
@@ -30,6 +31,9 @@ struct endpoint {
  * ("localhost:ssh"). False: *why in Go's words ("address foo: missing port in address") in err.
  */
 bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG_ERR]) MUSTCHECK;
+/* The same for where a tunnel leads: a folder of files, too ("./site", "file:///srv/www"). */
+bool endpoint_parse_local(struct endpoint *e, const char *text,
+			  char err[static CONFIG_ERR]) MUSTCHECK;
 void endpoint_free(struct endpoint *e);
 
 struct config_tunnel {

@@ -25,6 +25,7 @@ struct connector {
 	SSL_CTX *proxy_ctx; /* towards an https proxy; else NULL */
 	struct tls_client_conf proxy_tls;
 	SSL_SESSION *session; /* the newest: saves the next handshake most of its work */
+	int group;            /* what the server chose for the last key exchange; 0: not known */
 	char pin[TLS_PIN_TEXT];
 	struct carrier *carriers;
 };
@@ -50,6 +51,7 @@ struct connect {
 	struct dial *dial;
 	struct stream *s;
 	struct loop_timer deadline; /* over all states */
+	bool offered;               /* an earlier TLS session */
 	char *request;              /* CONNECT; NULL when it was sent */
 	size_t request_len, sent;
 	char *reply; /* the proxy's head */
@@ -78,15 +80,34 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 	return 0;
 }
 
-static void use_session(const struct connector *c, SSL *ssl)
+/* What earlier handshakes taught, so that this one is cheap. True: a session is offered. */
+static bool use_experience(const struct connector *c, SSL *ssl)
 {
 	SSL_SESSION *copy = c->session ? SSL_SESSION_dup(c->session) : NULL;
 
+	if (c->group)
+		tls_first_group(ssl, c->group);
 	if (!copy)
-		return;
+		return false;
 	/* Refused (expired, another version): a full handshake follows. */
-	(void)!SSL_set_session(ssl, copy);
+	bool offered = SSL_set_session(ssl, copy) == 1;
 	SSL_SESSION_free(copy);
+	return offered;
+}
+
+/*
+ * A server that does not know its own ticket is another one, which may like a better group than the
+ * one before: the next time it is asked without prejudice.
+ */
+static void note_experience(struct connector *c, SSL *ssl, bool offered)
+{
+	if (!offered || SSL_session_reused(ssl)) {
+		c->group = tls_group(ssl);
+		return;
+	}
+	c->group = 0;
+	SSL_SESSION_free(c->session);
+	c->session = NULL;
 }
 
 /* ---- the connector ---- */
@@ -289,10 +310,12 @@ static void on_tls_ready(void *arg, int dirs)
 		tls_failed(a, conf->server->text, &conf->tls);
 		return;
 	}
-	if (tls_check_server(stream_ssl(a->s), &conf->tls, a->c->pin, err))
+	if (tls_check_server(stream_ssl(a->s), &conf->tls, a->c->pin, err)) {
+		note_experience(a->c, stream_ssl(a->s), a->offered);
 		succeed(a);
-	else
+	} else {
 		fail(a, "%s: %.200s", conf->server->text, err);
+	}
 }
 
 /* Takes fd. */
@@ -306,7 +329,7 @@ static void start_tls(struct connect *a, int fd)
 		fail(a, "%s: no name that a certificate could have", c->conf.server->host);
 		return;
 	}
-	use_session(c, ssl);
+	a->offered = use_experience(c, ssl);
 	a->state = CONNECT_TLS;
 	a->s = stream_new(c->loop, fd, ssl);
 	stream_on_ready(a->s, on_tls_ready, a);

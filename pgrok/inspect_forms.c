@@ -1,6 +1,7 @@
 /* The forms of the API. See inspect_forms.h. */
 #include "pgrok/inspect_forms.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/flags.h"
@@ -321,8 +322,7 @@ static void har_query(struct text *t, struct head_part target)
 		text_put(t, "{");
 		put_part(t, "name", (struct head_part){p, (size_t)((eq ? eq : stop) - p)});
 		put_part(t, "value",
-			 (struct head_part){eq ? eq + 1 : stop,
-					    eq ? (size_t)(stop - eq - 1) : 0});
+			 (struct head_part){eq ? eq + 1 : stop, eq ? (size_t)(stop - eq - 1) : 0});
 		text_put(t, "}");
 	}
 	text_put(t, "]");

@@ -67,10 +67,11 @@ static struct head_part trimmed(const char *from, const char *to)
 bool head_next(const struct capture_head *h, bool trailers, size_t *at, struct head_part *name,
 	       struct head_part *value)
 {
-	const char *end = h->text + h->len, *next;
+	const char *end, *next;
 
 	if (!h->text)
 		return false;
+	end = h->text + h->len;
 	if (!*at && !trailers) {
 		(void)line_at(h->text, end, &next);
 		*at = (size_t)(next - h->text);

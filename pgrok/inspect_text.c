@@ -149,7 +149,7 @@ void text_json_str(struct text *t, const char *s)
 
 void text_comma(struct text *t)
 {
-	if (t->len && !strchr("{[", t->p[t->len - 1]))
+	if (t->len && !strchr("{[:", t->p[t->len - 1]))
 		text_add(t, ",", 1);
 }
 

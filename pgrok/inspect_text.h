@@ -26,7 +26,7 @@ void text_json(struct text *t, const char *s, size_t len);
 void text_json_str(struct text *t, const char *s);
 /* ,"name":  without the comma behind an opening bracket. name needs no escapes. */
 void text_key(struct text *t, const char *name);
-/* A comma, but not behind an opening bracket. */
+/* A comma, but not behind an opening bracket or a key. */
 void text_comma(struct text *t);
 /* "2026-11-22T09:20:37.123456Z", with the quotes. us: since 1970. */
 void text_time(struct text *t, int64_t us);

@@ -204,7 +204,7 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 						 i + 1 < argc ? " " : "]");
 		return false;
 	}
-	if (!endpoint_parse(&e, argv[0], why)) {
+	if (!endpoint_parse_local(&e, argv[0], why)) {
 		snprintf(err, CONFIG_ERR, "Invalid address  '%.100s': %.300s", argv[0], why);
 		return false;
 	}
@@ -266,7 +266,7 @@ static void usage(FILE *out)
 	fputs("pgrok gives a service on this machine a public address.\n"
 	      "\n"
 	      "Usage:\n"
-	      "  pgrok [FLAGS] PORT | HOST:PORT   open one tunnel\n"
+	      "  pgrok [FLAGS] PORT | HOST:PORT | FOLDER   open one tunnel\n"
 	      "  pgrok [FLAGS] COMMAND ...\n"
 	      "\n"
 	      "Commands:\n",
@@ -277,6 +277,7 @@ static void usage(FILE *out)
 	      "Examples:\n"
 	      "  pgrok 8080                        a web server on port 8080, random name\n"
 	      "  pgrok -subdomain=test 8080        the same as test.<the server's domain>\n"
+	      "  pgrok ./site                      the files of a folder\n"
 	      "  pgrok -proto=tcp 22               a TCP service\n"
 	      "  pgrok -config=debug.yml start ssh tunnel 'ssh' of a file\n"
 	      "\n"

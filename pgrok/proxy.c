@@ -12,6 +12,8 @@
 #include "common/log.h"
 #include "common/pair.h"
 #include "msg/chan.h"
+#include "pgrok/files.h"
+#include "pgrok/lane.h"
 #include "pgrok/limits.h"
 
 enum proxy_state {
@@ -37,7 +39,7 @@ struct proxy {
 	struct connect *attempt; /* CONNECTING */
 	struct stream *server;   /* until it is joined or closed */
 	struct chan *chan;       /* WAITING */
-	struct loop_timer parked;
+	struct loop_timer *parked; /* NULL until needed: there are many of these */
 	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */
 	enum proto proto;
 	char *url, *visitor;
@@ -47,7 +49,9 @@ struct proxy {
 	char *page;                  /* REFUSING */
 	size_t page_len, page_sent;
 	uint64_t since; /* loop_now() when the visitor came */
+	uint16_t near;  /* port of our end towards the inspector; 0: it leads elsewhere */
 	bool counted;   /* in the model's open connections */
+	bool reusable;  /* registered as such */
 };
 
 struct proxies {
@@ -57,6 +61,8 @@ struct proxies {
 	unsigned count[PROXY_STATES];
 	unsigned queued; /* asked for, not begun */
 	char *client_id; /* what they register with; a credential */
+	bool reuse;      /* the server knows connections that are used again */
+	struct lanes *lanes;
 	uint64_t ids;
 	bool told_full;
 };
@@ -77,6 +83,7 @@ static void proxy_free(void *arg)
 {
 	struct proxy *p = arg;
 
+	free(p->parked);
 	free(p->url);
 	free(p->visitor);
 	free(p->page);
@@ -90,7 +97,8 @@ static void release(struct proxy *p, bool abort)
 		connect_cancel(p->attempt);
 	if (p->dial)
 		dial_cancel(p->dial);
-	loop_timer_stop(&p->parked);
+	if (p->parked)
+		loop_timer_stop(p->parked);
 	chan_free(p->chan);
 	capture_conn_close(p->tapped, abort ? "the connection was cut" : NULL);
 	if (p->pair)
@@ -171,6 +179,9 @@ static void join(struct proxy *p, struct stream *local)
 		capture_conn_connected(p->tapped);
 	p->server = NULL;
 	p->counted = true;
+	/* What is kept for as long as the visitor stays is kept small. */
+	free(p->url);
+	p->url = NULL;
 	set_state(p, PROXY_JOINED);
 	model_conn_begin(p->all->conf.model);
 	pair_start(p->pair);
@@ -270,10 +281,16 @@ static void on_local(void *arg, int fd, const char *error)
 	struct proxy *p = arg;
 
 	p->dial = NULL;
-	if (fd < 0)
+	if (fd < 0) {
 		refuse(p, error);
-	else
-		join(p, stream_new(p->all->loop, fd, NULL));
+		return;
+	}
+	if (p->all->conf.inspect_port && p->local->port == p->all->conf.inspect_port) {
+		struct addr a = addr_of_local(fd);
+
+		p->near = addr_get_port(&a);
+	}
+	join(p, stream_new(p->all->loop, fd, NULL));
 }
 
 /* Only what may be HTTP, and is not switched off for this tunnel. */
@@ -292,6 +309,15 @@ static struct capture_conn *tap(struct proxy *p, const struct model_tunnel *t)
 								     .proto = t->proto});
 }
 
+/* The folder's own end of a connection is there at once. */
+static void open_folder(struct proxy *p)
+{
+	char err[FILES_ERR];
+	int fd = files_connect(p->all->loop, p->local->folder, err);
+
+	on_local(p, fd, err);
+}
+
 static void serve(struct proxy *p, const struct model_tunnel *t)
 {
 	p->local = t->local;
@@ -299,6 +325,10 @@ static void serve(struct proxy *p, const struct model_tunnel *t)
 	log_info(p->name, "%s from %s -> %s", p->url, p->visitor, p->local->text);
 	p->tapped = tap(p, t);
 	set_state(p, PROXY_DIALING);
+	if (p->local->folder) {
+		open_folder(p);
+		return;
+	}
 	p->dial = dial_start(p->all->loop, p->local->host, p->local->port, LOCAL_DIAL_MS, on_local,
 			     p);
 }
@@ -315,21 +345,40 @@ static void find_tunnel(struct proxy *p)
 	const struct model_tunnel *t = model_find(conf->model, p->url);
 
 	if (t) {
-		loop_timer_stop(&p->parked);
+		if (p->parked)
+			loop_timer_stop(p->parked);
 		serve(p, t);
 	} else if (p->state != PROXY_PARKED && conf->expects_tunnels(conf->arg)) {
 		set_state(p, PROXY_PARKED);
-		loop_after(&p->parked, PARKED_MS);
+		p->parked = xcalloc(1, sizeof(*p->parked));
+		loop_timer_init(p->parked, p->all->loop, on_parked, p);
+		loop_after(p->parked, PARKED_MS);
 	} else if (p->state != PROXY_PARKED) {
 		log_warn(p->name, "StartProxy for %s, which is no tunnel of ours", p->url);
 		on_parked(p);
 	}
 }
 
+/* The server agrees: from now on visitors come as streams. */
+static void become_lane(struct proxy *p)
+{
+	struct stream *s = p->server;
+
+	p->server = NULL;
+	stream_on_ready(s, NULL, NULL);
+	stream_want(s, 0);
+	lanes_add(p->all->lanes, s);
+	proxy_close(p, LOG_DEBUG, false, "will carry one visitor after the other");
+}
+
 static void take_start(struct proxy *p, const struct msg *m)
 {
 	if (m->type != MSG_START_PROXY) {
 		proxy_close(p, LOG_WARN, true, "not a StartProxy");
+		return;
+	}
+	if (p->reusable && strcmp(m->start_proxy.url, "mux:") == 0) {
+		become_lane(p);
 		return;
 	}
 	p->url = xstrdup(m->start_proxy.url);
@@ -391,6 +440,8 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 	p->chan = chan_new(s);
 	set_state(p, PROXY_WAITING);
 	m.reg_proxy.client_id = all->client_id;
+	p->reusable = all->reuse;
+	m.reg_proxy.mux = all->reuse ? MUX_REUSED : 0;
 	if (!chan_send(p->chan, &m)) {
 		proxy_close(p, LOG_WARN, true, chan_error(p->chan));
 		return;
@@ -407,7 +458,6 @@ static struct proxy *proxy_new(struct proxies *all, enum proxy_state state)
 	p->all = all;
 	p->state = state;
 	snprintf(p->name, sizeof p->name, "prx:%llu", (unsigned long long)++all->ids);
-	loop_timer_init(&p->parked, all->loop, on_parked, p);
 	p->next = all->first;
 	if (p->next)
 		p->next->prev = p;
@@ -421,6 +471,12 @@ static void begin(struct proxies *all)
 	struct proxy *p = proxy_new(all, PROXY_CONNECTING);
 
 	p->attempt = connect_start(all->conf.connector, on_connected, p);
+}
+
+static void on_lane_stream(void *arg, struct stream *s)
+{
+	proxies_accept(arg, s);
+	begin_queued(arg);
 }
 
 void proxies_accept(struct proxies *all, struct stream *s)
@@ -441,10 +497,15 @@ void proxies_adopt(struct proxies *all, struct stream *s, const struct msg *m)
 	take_start(p, m);
 }
 
+static unsigned without_visitor_n(const struct proxies *all)
+{
+	return all->count[PROXY_WAITING] + all->count[PROXY_CONNECTING] + lanes_idle(all->lanes);
+}
+
 static void begin_queued(struct proxies *all)
 {
 	while (all->queued && all->count[PROXY_CONNECTING] < PROXIES_CONNECTING &&
-	       all->count[PROXY_WAITING] + all->count[PROXY_CONNECTING] < PROXIES_WAITING) {
+	       without_visitor_n(all) < PROXIES_WAITING) {
 		all->queued--;
 		begin(all);
 	}
@@ -476,6 +537,7 @@ struct proxies *proxies_new(struct loop *l, const struct proxies_conf *conf)
 
 	all->loop = l;
 	all->conf = *conf;
+	all->lanes = lanes_new(l, on_lane_stream, all);
 	return all;
 }
 
@@ -501,6 +563,15 @@ void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out)
 	}
 }
 
+bool proxies_visit_inspector(const struct proxies *all, const struct addr *near)
+{
+	const struct proxy *p = all->first;
+
+	while (p && (!p->near || p->near != addr_get_port(near)))
+		p = p->next;
+	return p;
+}
+
 static void close_where(struct proxies *all, bool (*which)(enum proxy_state), const char *why)
 {
 	struct proxy *next;
@@ -523,14 +594,22 @@ static bool any(enum proxy_state state)
 	return true;
 }
 
+void proxies_reuse(struct proxies *all)
+{
+	all->reuse = true;
+}
+
 void proxies_drop_waiting(struct proxies *all)
 {
+	all->reuse = false;
+	lanes_drop(all->lanes);
 	close_where(all, without_visitor, "the control connection is gone");
 }
 
 void proxies_close(struct proxies *all)
 {
 	close_where(all, any, "the client ends");
+	lanes_free(all->lanes);
 	xfree_secret_str(all->client_id);
 	loop_free_later(all->loop, all, NULL);
 }

@@ -4,6 +4,7 @@
 #ifndef PGROK_PROXY_H
 #define PGROK_PROXY_H
 
+#include "common/addr.h"
 #include "msg/msg.h"
 #include "pgrok/capture.h"
 #include "pgrok/connect.h"
@@ -15,6 +16,7 @@ struct proxies_conf {
 	struct connector *connector;
 	struct model *model;
 	struct capture *capture; /* NULL: nothing is captured */
+	uint16_t inspect_port;   /* 0: no inspector */
 	/* May a tunnel that is not known yet still come? Then its visitor waits a moment. */
 	bool (*expects_tunnels)(void *arg);
 	void *arg;
@@ -25,16 +27,23 @@ struct proxies *proxies_new(struct loop *l, const struct proxies_conf *conf) MUS
 /* Closes all connections, those in use too. */
 void proxies_close(struct proxies *all);
 
+/*
+ * Until proxies_drop_waiting(): the server knows connections that carry one visitor after the
+ * other, so those that are made from now on say that they are such.
+ */
+void proxies_reuse(struct proxies *all);
 /* The server asked for one more. Bounded: what is over the limits is ignored. */
 void proxies_add(struct proxies *all, const char *client_id);
-/* Takes a stream of the mux session, on which the server will say StartProxy. */
-void proxies_accept(struct proxies *p, struct stream *s);
+/* Takes a stream of a mux session, on which the server will say StartProxy. */
+void proxies_accept(struct proxies *all, struct stream *s);
 /* Takes a connection on which the server has just said StartProxy m (borrowed). */
-void proxies_adopt(struct proxies *p, struct stream *s, const struct msg *m);
+void proxies_adopt(struct proxies *all, struct stream *s, const struct msg *m);
 /* A tunnel came up: visitors that were early are looked at again. */
 void proxies_tunnel_up(struct proxies *all);
 /* Bytes that the connections in use have carried so far. */
 void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out);
+/* Is this the near end of a connection that a visitor has to the inspector, through a tunnel? */
+bool proxies_visit_inspector(const struct proxies *all, const struct addr *near);
 /* The control connection is gone: closes what serves no visitor yet. */
 void proxies_drop_waiting(struct proxies *all);
 

@@ -19,7 +19,7 @@
 
 /* What this build understands beyond the Go protocol. */
 #define FEATURE_MUX "mux"
-#define FEATURES "ping"
+#define FEATURES FEATURE_MUX " ping"
 
 enum session_state {
 	SESSION_CONNECTING, /* waits for the connector, which has a deadline of its own */
@@ -64,6 +64,7 @@ struct session {
 	bool got_tunnel, refused; /* in this session */
 	bool worked;              /* an earlier session had a tunnel: refusals are not final */
 	bool told_trust;
+	bool server_mux; /* it speaks yamux */
 };
 
 #define MSGS_PER_TURN 64 /* then others get their turn */
@@ -171,7 +172,7 @@ static bool send_auth(struct session *s)
 	m.auth.os = session_os();
 	m.auth.arch = session_arch();
 	m.auth.client_id = s->client_id;
-	m.auth.features = s->conf->mux ? FEATURE_MUX " " FEATURES : FEATURES;
+	m.auth.features = FEATURES;
 	clock_start(s);
 	/* What a server without our extensions can't take, no second attempt can bring either. */
 	char err[256];
@@ -199,7 +200,7 @@ static bool send_request(struct session *s, struct request *r)
 	m.req_tunnel.subdomain = t->subdomain;
 	m.req_tunnel.http_auth = t->auth;
 	m.req_tunnel.remote_port = t->remote_port;
-	m.req_tunnel.mux = t->mux;
+	m.req_tunnel.mux = !s->server_mux || (s->conf->mux && t->mux);
 	return send_msg(s, &m);
 }
 
@@ -340,7 +341,8 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 	model_session(s->model, r->mm_version);
 	set_state(s, SESSION_UP);
 	arm(s, on_ping_due, PING_MS);
-	if (send_requests(s) && s->conf->mux && msg_has_feature(r->features, FEATURE_MUX))
+	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);
+	if (send_requests(s) && s->server_mux)
 		s->hooks->mux(s->arg, s->client_id);
 }
 

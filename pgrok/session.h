@@ -15,7 +15,7 @@ struct session;
 struct session_hooks {
 	/* The server wants a proxy connection for this ClientId (borrowed for the call). */
 	void (*req_proxy)(void *arg, const char *client_id);
-	/* The server carries visitors of this ClientId (borrowed) over a mux session, too. */
+	/* The server speaks yamux on connections of this ClientId (borrowed) that ask for it. */
 	void (*mux)(void *arg, const char *client_id);
 	/* A tunnel came up. */
 	void (*tunnel)(void *arg);

@@ -131,10 +131,15 @@ void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p)
 		stream_close(s, false);
 		return;
 	}
-	if (p->first.reg_proxy.mux == 1 && c->feature_mux)
-		mux_link_add(c, stream_settle(s));
+	int64_t mux = c->feature_mux ? p->first.reg_proxy.mux : 0;
+
+	s = stream_settle(s);
+	if (mux == MUX_SHARED)
+		mux_link_add(c, s);
+	else if (mux == MUX_REUSED)
+		pool_add_reusable(c, s);
 	else
-		pool_add(c, stream_settle(s));
+		pool_add(c, s);
 }
 
 /* ---- step 2: messages ---- */

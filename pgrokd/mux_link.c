@@ -34,8 +34,8 @@ static void link_down(void *arg, const char *why)
 
 static const struct mux_hooks mux_hooks = {.down = link_down};
 
-/* "mux:" instead of a URL; from then on both ends speak yamux. */
-static bool say_mux(struct stream *s)
+/* "mux:" instead of a URL. */
+bool mux_link_say(struct stream *s)
 {
 	struct msg m = msg_new(MSG_START_PROXY);
 	size_t len, n = 0;
@@ -56,7 +56,7 @@ void mux_link_add(struct control *c, struct stream *s)
 					     .start_window = MUX_WINDOW_START,
 					     .max_streams = MUX_STREAMS_MAX};
 
-	if (c->n_links >= LIMIT_MUX || !say_mux(s)) {
+	if (c->n_links >= LIMIT_MUX || !mux_link_say(s)) {
 		log_debug(c->name, "A mux session was refused: %s",
 			  c->n_links >= LIMIT_MUX ? "one too many" : stream_error(s));
 		stream_close(s, false);

@@ -146,7 +146,7 @@ def lab(request, state_dir, tmp_path):
         for thing in x.things:
             if isinstance(thing, procs.Proc):
                 print(f"---- {thing.name} ({' '.join(thing.argv)})")
-                print("\n".join(t for _, t in thing.lines[-60:]))
+                print(thing.last_words())
     assert not bad, "; ".join(bad)
 
 

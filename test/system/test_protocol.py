@@ -794,3 +794,74 @@ def test_truncated_tls(lab):
     with GoClient(s.tunnel_port) as g:
         g.ping()
         eventually(lambda: all(not g.tunnel("http", subdomain=h)[0]["Error"] for h in ("reset",)))
+
+
+# ---- what both ends may agree on ----
+
+def test_features_are_named_only_to_who_named_some(lab):
+    s = lab.server()
+    c = connect(s.tunnel_port)
+    send_message(c, auth(Features="mux ping nonsense"))
+    kind, p = read_message(c)
+    assert kind == "AuthResp"
+    words = p["Features"].split()
+    assert "mux" in words and "ping" in words and "nonsense" not in words
+    c.close()
+
+
+def test_mux_towards_a_server_that_pools_it(lab, certs):
+    """Behind one address stands a Go server too: a connection meant for mux serves one visitor."""
+    site = lab.site()
+    g = lab.goserver(certs, on_auth=lambda ctl, r: dict(r, Features="mux ping"))
+    c = lab.client(g.addr, "-subdomain=x", "-proto=http", site.port)
+    seen = []
+    for _ in range(3):
+        p, reg = g.take()
+        seen.append(reg.get("Mux", 0))
+        send_message(p, message("StartProxy", Url=c.urls()[0], ClientAddr="9.9.9.9:9"))
+        g.controls[0].send(message("ReqProxy"))
+        p.sock.settimeout(env.WAIT)
+        p.send(request("x", "/y"))
+        assert p.response().body == b"site GET /y\n"
+    assert 1 in seen, "it never asked for mux"
+
+
+@pytest.mark.parametrize("flag", ["server", "client"])
+def test_mux_switched_off(lab, flag):
+    site = lab.site()
+    s = lab.server(*(["-mux=false"] if flag == "server" else []))
+    c = lab.client(s, *(["-mux=false"] if flag == "client" else []), "-subdomain=x", site.port, tunnels=2)
+    for i in range(5):
+        assert get(s.http_port, "x.pgrok.me", f"/{i}").status == 200
+    assert not c.has(r"\[mux\].*up")
+
+
+def test_bytes_that_are_no_mux(lab):
+    """A session that breaks the rules is ended; the server and other clients live."""
+    s = lab.server()
+    control = connect(s.tunnel_port)
+    send_message(control, auth("muxer", Features="mux ping"))
+    assert read_message(control)[0] == "AuthResp"
+    frames = {
+        "noise": os.urandom(64),
+        "wrong version": bytes([9, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
+        "unknown type": bytes([0, 9, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
+        "a stream opened by the client": bytes([0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0]),
+        "data for no stream": bytes([0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 4]) + b"data",
+        "huge data": bytes([0, 0, 0, 0, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff]),
+        "go away": bytes([0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    }
+    for name, data in frames.items():
+        p = connect(s.tunnel_port)
+        send_message(p, message("RegProxy", ClientId="muxer", Mux=1))
+        kind, start = read_message(p)
+        assert kind == "StartProxy" and start["Url"] == "mux:", (name, kind, start)
+        p.send(data)
+        time.sleep(0.05)
+        p.cut()
+    send_message(control, message("Ping"))
+    while read_message(control)[0] != "Pong":
+        pass
+    control.close()
+    with GoClient(s.tunnel_port) as g:
+        g.ping()

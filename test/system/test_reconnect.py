@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lib import backends, env
+from lib.golike import req_tunnel
 from lib.net import Aborted, dial, eventually, get, request
 
 
@@ -354,3 +355,127 @@ def test_server_that_ends_ends_its_visitors(lab):
         except (Aborted, OSError):
             pass
     go.set()
+
+
+# ---- names that are remembered, names that are taken over ----
+
+def test_random_name_goes_with_the_token(lab):
+    """The next client with the token gets the name; another token or none gets another."""
+    s = lab.server()
+
+    def name(*flags):
+        c = lab.client(s, *flags, "-proto=http", 1)
+        url = c.urls()[0]
+        c.end()
+        eventually(lambda: get(s.http_port, url.split("//")[1]).status == 404)
+        return url
+    first = name("-authtoken=alice")
+    assert name("-authtoken=alice") == first
+    others = [name("-authtoken=bob"), name(), name()]
+    assert first not in others
+    assert others[1] != others[2], "names are not remembered by address"
+    assert name("-authtoken=alice") == first
+
+
+def test_random_name_goes_with_the_client_id(lab):
+    s = lab.server()
+    c = lab.goclient(s, client_id="abc")
+    url = c.url("http")
+    c.close()
+    eventually(lambda: get(s.http_port, url.split("//")[1]).status == 404)
+    assert lab.goclient(s, client_id="xyz").url("http") != url
+    assert lab.goclient(s, client_id="abc").url("http") == url
+
+
+@pytest.mark.scaled
+def test_take_over_from_a_frozen_owner(lab, workers):
+    """Same token: the owner is asked, does not answer for 5 s, loses its name."""
+    a, b = lab.site(name="A"), lab.site(name="B")
+    s = lab.server(scale=0.2, workers=workers)
+    old = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", a.port, scale=0.2)
+    old.allow(".*")
+    old.send(signal.SIGSTOP)
+    new = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", b.port, scale=0.2)
+    assert get(s.http_port, "x.pgrok.me").body == b"B GET /\n"
+    old.send(signal.SIGCONT)
+    # It comes back, finds the new owner alive, and does not get the name.
+    old.wait_log("already registered")
+    assert get(s.http_port, "x.pgrok.me").body == b"B GET /\n"
+    assert new.alive() and old.alive()
+    # When the new one leaves, it has the name again.
+    mark = old.mark()
+    new.end()
+    old.wait_log("Tunnel established at", after=mark)
+    assert get(s.http_port, "x.pgrok.me").body == b"A GET /\n"
+
+
+def test_living_owner_keeps_its_name(lab, workers):
+    """Same token, but the owner answers the ping."""
+    a = lab.site(name="A")
+    s = lab.server(workers=workers)
+    lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", a.port)
+    new = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", 1, wait=False)
+    new.expect_exit(1)
+    assert "already registered" in new.text()
+    assert get(s.http_port, "x.pgrok.me").body == b"A GET /\n"
+
+
+@pytest.mark.parametrize("token", [None, "other"])
+def test_nobody_else_takes_a_frozen_owners_name(lab, token):
+    """Without the owner's token the answer is no, at once."""
+    s = lab.server()
+    old = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", 1)
+    old.send(signal.SIGSTOP)
+    start = time.monotonic()
+    flags = [f"-authtoken={token}"] if token else []
+    new = lab.client(s, *flags, "-subdomain=x", "-proto=http", 1, wait=False)
+    new.expect_exit(1)
+    assert time.monotonic() - start < 4, "it was not at once"
+    old.send(signal.SIGCONT)
+
+
+def test_tokenless_clients_do_not_take_over(lab):
+    s = lab.server()
+    old = lab.client(s, "-subdomain=x", "-proto=http", 1)
+    old.send(signal.SIGSTOP)
+    new = lab.client(s, "-subdomain=x", "-proto=http", 1, wait=False)
+    new.expect_exit(1)
+    old.send(signal.SIGCONT)
+
+
+@pytest.mark.scaled
+def test_go_owner_is_probed_and_keeps_its_name(lab):
+    """An owner that can't be pinged: its kernel acknowledges, so it lives."""
+    s = lab.server(scale=0.2)
+    old = lab.goclient(s, user="t")
+    old.url("http", subdomain="x")
+    new = lab.goclient(s, user="t")
+    assert "already registered" in new.tunnel("http", subdomain="x")[0]["Error"]
+    old.ping()
+    assert old.fault is None
+
+
+@pytest.mark.scaled
+@pytest.mark.threads
+def test_many_bids_for_a_frozen_owners_name(lab):
+    """One question at a time: who asked first gets the name, who asked meanwhile is refused."""
+    s = lab.server(scale=0.2, workers=4)
+    old = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", 1)
+    old.allow(".*")
+    old.send(signal.SIGSTOP)
+    # A challenger that leaves takes its question with it.
+    left = lab.goclient(s, user="t")
+    left.send(req_tunnel("http", subdomain="x"))
+    s.wait_log("Wants http://x")
+    left.close()
+    s.wait_log(f"Closed: .*client {left.client_id[:8]}")
+    first = lab.goclient(s, user="t")
+    first.send(req_tunnel("http", subdomain="x"))
+    s.wait_log("Wants http://x", count=2)
+    others = [lab.goclient(s, user="t") for _ in range(4)]
+    for c in others:
+        c.send(req_tunnel("http", subdomain="x"))
+    got = [c.answers.get(timeout=env.WAIT)["Error"] for c in others]
+    assert got.count("") == 0, got
+    assert first.answers.get(timeout=env.WAIT)["Error"] == ""
+    old.kill()

@@ -8,11 +8,13 @@ import select
 import shlex
 import signal
 import subprocess
+import termios
+import threading
 import time
 
 import pytest
 
-from lib import env
+from lib import backends, env
 from lib.net import dial, eventually, get, request
 from lib.procs import SAN_ENV, SANITIZER, empty_config
 
@@ -43,10 +45,10 @@ class Tmux:
         assert out.returncode == 0, (args, out.stdout)
         return out.stdout
 
-    def client(self, server, *args, log=None):
+    def client(self, server, *args, log=None, inspect="disabled"):
         addr = server if isinstance(server, str) else server.tunnel_addr
         self.log = self.tmp / "pgrok.log"
-        return [PGROK, f"-config={empty_config()}", f"-serveraddr={addr}", "-inspectaddr=disabled",
+        return [PGROK, f"-config={empty_config()}", f"-serveraddr={addr}", f"-inspectaddr={inspect}",
                 f"-log={log or self.log}", *args]
 
     def run(self, argv, stdin=""):
@@ -166,6 +168,58 @@ def test_rows(up):
     # The log went to its file, none of it on the screen.
     assert "Tunnel established at" in t.log.read_text()
     assert "INFO" not in t.screen()
+
+
+def test_requests(lab, tmux):
+    """Newest first, without their queries, with coloured status; one that waits has none yet."""
+    go = threading.Event()
+
+    def app(r, _c):
+        if "slow" in r.target:
+            assert go.wait(env.WAIT)
+        status = int(m[1]) if (m := re.match(r"/s(\d+)", r.target)) else 200
+        return backends.answer(status, b"", reason={404: "Not Found", 302: "Found"}.get(status, "Word"))
+    site = lab.site(app)
+    s = lab.server()
+    host = f"tui.pgrok.me:{s.http_port}"
+    t = tmux(height=30)
+    port = env.free_port()
+    t.run(t.client(s, "-subdomain=tui", site.port, inspect=f"127.0.0.1:{port}"))
+    t.wait(r"^Tunnel Status +online")
+    t.wait(rf"^Web Interface {{17}}http://127\.0\.0\.1:{port}$")
+    assert "HTTP Requests" not in t.screen()
+    for path in ("/first?token=secret", "/s302", "/s404/with/a/path/that/is/long", "/s503"):
+        get(s.http_port, host, path)
+    with dial(s.http_port) as v:
+        v.send(request(host, "/slow", method="POST"))
+        t.wait(r"^POST /slow$")
+        lines = t.lines()
+        at = lines.index("HTTP Requests")
+        assert lines[at - 1] == "" and lines[at + 1] == "-------------" and lines[at + 2] == ""
+        assert lines[at + 3:at + 8] == ["POST /slow",
+                                        "GET /s503                     503 Word",
+                                        "GET /s404/with/a/path/that/i\u2026 404 Not Found",
+                                        "GET /s302                     302 Found",
+                                        "GET /first                    200 Word"]
+        go.set()
+        assert v.response().status == 200
+    t.wait(r"^POST /slow {20}200 Word$")
+    text = t.screen(colours=True)
+    for code, colour in ((503, 31), (404, 33), (302, 36)):
+        assert re.search(rf"\x1b\[{colour}m{code}", text), text
+    assert not re.search(r"\x1b\[3[1-6]m200", text)
+    assert "secret" not in text
+    t.keys("q")
+    t.assert_left(0)
+
+
+def test_web_interface_that_can_not_be(lab, tmux):
+    """A fault at the start, when the screen is there already."""
+    site = lab.site()
+    t = tmux(width=120)
+    t.run(t.client(lab.server(), site.port, inspect="192.0.2.1:4040"))
+    t.wait(r"192\.0\.2\.1")
+    t.assert_left(1)
 
 
 def test_bytes_of_a_connection_that_lasts(lab, up):
@@ -511,16 +565,23 @@ def test_drawn_ten_times_a_second_at_most(lab, tmp_path):
     p.close()
 
 
-def test_a_terminal_that_takes_nothing_holds_up_nobody(lab, tmp_path):
-    """Its output is not read at all: visitors are served, and the client ends when told."""
+@pytest.mark.parametrize("again", [True, False])
+def test_a_terminal_that_takes_nothing_holds_up_nobody(lab, tmp_path, again):
+    """Its output stands still: visitors are served, and the client ends when told."""
     p, s = pty_client(lab, tmp_path)
-    end = time.monotonic() + 3
+    slave = os.open(os.readlink(f"/proc/{p.pid}/fd/1"), os.O_RDWR | os.O_NOCTTY)
+    termios.tcflow(slave, termios.TCOOFF)
+    end = time.monotonic() + 2
     n = 0
     while time.monotonic() < end or n < 50:
         assert get(s.http_port, f"x.pgrok.me:{s.http_port}").status == 200
         n += 1
+    assert not b"".join(x for _, x in p.read(0.1)).count(b"Conn"), "the terminal was not stopped"
+    if again:
+        termios.tcflow(slave, termios.TCOON)
+    os.close(slave)
     rest = p.close()
-    assert b"\x1b[?1049l" in rest, rest[-200:]
+    assert (b"\x1b[?1049l" in rest) == again, rest[-200:]
 
 
 # ---- no terminal ----

@@ -122,12 +122,13 @@ def test_proxy_connections_are_verified_too(lab, certs, tmp_path):
     shutil.copy(certs.server2_key, key)
     s.send(signal.SIGHUP)
     eventually(lambda: shown(s.tunnel_port) == der_of(certs.server2))
-    # What was pooled before may still serve; after it nothing does.
-    for _ in range(3):
-        v = dial_tls(s.https_port, name="ok.pgrok.me")
+    # What was pooled before may still serve; beyond it nothing does.
+    visitors = [dial_tls(s.https_port, name="ok.pgrok.me") for _ in range(6)]
+    for v in visitors:
         v.send(request("ok.pgrok.me"))
-        v.cut()
     c.wait_log("pin")
+    for v in visitors:
+        v.cut()
 
 
 # ---- mutual TLS ----

@@ -220,15 +220,12 @@ def source(total):
     return handler
 
 
-_block = None
+_BLOCK = os.urandom((1 << 20) + 7)
 
 
 def pattern_block():
     """A mebibyte (and an odd bit) of noise: shifted, lost or doubled bytes change the digest."""
-    global _block
-    if _block is None:
-        _block = os.urandom((1 << 20) + 7)
-    return _block
+    return _BLOCK
 
 
 def pattern(total, piece=1 << 18):

@@ -1,5 +1,6 @@
 """The real programs as objects: started, waited for by their log's words, ended, judged."""
 
+import atexit
 import os
 import re
 import resource
@@ -205,6 +206,14 @@ class Proc:
                     break
         return bad
 
+    def last_words(self, n=60):
+        """What to show of a failed test: the end of the log, or a sanitizer's report."""
+        lines = [t for _, t in self.lines]
+        at = next((i for i, t in enumerate(lines) if SANITIZER.search(t)), None)
+        if at is not None:
+            return "\n".join(lines[max(0, at - 20):at + n])
+        return "\n".join(lines[-n:])
+
     def term_status(self):
         return [0]
 
@@ -363,6 +372,7 @@ def empty_config():
     if _empty is None:
         fd, _empty = tempfile.mkstemp(prefix="pgrok-test-", suffix=".yml")
         os.close(fd)
+        atexit.register(os.unlink, _empty)
     return _empty
 
 

@@ -1,0 +1,176 @@
+/* A folder as a tunnel's local service: its address, and what is opened below it. */
+#include "pgrok/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/httpd_query.h"
+#include "common/stream.h"
+
+#define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+#define OPEN_TRIES 8 /* openat2() says EAGAIN when something was renamed meanwhile */
+
+/* ---- addresses ---- */
+
+bool files_is_address(const char *text)
+{
+	static const char *const alone[] = {".", "..", "~"}, *const begins[] = {"./", "../", "/",
+										"~/", "file:"};
+
+	for (size_t i = 0; i < sizeof(alone) / sizeof(alone[0]); i++) {
+		if (strcmp(text, alone[i]) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+		if (strncmp(text, begins[i], strlen(begins[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* "file:///srv/www" and "file://localhost/srv/www" (RFC 8089). NULL: another machine's. */
+static char *path_of_url(const char *url)
+{
+	const char *path = url + strlen("file:");
+
+	if (strncmp(path, "//", 2) == 0) {
+		path += 2;
+		if (strncmp(path, "localhost/", 10) == 0)
+			path += strlen("localhost");
+	}
+	if (*path != '/')
+		return NULL;
+	char *out = xmalloc(strlen(path) + 1);
+	if (percent_decode(path, strlen(path), out))
+		return out;
+	free(out);
+	return NULL;
+}
+
+static char *path_of_home(const char *rest)
+{
+	const char *home = getenv("HOME");
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if ((!home || !*home) && getpwuid_r(getuid(), &pw, buf, sizeof(buf), &found) == 0 && found)
+		home = found->pw_dir;
+	return xasprintf("%s%s", home ? home : "", rest);
+}
+
+char *files_resolve(const char *text, char err[static FILES_ERR])
+{
+	struct stat st;
+	char *path, *whole;
+
+	if (strncmp(text, "file:", 5) == 0)
+		path = path_of_url(text);
+	else
+		path = *text == '~' ? path_of_home(text + 1) : xstrdup(text);
+	if (!path) {
+		snprintf(err, FILES_ERR, "not a folder of this machine: %.180s (file:///...)",
+			 text);
+		return NULL;
+	}
+	whole = realpath(path, NULL);
+	if (!whole || stat(whole, &st) != 0)
+		snprintf(err, FILES_ERR, "%s: %.180s",
+			 errno == ENOENT ? "no such folder" : strerror(errno), path);
+	else if (!S_ISDIR(st.st_mode))
+		snprintf(err, FILES_ERR, "not a folder: %.180s", path);
+	else if (access(whole, R_OK | X_OK) != 0)
+		snprintf(err, FILES_ERR, "%s: %.180s", strerror(errno), path);
+	else
+		goto done;
+	free(whole);
+	whole = NULL;
+done:
+	free(path);
+	return whole;
+}
+
+/* ---- what is below it ---- */
+
+/* Without help of the kernel: no links at all, one segment after the other. */
+static int open_by_segments(int root, const char *rel)
+{
+	int at = root, fd = -1;
+
+	while (*rel) {
+		size_t n = strcspn(rel, "/");
+		char *name = xstrndup(rel, n);
+		bool up = !n || strcmp(name, "..") == 0;
+		rel += n + (rel[n] == '/');
+		errno = EXDEV;
+		fd = up ? -1 : openat(at, name, OPEN_FLAGS | O_NOFOLLOW | (*rel ? O_DIRECTORY : 0));
+		int saved = errno;
+		free(name);
+		if (at != root)
+			close(at);
+		if (fd < 0) {
+			errno = saved == ELOOP ? EXDEV : saved;
+			return -1;
+		}
+		at = fd;
+	}
+	return fd;
+}
+
+static int open_beneath(int root, const char *rel)
+{
+#ifdef SYS_openat2
+	struct open_how how = {.flags = OPEN_FLAGS,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	long fd = -1;
+
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		fd = syscall(SYS_openat2, root, rel, &how, sizeof(how));
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
+			break;
+	}
+	/* Old kernels do not know it, old containers forbid it. */
+	if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+		return (int)fd;
+#endif
+	return open_by_segments(root, rel);
+}
+
+int files_open(int root, const char *rel, struct stat *st)
+{
+	int fd = *rel ? open_beneath(root, rel) : openat(root, ".", OPEN_FLAGS | O_DIRECTORY);
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, st) == 0 && (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)))
+		return fd;
+	/* A pipe, a socket, a device: not served. */
+	close(fd);
+	errno = EACCES;
+	return -1;
+}
+
+/* ---- connections ---- */
+
+int files_connect(struct loop *l, const char *folder, char err[static FILES_ERR])
+{
+	int ends[2], root = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (root < 0) {
+		snprintf(err, FILES_ERR, "%.180s: %s", folder, strerror(errno));
+		return -1;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+		snprintf(err, FILES_ERR, "socketpair: %s", strerror(errno));
+		close(root);
+		return -1;
+	}
+	files_serve(l, stream_new(l, ends[1], NULL), root);
+	return ends[0];
+}

@@ -1,0 +1,219 @@
+/* /api/tunnels: what there is, and orders to open or close one. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pgrok/inspect_parts.h"
+
+#define ORDERS_MAX 16
+
+/* An order that waits for the server's word. */
+struct order {
+	struct order *next;
+	uint64_t id, req; /* req: of httpd */
+	char *name;       /* of the tunnel; NULL: it is to be closed */
+};
+
+void api_tunnels(void *arg, struct httpd_req *r)
+{
+	struct inspect *i = arg;
+	const struct model *m = i->conf.model;
+	struct text t = {0};
+
+	text_put(&t, "{\"tunnels\":[");
+	for (size_t k = 0; k < m->tunnels_n; k++)
+		form_tunnel(i, &t, &m->tunnels[k]);
+	text_put(&t, "],\"uri\":\"/api/tunnels\"}");
+	answer_text(r, 200, JSON_TYPE, &t);
+}
+
+void api_tunnel(void *arg, struct httpd_req *r)
+{
+	struct inspect *i = arg;
+	const struct model_tunnel *m = inspect_tunnel_named(i, httpd_rest(r));
+	struct text t = {0};
+
+	if (!m) {
+		answer_error(r, 404, "no tunnel %.200s", httpd_rest(r));
+		return;
+	}
+	form_tunnel(i, &t, m);
+	answer_text(r, 200, JSON_TYPE, &t);
+}
+
+/* ---- orders ---- */
+
+/* Answers an order that has ended. name: of the tunnel to show; NULL: it was to be closed. */
+static void answer_order(struct inspect *i, struct httpd_req *r, const char *name,
+			 enum inspect_order how, const char *err)
+{
+	const struct model_tunnel *m = name ? inspect_tunnel_named(i, name) : NULL;
+	struct text t = {0};
+
+	if (how == INSPECT_REFUSED) {
+		answer_error(r, name ? 400 : 404, "%s", err);
+	} else if (how == INSPECT_FAILED) {
+		answer_error(r, 502, "%s", err);
+	} else if (name && m) {
+		form_tunnel(i, &t, m);
+		answer_text(r, 201, JSON_TYPE, &t);
+	} else if (name) {
+		answer_error(r, 502, "the tunnel did not come up");
+	} else if (how == INSPECT_RESTARTED) {
+		text_put(
+			&t,
+			"{\"msg\":\"the server can't close a single tunnel: connected anew without it\"}");
+		answer_text(r, 200, JSON_TYPE, &t);
+	} else {
+		httpd_answer(r, 204, NULL, "", 0);
+	}
+}
+
+static void order_free(struct order *o)
+{
+	free(o->name);
+	free(o);
+}
+
+void orders_free(struct inspect *i)
+{
+	while (i->orders) {
+		struct order *o = i->orders;
+
+		i->orders = o->next;
+		order_free(o);
+	}
+}
+
+void inspect_ordered(struct inspect *i, uint64_t order, enum inspect_order how, const char *err)
+{
+	struct order **at = &i->orders, *o;
+
+	while (*at && (*at)->id != order)
+		at = &(*at)->next;
+	o = *at;
+	if (!o)
+		return;
+	*at = o->next;
+	struct httpd_req *r = httpd_find(i->httpd, o->req);
+
+	if (r)
+		answer_order(i, r, o->name, how, err ? err : "");
+	order_free(o);
+}
+
+static void wait_for(struct inspect *i, struct httpd_req *r, uint64_t id, const char *name)
+{
+	struct order *o = xcalloc(1, sizeof(*o));
+
+	o->id = id;
+	o->req = httpd_id(r);
+	o->name = name ? xstrdup(name) : NULL;
+	o->next = i->orders;
+	i->orders = o;
+}
+
+static bool too_many(const struct inspect *i)
+{
+	unsigned n = 0;
+
+	for (const struct order *o = i->orders; o; o = o->next)
+		n++;
+	return n >= ORDERS_MAX;
+}
+
+/* A member that is a text; NULL: not there. Others make *ok false. */
+static const char *member(const json_t *body, const char *key, bool *ok)
+{
+	const json_t *v = json_object_get(body, key);
+
+	if (!v || json_is_null(v))
+		return NULL;
+	*ok &= json_is_string(v);
+	return json_string_value(v);
+}
+
+/* "addr" may be a number: a port of this machine. */
+static const char *addr_member(const json_t *body, char buf[static 16], bool *ok)
+{
+	const json_t *v = json_object_get(body, "addr");
+
+	if (!json_is_integer(v))
+		return member(body, "addr", ok);
+	*ok &= json_integer_value(v) > 0 && json_integer_value(v) < 65536;
+	snprintf(buf, 16, "%d", (int)json_integer_value(v));
+	return buf;
+}
+
+static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[static 16])
+{
+	const json_t *inspect = json_object_get(body, "inspect");
+	const json_t *port = json_object_get(body, "remote_port");
+	bool ok = json_is_object(body);
+
+	*t = (struct inspect_tunnel){
+		.name = member(body, "name", &ok),
+		.proto = member(body, "proto", &ok),
+		.addr = addr_member(body, addr, &ok),
+		.subdomain = member(body, "subdomain", &ok),
+		.hostname = member(body, "hostname", &ok),
+		.auth = member(body, "auth", &ok),
+		.inspect = !json_is_false(inspect),
+	};
+	if (port && (!json_is_integer(port) || json_integer_value(port) < 0 ||
+		     json_integer_value(port) > 65535))
+		return false;
+	t->remote_port = (uint16_t)json_integer_value(port);
+	return ok && t->name && *t->name && t->addr;
+}
+
+void api_tunnels_open(void *arg, struct httpd_req *r)
+{
+	struct inspect *i = arg;
+	const struct inspect_hooks *hooks = i->conf.hooks;
+	size_t len;
+	const char *text = httpd_body(r, &len);
+	json_t *body = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	struct inspect_tunnel t;
+	char addr[16], err[INSPECT_ERR] = "";
+	uint64_t id = ++i->order_ids;
+
+	if (!read_tunnel(body, &t, addr)) {
+		answer_error(r, 400, "a JSON object with name and addr is needed");
+	} else if (!hooks || !hooks->open) {
+		answer_error(r, 501, "tunnels can't be opened here");
+	} else if (too_many(i)) {
+		answer_error(r, 503, "too many orders at once");
+	} else {
+		enum inspect_order how = hooks->open(i->conf.arg, &t, id, err);
+
+		if (how == INSPECT_LATER)
+			wait_for(i, r, id, t.name);
+		else
+			answer_order(i, r, t.name, how, err);
+	}
+	json_decref(body);
+}
+
+void api_tunnel_close(void *arg, struct httpd_req *r)
+{
+	struct inspect *i = arg;
+	const struct inspect_hooks *hooks = i->conf.hooks;
+	char err[INSPECT_ERR] = "";
+	uint64_t id = ++i->order_ids;
+
+	if (!inspect_tunnel_named(i, httpd_rest(r))) {
+		answer_error(r, 404, "no tunnel %.200s", httpd_rest(r));
+	} else if (!hooks || !hooks->close) {
+		answer_error(r, 501, "tunnels can't be closed here");
+	} else if (too_many(i)) {
+		answer_error(r, 503, "too many orders at once");
+	} else {
+		enum inspect_order how = hooks->close(i->conf.arg, httpd_rest(r), id, err);
+
+		if (how == INSPECT_LATER)
+			wait_for(i, r, id, NULL);
+		else
+			answer_order(i, r, NULL, how, err);
+	}
+}
