@@ -221,7 +221,7 @@ static bool publish_inspector(struct client *c, char err[static 256])
 	struct config_tunnel *t = config_add_tunnel(c->conf, "inspector");
 	char why[CONFIG_ERR];
 
-	if (!config_set_protos(t, "http", inspect_addr(c->inspect), why)) {
+	if (!config_set_protos(t, "http", inspect_addr(c->inspect), t->name, why)) {
 		snprintf(err, 256, "-inspectpublic: %.200s", why);
 		return false;
 	}

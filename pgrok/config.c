@@ -154,7 +154,7 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name)
 }
 
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
-		       char err[static CONFIG_ERR])
+		       const char *whose, char err[static CONFIG_ERR])
 {
 	char why[CONFIG_ERR];
 
@@ -162,7 +162,7 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 		size_t len = strcspn(word, "+");
 		enum proto p;
 		if (!proto_parse(word, len, &p)) {
-			snprintf(err, CONFIG_ERR, "Invalid protocol for %s: %.*s", t->name,
+			snprintf(err, CONFIG_ERR, "Invalid protocol for %.200s: %.*s", whose,
 				 (int)len, word);
 			return false;
 		}

@@ -102,9 +102,12 @@ bool config_finish(struct config *c, const struct config_flags *f,
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name);
 /* A new tunnel of that name, all at its defaults. Borrowed, until the next one is added. */
 struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
-/* "http+https" -> t->local[] of each; false: err says which word or address is wrong. */
+/*
+ * "http+https" -> t->local[] of each; false: err says which word or address is wrong, and whose
+ * ("default", "tunnel x[ftp]").
+ */
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
-		       char err[static CONFIG_ERR]) MUSTCHECK;
+		       const char *whose, char err[static CONFIG_ERR]) MUSTCHECK;
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
 #define PROTOS_TEXT 16
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);

@@ -411,12 +411,13 @@ static bool take_proto(struct reader *r, void *object, const char *key, yaml_nod
 		       const char *path)
 {
 	struct config_tunnel *t = object;
-	char why[CONFIG_ERR];
+	char why[CONFIG_ERR], whose[300];
 	const char *addr;
 
 	if (!want_text(r, value, path, &addr))
 		return false;
-	if (config_set_protos(t, key, addr, why))
+	snprintf(whose, sizeof whose, "tunnel %.200s[%.60s]", t->name, key);
+	if (config_set_protos(t, key, addr, whose, why))
 		return true;
 	return bad(r, value, path, "%.240s", why);
 }

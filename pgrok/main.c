@@ -214,7 +214,7 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	t->hostname = xstrdup(opt.hostname);
 	t->auth = xstrdup(opt.httpauth);
 	t->start = true;
-	return config_set_protos(t, opt.proto, argv[0], err);
+	return config_set_protos(t, opt.proto, argv[0], t->name, err);
 }
 
 static int cmd_start(int argc, char **argv)

@@ -20,8 +20,9 @@ struct term_conf {
 };
 
 /*
- * Watches the model from now on. NULL: stdout is no terminal that such a screen could be drawn on, or
- * not one in whose foreground this process is. To be called when signal handlers of the loop are set.
+ * Watches the model from now on. NULL: stdout is no terminal that such a screen could be drawn on,
+ * or not one in whose foreground this process is. To be called after the loop's signal handlers are
+ * set.
  */
 struct term *term_start(struct loop *l, const struct term_conf *conf) MUSTCHECK;
 /* Takes t (NULL is fine); the terminal is as it was when this returns. */

@@ -156,8 +156,8 @@ static void set_colours(struct term_curses *t)
 	bool own_background = use_default_colors() != ERR;
 
 	t->colours = true;
-	for (short i = 1; i < STYLES; i++)
-		init_pair(i, colours[i], own_background ? -1 : COLOR_BLACK);
+	for (int i = 1; i < STYLES; i++)
+		init_pair((short)i, colours[i], own_background ? -1 : COLOR_BLACK);
 }
 
 /* False: this kind of terminal has no screen. */

@@ -11,7 +11,8 @@ struct term_tty;
 
 /*
  * Opens the terminal that stdout is; nothing of it is changed yet. NULL: stdout is no terminal, or
- * this process is not in its foreground. on_gone is called from the loop when the terminal is no more.
+ * this process is not in its foreground. on_gone is called from the loop when the terminal is no
+ * more.
  */
 struct term_tty *term_tty_open(struct loop *l, void (*on_gone)(void *arg), void *arg) MUSTCHECK;
 int term_tty_fd(const struct term_tty *t);

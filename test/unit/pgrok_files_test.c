@@ -440,11 +440,11 @@ static void only_for_http(void **state)
 	struct config_tunnel *t = config_add_tunnel(c, "t");
 	char err[CONFIG_ERR];
 
-	assert_true(config_set_protos(t, "http+https", "/", err));
+	assert_true(config_set_protos(t, "http+https", "/", "default", err));
 	assert_string_equal(t->local[PROTO_HTTPS].folder, "/");
-	assert_false(config_set_protos(t, "http+tcp", "/", err));
+	assert_false(config_set_protos(t, "http+tcp", "/", "default", err));
 	assert_non_null(strstr(err, "t[tcp]"));
-	assert_false(config_set_protos(t, "http", "/no/such/place", err));
+	assert_false(config_set_protos(t, "http", "/no/such/place", "default", err));
 	assert_non_null(strstr(err, "no such folder"));
 	/* The server and the inspector are no folders. */
 	struct endpoint e = {0};
