@@ -180,6 +180,23 @@ class Ping(Scenario):
         return {"p50": got["p50"], "p99": got["p99"], "cpu": per_unit(cpu, got["count"], 1e6)}
 
 
+def ping_beside_bulk(bench, cell, seconds, lead):
+    """Ping for so many seconds, `lead` seconds after a download began that goes on until the end."""
+    address = cell.public("bulk")
+    bulk = procs.spawn(["iperf3", "-J", "-c", address[0], "-p", address[1], "-R", "-t",
+                        max(1, round(seconds + lead)) + 1], bench.log("iperf3"), stdout=subprocess.PIPE)
+    try:
+        time.sleep(lead)
+        got = bench.ping(cell, seconds)
+        out, _ = bulk.communicate(timeout=seconds + lead + 20)
+        gbps = json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
+    except (subprocess.TimeoutExpired, KeyError, json.JSONDecodeError):
+        raise Failure("iperf3 did not finish beside the ping") from None
+    finally:
+        procs.end([bulk])
+    return {"p50": got["p50"], "p99": got["p99"], "gbps": gbps}
+
+
 class PingUnderLoad(Scenario):
     name, title = "pingbulk", "One byte there and back, beside a bulk download"
     needs = ("web", "echo", "bulk")
@@ -193,19 +210,7 @@ class PingUnderLoad(Scenario):
         return bench.seconds + 2.5
 
     def measure(self, bench, cell):
-        address, seconds = cell.public("bulk"), max(1, round(bench.seconds)) + 1
-        bulk = procs.spawn(["iperf3", "-J", "-c", address[0], "-p", address[1], "-R", "-t", seconds],
-                           bench.log("iperf3"), stdout=subprocess.PIPE)
-        try:
-            time.sleep(0.4)
-            got = bench.ping(cell, bench.seconds)
-            out, _ = bulk.communicate(timeout=seconds + 15)
-            gbps = json.loads(out)["end"]["sum_received"]["bits_per_second"] / 1e9
-        except (subprocess.TimeoutExpired, KeyError, json.JSONDecodeError):
-            raise Failure("iperf3 did not finish beside the ping") from None
-        finally:
-            procs.end([bulk])
-        return {"p50": got["p50"], "p99": got["p99"], "gbps": gbps}
+        return ping_beside_bulk(bench, cell, bench.seconds, 0.4)
 
 
 class Idle(Scenario):
@@ -273,6 +278,7 @@ class Wan(Scenario):
     figures = (Figure("down", "1 stream Mb/s", "high", "{:.0f}", "1 stream (Mb/s)"),
                Figure("down4", "4 streams Mb/s", "high", "{:.0f}", "4 streams (Mb/s)"),
                Figure("ping", "ping p50 ms", "low", "{:.1f}"),
+               Figure("beside", "beside 1 stream", "low", "{:.1f}", "ping beside 1 stream, p50 (ms)"),
                Figure("visitor", "new visitor p50 ms", "low", "{:.1f}", "new visitor, p50 (ms)"),
                Figure("visitor99", "p99 ms", "low", "{:.1f}"))
 
@@ -288,7 +294,7 @@ class Wan(Scenario):
         return not peer.http_name and "bev" not in peer.name
 
     def seconds(self, bench):
-        return 2 * self.times(bench) + 6.0
+        return 2 * self.times(bench) + 10.0 + bench.seconds
 
     def times(self, bench):
         return 2 + max(2, round(bench.seconds * 2))
@@ -299,6 +305,7 @@ class Wan(Scenario):
         return {"down": iperf(bench, cell, *bulk)[0] * 1000,
                 "down4": iperf(bench, cell, *bulk, "-P", 4)[0] * 1000,
                 "ping": bench.ping(cell, 1.0)["p50"] / 1000,
+                "beside": ping_beside_bulk(bench, cell, bench.seconds, 2)["p50"] / 1000,
                 **self.visitors(bench, cell)}
 
     def visitors(self, bench, cell):

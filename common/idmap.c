@@ -16,8 +16,8 @@
 
 /*
  * The number map is looked up for each frame of a mux session and has an entry for each connection,
- * so it is written by hand: a third of uthash's memory. Ids are our own counters (or a mux peer's, of
- * which there are few), so one multiplication spreads them.
+ * so it is written by hand: a third of uthash's memory. Ids are our own counters (or a mux peer's,
+ * of which there are few), so one multiplication spreads them.
  */
 struct id_entry {
 	uint64_t id;

@@ -514,6 +514,20 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 		got_fin(m, ms);
 }
 
+/*
+ * The length of the path is wanted, not that of the queues on it, which a bulk stream fills: a
+ * shorter time counts at once, a longer one little by little.
+ */
+static void got_round_trip(struct mux *m, uint64_t us)
+{
+	if (us > 60000000)
+		us = 60000000;
+	if (!m->rtt_us || us < m->rtt_us)
+		m->rtt_us = us ? (uint32_t)us : 1;
+	else
+		m->rtt_us += (uint32_t)(us - m->rtt_us) / 16;
+}
+
 static void got_ping(struct mux *m, struct mux_frame f)
 {
 	if ((f.flags & MUX_SYN) && m->out_len < OUT_HIGH) {
@@ -524,9 +538,10 @@ static void got_ping(struct mux *m, struct mux_frame f)
 		m->ping_value = f.length;
 		mux_wake(m);
 	} else if ((f.flags & MUX_ACK) && m->ping_us && f.length == m->ping_id) {
-		uint64_t us = mux_now_us() - m->ping_us;
-		m->rtt_us = us > UINT32_MAX ? UINT32_MAX : us ? (uint32_t)us : 1;
+		got_round_trip(m, mux_now_us() - m->ping_us);
 		m->ping_us = 0;
+		if (m->hooks && m->hooks->measured && !m->down)
+			m->hooks->measured(m->arg);
 	}
 }
 
@@ -639,7 +654,7 @@ static void on_ready(void *arg, int dirs)
 
 /* ---- start ---- */
 
-void mux_ping(struct mux *m)
+void mux_measure(struct mux *m)
 {
 	if (m->ping_us || mux_room(m) <= MUX_HEADER || !m->t)
 		return;
@@ -669,7 +684,7 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 	loop_timer_init(&m->drain, m->loop, on_drain, m);
 	stream_on_ready(transport, on_ready, m);
 	stream_want(transport, STREAM_READ);
-	mux_ping(m); /* the first round trip, for the windows */
+	mux_measure(m); /* the first round trip, for the windows */
 	return m;
 }
 

@@ -43,6 +43,8 @@ struct mux_hooks {
 	 * of it is owed any more. Streams may be opened and the session closed in it.
 	 */
 	void (*idle)(void *arg);
+	/* NULL: not wanted. From the loop: mux_rtt_us() has a new value. */
+	void (*measured)(void *arg);
 };
 
 /*
@@ -69,6 +71,8 @@ struct stream *mux_open(struct mux *m) MUSTCHECK;
 void mux_close(struct mux *m, bool abort);
 /* Streams open now. */
 uint32_t mux_streams(const struct mux *m);
+/* Measures the round trip again; hooks->measured tells when it is done. */
+void mux_measure(struct mux *m);
 /* Round trip in microseconds as last measured, 0: not yet. */
 uint32_t mux_rtt_us(const struct mux *m);
 

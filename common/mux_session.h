@@ -94,7 +94,6 @@ bool mux_fin_tail(struct mux *m, struct mstream *ms);
 void mux_flush(struct mux *m);
 void mux_wake(struct mux *m);
 void mux_owe(struct mstream *ms, uint8_t what);
-void mux_ping(struct mux *m);
 void mux_maybe_free(struct mux *m);
 
 /* mux_stream.c */

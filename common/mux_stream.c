@@ -10,7 +10,13 @@
 #define BUFFER_MIN 4096u         /* a power of two */
 #define SHRINK_ABOVE (64u << 10) /* buffers */
 #define PING_EVERY_US 5000000u
-#define RTT_FLOOR_US 1000u      /* on a loopback the clock and the scheduler are the round trip */
+#define GROWTH_RTTS 4
+/*
+ * Nearby the round trip is no measure, it is mostly the scheduler's. What is under way beyond 1 MiB
+ * brings no speed there, but is what everybody else's bytes have to wait behind.
+ */
+#define NEAR_US 1000u
+#define GROWTH_NEAR_US 500u
 #define QUICK_GROWTH (1u << 20) /* windows below grow fourfold, then twofold */
 
 static uint64_t memory_max = MUX_MEMORY_DEFAULT;
@@ -179,14 +185,20 @@ void mstream_deliver(struct mstream *ms, const char *p, size_t n)
 		store(ms, p, (uint32_t)n);
 }
 
-/* A window that its reader empties within two round trips is what slows the stream: it grows. */
+/*
+ * A window that its reader empties within a few round trips is what slows the stream: it grows. A
+ * window takes one round trip if nothing is lost; where something is, what came behind it waits for
+ * one or two more until it was sent again.
+ */
 static void maybe_grow_window(struct mstream *ms)
 {
 	struct mux *m = ms->m;
-	uint64_t now = mux_now_us(), rtt = m->rtt_us > RTT_FLOOR_US ? m->rtt_us : RTT_FLOOR_US;
+	uint64_t now = mux_now_us(), span = (uint64_t)m->rtt_us * GROWTH_RTTS;
 	uint32_t by = ms->window < QUICK_GROWTH ? 3 * ms->window : ms->window;
 
-	if (now - ms->epoch_us <= 2 * rtt && m->held <= memory_limit() / 2) {
+	if (m->rtt_us <= NEAR_US)
+		span = GROWTH_NEAR_US;
+	if (now - ms->epoch_us <= span && m->held <= memory_limit() / 2) {
 		if (by > MUX_WINDOW_MAX - ms->window)
 			by = MUX_WINDOW_MAX - ms->window;
 		ms->window += by;
@@ -195,7 +207,7 @@ static void maybe_grow_window(struct mstream *ms)
 	ms->epoch_us = now;
 	ms->epoch_read = 0;
 	if (now - m->pinged_us > PING_EVERY_US)
-		mux_ping(m);
+		mux_measure(m);
 }
 
 /* Memory is short, and this reader does not keep up: its window goes back to what it was. */

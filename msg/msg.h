@@ -44,6 +44,7 @@ struct msg_req_tunnel {
 	uint16_t remote_port;
 	int64_t mux; /* extension: default 1; 0 = own connection per visitor */
 };
+/* From a client, if both ends know the feature "close": this URL is to be closed. */
 struct msg_new_tunnel {
 	const char *req_id, *url, *protocol, *error;
 };

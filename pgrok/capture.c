@@ -203,7 +203,7 @@ static size_t memory_of(const struct capture_txn *t)
 	sum += blob_memory(&t->req.blob) + blob_memory(&t->resp.blob);
 	if (t->interim)
 		sum += CAPTURE_INTERIM_MAX * sizeof(*t->interim) + CAPTURE_ALLOC;
-	for (unsigned i = 0; i < t->interim_n; i++)
+	for (unsigned i = 0; t->interim && i < t->interim_n; i++)
 		sum += head_cost(&t->interim[i].head);
 	if (t->note)
 		sum += strlen(t->note) + 1 + CAPTURE_ALLOC;

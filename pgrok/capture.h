@@ -5,7 +5,7 @@
  * followed is left alone. All on one loop; ids, not pointers, are kept across its turns.
  *
  * Bounds. A body keeps its first max_body bytes; what is over is counted. All that is kept, heads,
- * bodies, frames, and the memory that they are kept in, is at most max_total bytes: to make room the
+ * bodies, frames, with the memory management's share, is at most max_total bytes: to make room the
  * transactions that finished first go first, then the oldest open ones; pinned ones stay, and with
  * nothing left to give up, what is new is not kept. From the configuration: max_total is
  * inspect_max_total (64 MiB), or inspect_db_size (ngrok's name) if that is given and smaller;

@@ -27,6 +27,7 @@ struct client {
 	struct capture *capture; /* NULL: nothing is captured */
 	struct inspect *inspect; /* NULL: disabled */
 	struct capture_watch watch;
+	struct order *orders; /* for tunnels at run time */
 	struct session *session;
 	struct proxies *proxies;
 	struct mux_link *link;
@@ -100,12 +101,123 @@ static bool expects_tunnels(void *arg)
 	return c->session && session_expects_tunnels(c->session);
 }
 
+/* ---- tunnels at run time ---- */
+
+/* A tunnel that the inspector's API asked for, not up yet. */
+struct order {
+	struct order *next;
+	const struct config_tunnel *tunnel;
+	uint64_t id;
+};
+
+/* It is not asked for any more, and its name is free. Its memory stays: visitors may be on it. */
+static void retire_tunnel(struct client *c, const struct config_tunnel *t)
+{
+	struct config_tunnel *own;
+
+	for (size_t i = 0; (own = config_tunnel_at(c->conf, i)); i++) {
+		if (own == t) {
+			own->start = false;
+			*own->name = '\0';
+		}
+	}
+}
+
+static void on_ordered(void *arg, const struct config_tunnel *t, const char *error)
+{
+	struct client *c = arg;
+	struct order **at = &c->orders, *o;
+
+	while (*at && (*at)->tunnel != t)
+		at = &(*at)->next;
+	o = *at;
+	if (!o)
+		return;
+	*at = o->next;
+	if (error)
+		retire_tunnel(c, t);
+	if (c->inspect)
+		inspect_ordered(c->inspect, o->id, error ? INSPECT_FAILED : INSPECT_DONE, error);
+	free(o);
+}
+
+static char *copy(const char *s)
+{
+	return s && *s ? xstrdup(s) : NULL;
+}
+
+/* NULL: err says why not. */
+static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_tunnel *it,
+					 char err[static INSPECT_ERR])
+{
+	struct config_tunnel *t = config_find_tunnel(c->conf, it->name);
+	char why[CONFIG_ERR];
+
+	if (t && t->start) {
+		snprintf(err, INSPECT_ERR, "there is a tunnel %.100s already", it->name);
+		return NULL;
+	}
+	t = config_add_more(c->conf, it->name);
+	if (!t) {
+		snprintf(err, INSPECT_ERR, "too many tunnels since the start");
+		return NULL;
+	}
+	t->subdomain = copy(it->subdomain);
+	t->hostname = copy(it->hostname);
+	t->auth = copy(it->auth);
+	t->remote_port = it->remote_port;
+	t->inspect = it->inspect;
+	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why))
+		return t;
+	snprintf(err, INSPECT_ERR, "%.200s", why);
+	retire_tunnel(c, t);
+	return NULL;
+}
+
+static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it, uint64_t id,
+				      char err[static INSPECT_ERR])
+{
+	struct client *c = arg;
+	struct config_tunnel *t = make_tunnel(c, it, err);
+	struct order *o;
+
+	if (!t)
+		return INSPECT_REFUSED;
+	if (!session_open_tunnel(c->session, t)) {
+		snprintf(err, INSPECT_ERR, "there is no session with the server now");
+		retire_tunnel(c, t);
+		return INSPECT_FAILED;
+	}
+	t->start = true;
+	o = xcalloc(1, sizeof *o);
+	*o = (struct order){c->orders, t, id};
+	c->orders = o;
+	return INSPECT_LATER;
+}
+
+static enum inspect_order close_tunnel(void *arg, const struct model_tunnel *m, uint64_t id,
+				       char err[static INSPECT_ERR])
+{
+	struct client *c = arg;
+	const struct config_tunnel *conf = m->conf;
+	struct config_tunnel *t;
+	size_t i = 0;
+
+	while ((t = config_tunnel_at(c->conf, i)) && t != conf)
+		i++;
+	enum session_closing how = session_close_tunnel(c->session, t);
+
+	retire_tunnel(c, conf);
+	return how == SESSION_ANEW ? INSPECT_RESTARTED : INSPECT_DONE;
+}
+
 static const struct session_hooks session_hooks = {
 	.req_proxy = on_req_proxy,
 	.mux = on_mux,
 	.tunnel = on_tunnel,
 	.lost = on_lost,
 	.refused = on_refused,
+	.ordered = on_ordered,
 };
 
 /* ---- signals ---- */
@@ -213,7 +325,8 @@ static bool is_ours(void *arg, const struct addr *peer)
 	return proxies_visit_inspector(c->proxies, peer);
 }
 
-static const struct inspect_hooks inspect_hooks = {.is_ours = is_ours};
+static const struct inspect_hooks inspect_hooks = {
+	.open = open_tunnel, .close = close_tunnel, .is_ours = is_ours};
 
 /* -inspectpublic: one more tunnel, which leads to the inspector. */
 static bool publish_inspector(struct client *c, char err[static 256])
@@ -322,6 +435,7 @@ static void client_end(struct client *c)
 {
 	term_close(c->term);
 	inspect_close(c->inspect);
+	c->inspect = NULL;
 	if (c->model)
 		model_set_live(c->model, NULL);
 	for (int i = 0; i < SIGNALS; i++) {

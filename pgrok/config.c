@@ -120,11 +120,34 @@ void endpoint_free(struct endpoint *e)
 
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name)
 {
-	for (size_t i = 0; i < c->tunnels_n; i++) {
-		if (strcmp(c->tunnels[i].name, name) == 0)
-			return &c->tunnels[i];
+	struct config_tunnel *t;
+
+	for (size_t i = 0; (t = config_tunnel_at(c, i)); i++) {
+		if (strcmp(t->name, name) == 0)
+			return t;
 	}
 	return NULL;
+}
+
+struct config_tunnel *config_tunnel_at(const struct config *c, size_t i)
+{
+	if (i < c->tunnels_n)
+		return &c->tunnels[i];
+	i -= c->tunnels_n;
+	return i < c->more_n ? c->more[i] : NULL;
+}
+
+struct config_tunnel *config_add_more(struct config *c, const char *name)
+{
+	struct config_tunnel *t;
+
+	if (c->more_n == CONFIG_TUNNELS)
+		return NULL;
+	t = xcalloc(1, sizeof *t);
+	*t = (struct config_tunnel){.mux = true, .inspect = true};
+	t->name = xstrdup(name);
+	c->more = xrealloc(c->more, (c->more_n + 1) * sizeof *c->more);
+	return c->more[c->more_n++] = t;
 }
 
 static void tunnel_clear(struct config_tunnel *t)
@@ -216,6 +239,11 @@ void config_free(struct config *c)
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		tunnel_clear(&c->tunnels[i]);
 	free(c->tunnels);
+	for (size_t i = 0; i < c->more_n; i++) {
+		tunnel_clear(c->more[i]);
+		free(c->more[i]);
+	}
+	free(c->more);
 	for (size_t i = 0; i < c->web_allow_hosts_n; i++)
 		free(c->web_allow_hosts[i]);
 	free(c->web_allow_hosts);

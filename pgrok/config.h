@@ -65,6 +65,9 @@ struct config {
 
 	struct config_tunnel *tunnels;
 	size_t tunnels_n;
+	/* Opened while it runs; each stays where it is, since others point at it. */
+	struct config_tunnel **more;
+	size_t more_n;
 
 	/* As written in the file, until config_finish(); with their lines for its messages. */
 	char *server_addr, *inspect_addr;
@@ -100,6 +103,10 @@ bool config_finish(struct config *c, const struct config_flags *f,
 		   char err[static CONFIG_ERR]) MUSTCHECK;
 
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name);
+/* All of them, those opened at run time last; NULL: i is behind the last. */
+struct config_tunnel *config_tunnel_at(const struct config *c, size_t i);
+/* A new tunnel of that name at run time; it stays where it is. NULL: CONFIG_TUNNELS are there. */
+struct config_tunnel *config_add_more(struct config *c, const char *name) MUSTCHECK;
 /* A new tunnel of that name, all at its defaults. Borrowed, until the next one is added. */
 struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
 /*

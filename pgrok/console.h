@@ -1,6 +1,6 @@
 /*
- * What happens, line by line: plain status lines on stdout for people without a log there, or events
- * (one JSON object a line) for scripts.
+ * What happens, line by line: plain status lines on stdout for people without a log there, or
+ * events (one JSON object a line) for scripts.
  */
 #ifndef PGROK_CONSOLE_H
 #define PGROK_CONSOLE_H

@@ -18,24 +18,25 @@
 #define FILES_IDLE_MS 60000 /* a visitor who neither asks nor takes anything */
 
 /*
- * Is this text a folder's address: ".", "..", "~", "./x", "../x", "/x", "~/x", "file:///x"? Then it is
- * none of a host and port.
+ * Is this text a folder's address: ".", "..", "~", "./x", "../x", "/x", "~/x", "file:///x"? Then it
+ * is none of a host and port.
  */
 bool files_is_address(const char *text);
 /* Its absolute path, owned by the caller; NULL: err says why not ("no such folder: ./site"). */
 char *files_resolve(const char *text, char err[static FILES_ERR]) MUSTCHECK;
 
 /*
- * A connection to the folder: a connected, non-blocking socket, which speaks HTTP/1.1 and is owned by
- * the caller. Its other end is served on the loop until either end closes. -1: err says why not.
+ * A connection to the folder: a connected, non-blocking socket, which speaks HTTP/1.1 and is owned
+ * by the caller. Its other end is served on the loop until either end closes. -1: err says why
+ * not.
  */
 int files_connect(struct loop *l, const char *folder, char err[static FILES_ERR]) MUSTCHECK;
 
 /* ---- for the modules of this one ---- */
 
 /*
- * Opens what is at rel ("" for itself) below the folder root, for reading; mode bits of what it is in
- * *st. -1 with errno: EXDEV if it leads outside.
+ * Opens what is at rel ("" for itself) below the folder root, for reading; what it is in *st. -1
+ * with errno: EXDEV if it leads outside.
  */
 int files_open(int root, const char *rel, struct stat *st) MUSTCHECK;
 /* The listing of the folder fd (borrowed), which is at rel below root, as a page of HTML. */

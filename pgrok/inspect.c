@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/randid.h"
 #include "pgrok/capture_store.h"
+#include "pgrok/console.h"
 #include "pgrok/inspect_parts.h"
 
 #define PAGE "/http/in"
@@ -191,6 +192,9 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 	snprintf(note, sizeof(note), "The inspector is public, with a token: %s%s?token=%s", t->url,
 		 PAGE, i->token);
 	model_note(i->conf.model, note);
+	/* Then nobody shows notes; and a token does not belong into a log. */
+	if (log_to_stdout())
+		console_line(stderr, "%s", note);
 }
 
 static void on_model(void *arg, const struct model *m, enum model_event ev)

@@ -1,6 +1,6 @@
 /*
  * The inspector: what was captured, for a browser and for programs, at inspect_addr. Its paths and
- * forms are described in assets/inspect/API.md; it is served by common/httpd, which checks who asks.
+ * forms are described in assets/inspect/API.md; common/httpd serves it and checks who asks.
  */
 #ifndef PGROK_INSPECT_H
 #define PGROK_INSPECT_H
@@ -36,7 +36,8 @@ struct inspect_hooks {
 	/* order: for inspect_ordered(). */
 	enum inspect_order (*open)(void *arg, const struct inspect_tunnel *t, uint64_t order,
 				   char err[static INSPECT_ERR]);
-	enum inspect_order (*close)(void *arg, const char *name, uint64_t order,
+	/* With all of its URLs. */
+	enum inspect_order (*close)(void *arg, const struct model_tunnel *t, uint64_t order,
 				    char err[static INSPECT_ERR]);
 	/* Does this peer come through a tunnel? */
 	bool (*is_ours)(void *arg, const struct addr *peer);

@@ -340,7 +340,7 @@ static bool xml_close(struct xml *x)
 {
 	struct xml_name name, open;
 	char why[80];
-	bool empty;
+	bool empty = false;
 
 	x->at += 2;
 	name = xml_name(x);
@@ -363,7 +363,7 @@ static bool xml_close(struct xml *x)
 static bool xml_open(struct xml *x)
 {
 	struct xml_name name;
-	bool empty;
+	bool empty = false;
 
 	x->at++;
 	name = xml_name(x);
@@ -383,7 +383,7 @@ static bool xml_open(struct xml *x)
 
 static bool xml_markup(struct xml *x)
 {
-	bool empty;
+	bool empty = false;
 
 	if (xml_starts(x, "<!--"))
 		return xml_skip(x, "-->");

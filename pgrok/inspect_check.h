@@ -17,8 +17,8 @@ bool check_json(const char *text, size_t len, char err[static CHECK_ERROR],
 		size_t *offset) MUSTCHECK;
 
 /*
- * Are all elements closed, in order, and is nothing cut off? False: err says why not ("XML syntax error
- * on line 2: unexpected EOF"); *offset: bytes read until then. No validation beyond that.
+ * Are all elements closed, in order, and is nothing cut off? False: err says why not ("XML syntax
+ * error on line 2: unexpected EOF"); *offset: bytes read until then. No validation beyond that.
  */
 bool check_xml(const char *text, size_t len, char err[static CHECK_ERROR],
 	       size_t *offset) MUSTCHECK;

@@ -1,4 +1,4 @@
-/* What a captured head says, for people and programs: fields in order, or as Go's maps have them. */
+/* What a captured head says: its fields in order, or as Go's maps have them. */
 #ifndef PGROK_INSPECT_HEAD_H
 #define PGROK_INSPECT_HEAD_H
 
@@ -31,8 +31,8 @@ bool head_next(const struct capture_head *h, bool trailers, size_t *at, struct h
 /* [["Name","value"], ...] as sent. */
 void head_list(struct text *t, const struct capture_head *h, bool trailers);
 /*
- * {"Name":["value", ...], ...}: names in Go's canonical form, sorted; without Transfer-Encoding, and
- * without Host if it is a request's.
+ * {"Name":["value", ...], ...}: names in Go's canonical form, sorted; without Transfer-Encoding,
+ * and without Host if it is a request's.
  */
 void head_map(struct text *t, const struct capture_head *h, bool request);
 

@@ -1,5 +1,5 @@
 /*
- * The WebSockets: /_ws gets each finished transaction in pgrok's form, at once; /api/ws gets events,
+ * The WebSockets: /_ws gets each finished transaction in pgrok's form, at once; /api/ws gets events
  * gathered for a tenth of a second, so that a page sees ten messages a second whatever the traffic.
  */
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* Rates and durations of what each tunnel served, as ngrok's API shows them. Pure but for the clock. */
+/* Rates and durations of what each tunnel served, as ngrok's API shows them. Pure. */
 #ifndef PGROK_INSPECT_METER_H
 #define PGROK_INSPECT_METER_H
 

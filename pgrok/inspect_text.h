@@ -21,7 +21,7 @@ void text_add(struct text *t, const void *bytes, size_t len);
 void text_put(struct text *t, const char *s);
 void text_fmt(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
-/* A JSON string, quotes included. What is no UTF-8 becomes U+FFFD. The second form: NULL is null. */
+/* A JSON string, quotes included; what is no UTF-8 becomes U+FFFD. In the second NULL is null. */
 void text_json(struct text *t, const char *s, size_t len);
 void text_json_str(struct text *t, const char *s);
 /* ,"name":  without the comma behind an opening bracket. name needs no escapes. */

@@ -202,14 +202,16 @@ void api_tunnel_close(void *arg, struct httpd_req *r)
 	char err[INSPECT_ERR] = "";
 	uint64_t id = ++i->order_ids;
 
-	if (!inspect_tunnel_named(i, httpd_rest(r))) {
+	const struct model_tunnel *m = inspect_tunnel_named(i, httpd_rest(r));
+
+	if (!m) {
 		answer_error(r, 404, "no tunnel %.200s", httpd_rest(r));
 	} else if (!hooks || !hooks->close) {
 		answer_error(r, 501, "tunnels can't be closed here");
 	} else if (too_many(i)) {
 		answer_error(r, 503, "too many orders at once");
 	} else {
-		enum inspect_order how = hooks->close(i->conf.arg, httpd_rest(r), id, err);
+		enum inspect_order how = hooks->close(i->conf.arg, m, id, err);
 
 		if (how == INSPECT_LATER)
 			wait_for(i, r, id, NULL);

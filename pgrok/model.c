@@ -103,24 +103,41 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 	m->changed = NULL;
 }
 
-void model_drop_stale(struct model *m)
+/* Those of conf; NULL: the stale ones. */
+static bool to_drop(const struct model *m, const struct model_tunnel *t,
+		    const struct config_tunnel *conf)
+{
+	return conf ? t->conf == conf : t->session != m->session;
+}
+
+static void drop_tunnels(struct model *m, const struct config_tunnel *conf)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < m->tunnels_n; i++) {
-		if (m->tunnels[i].session == m->session)
+		if (!to_drop(m, &m->tunnels[i], conf))
 			continue;
 		m->changed = &m->tunnels[i];
 		tell(m, MODEL_EV_GONE);
 		m->changed = NULL;
 	}
 	for (size_t i = 0; i < m->tunnels_n; i++) {
-		if (m->tunnels[i].session == m->session)
+		if (!to_drop(m, &m->tunnels[i], conf))
 			m->tunnels[kept++] = m->tunnels[i];
 		else
 			tunnel_clear(&m->tunnels[i]);
 	}
 	m->tunnels_n = kept;
+}
+
+void model_drop_tunnels(struct model *m, const struct config_tunnel *conf)
+{
+	drop_tunnels(m, conf);
+}
+
+void model_drop_stale(struct model *m)
+{
+	drop_tunnels(m, NULL);
 }
 
 const struct model_tunnel *model_find(const struct model *m, const char *url)

@@ -96,6 +96,8 @@ void model_session(struct model *m, const char *server_version);
 /* A NewTunnel of this session; takes the place of the stale one of the same tunnel and protocol. */
 void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum proto proto,
 		      const char *req_id, const char *url);
+/* The tunnels of conf are closed. */
+void model_drop_tunnels(struct model *m, const struct config_tunnel *conf);
 /* Every answer has come: what is still stale is gone. */
 void model_drop_stale(struct model *m);
 /*

@@ -1,4 +1,4 @@
-/* The mux session to the server: opened, lost, opened again. */
+/* The mux sessions to the server: each opened, lost, opened again. */
 #include "pgrok/mux_link.h"
 
 #include <stdlib.h>
@@ -13,6 +13,14 @@
 
 #define NAME "mux"
 
+/*
+ * On a long path one TCP connection is not enough: a lost packet stops all streams of its session
+ * for a round trip, and one congestion window has to carry everything.
+ */
+#define SESSIONS 4
+#define FAR_US 5000 /* round trip of a long path */
+#define PROBES 3
+
 enum link_state {
 	LINK_OFF,         /* not granted */
 	LINK_CONNECTING,  /* waits for the connector, which has a deadline */
@@ -21,39 +29,50 @@ enum link_state {
 	LINK_WAITING      /* waits to try again; timer */
 };
 
-struct mux_link {
-	struct loop *loop;
-	struct connector *connector;
-	struct proxies *proxies;
+struct mux_link;
+
+/* One session. */
+struct link {
+	struct mux_link *all;
 	enum link_state state;
-	char *client_id;         /* a credential */
 	struct connect *attempt; /* CONNECTING */
 	struct stream *stream;   /* REGISTERING */
 	struct chan *chan;
 	struct mux *mux; /* UP */
+	unsigned probes; /* round trips still to be measured */
 	struct loop_timer timer;
 	struct backoff backoff;
 };
 
+struct mux_link {
+	struct loop *loop;
+	struct connector *connector;
+	struct proxies *proxies;
+	char *client_id; /* a credential */
+	struct link link[SESSIONS];
+};
+
 static void begin(void *arg);
 
-static void set_state(struct mux_link *k, enum link_state state)
+static void set_state(struct link *k, enum link_state state)
 {
 	static const char *const names[] = {"off", "connecting", "registering", "up", "waiting"};
 
-	log_debug(NAME, "%s -> %s", names[k->state], names[state]);
+	if (k->state != state)
+		log_debug(NAME, "%d: %s -> %s", (int)(k - k->all->link), names[k->state],
+			  names[state]);
 	k->state = state;
 }
 
-static void arm(struct mux_link *k, void (*fn)(void *arg), uint64_t ms)
+static void arm(struct link *k, void (*fn)(void *arg), uint64_t ms)
 {
 	loop_timer_stop(&k->timer);
-	loop_timer_init(&k->timer, k->loop, fn, k);
+	loop_timer_init(&k->timer, k->all->loop, fn, k);
 	loop_after(&k->timer, ms);
 }
 
 /* Whatever is under way ends. A session that is up takes no new visitors and ends with its last. */
-static void drop(struct mux_link *k, bool abort)
+static void drop(struct link *k, bool abort)
 {
 	if (k->attempt)
 		connect_cancel(k->attempt);
@@ -69,7 +88,7 @@ static void drop(struct mux_link *k, bool abort)
 	loop_timer_stop(&k->timer);
 }
 
-static void lose(struct mux_link *k, const char *why)
+static void lose(struct link *k, const char *why)
 {
 	uint32_t ms = backoff_next(&k->backoff);
 
@@ -84,9 +103,9 @@ static void lose(struct mux_link *k, const char *why)
 
 static void on_accepted(void *arg, struct stream *s)
 {
-	struct mux_link *k = arg;
+	struct link *k = arg;
 
-	proxies_accept(k->proxies, s);
+	proxies_accept(k->all->proxies, s);
 }
 
 static void on_down(void *arg, const char *why)
@@ -94,9 +113,30 @@ static void on_down(void *arg, const char *why)
 	lose(arg, why);
 }
 
-static const struct mux_hooks mux_hooks = {.accepted = on_accepted, .down = on_down};
+/*
+ * A long path gets all the sessions it may have. Judged when the session is new and its line still
+ * quiet, and three times, since one slow answer may be a busy machine's.
+ */
+static void on_measured(void *arg)
+{
+	struct link *k = arg;
 
-static void up(struct mux_link *k)
+	if (!k->probes)
+		return;
+	if (mux_rtt_us(k->mux) <= FAR_US)
+		k->probes = 0;
+	else if (--k->probes)
+		mux_measure(k->mux);
+	else
+		for (int i = 0; i < SESSIONS; i++)
+			if (k->all->link[i].state == LINK_OFF)
+				begin(&k->all->link[i]);
+}
+
+static const struct mux_hooks mux_hooks = {
+	.accepted = on_accepted, .down = on_down, .measured = on_measured};
+
+static void up(struct link *k)
 {
 	static const struct mux_conf conf = {.start_window = MUX_WINDOW_START,
 					     .max_streams = MUX_STREAMS_MAX};
@@ -109,12 +149,13 @@ static void up(struct mux_link *k)
 	backoff_reset(&k->backoff);
 	socket_always_read(stream_fd(s));
 	k->mux = mux_new(s, &conf, &mux_hooks, k);
+	k->probes = PROBES;
 	set_state(k, LINK_UP);
 }
 
 /* ---- registering ---- */
 
-static void take_answer(struct mux_link *k, const struct msg *m)
+static void take_answer(struct link *k, const struct msg *m)
 {
 	if (m->type != MSG_START_PROXY) {
 		lose(k, "not a StartProxy");
@@ -130,13 +171,13 @@ static void take_answer(struct mux_link *k, const struct msg *m)
 	k->stream = NULL;
 	stream_on_ready(s, NULL, NULL);
 	stream_want(s, 0);
-	proxies_adopt(k->proxies, s, m);
+	proxies_adopt(k->all->proxies, s, m);
 	lose(k, "the server took it for a proxy connection");
 }
 
 static void on_ready(void *arg, int dirs)
 {
-	struct mux_link *k = arg;
+	struct link *k = arg;
 	struct msg m;
 
 	if (chan_flush(k->chan) == STREAM_ABORT) {
@@ -161,7 +202,7 @@ static void on_ready(void *arg, int dirs)
 
 static void on_connected(void *arg, struct stream *s, const char *error)
 {
-	struct mux_link *k = arg;
+	struct link *k = arg;
 	struct msg m = msg_new(MSG_REG_PROXY);
 
 	k->attempt = NULL;
@@ -172,7 +213,7 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 	k->stream = s;
 	k->chan = chan_new(s);
 	set_state(k, LINK_REGISTERING);
-	m.reg_proxy.client_id = k->client_id;
+	m.reg_proxy.client_id = k->all->client_id;
 	m.reg_proxy.mux = 1;
 	if (!chan_send(k->chan, &m)) {
 		lose(k, chan_error(k->chan));
@@ -185,27 +226,34 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 
 static void begin(void *arg)
 {
-	struct mux_link *k = arg;
+	struct link *k = arg;
 
 	set_state(k, LINK_CONNECTING);
-	k->attempt = connect_start(k->connector, on_connected, k);
+	k->attempt = connect_start(k->all->connector, on_connected, k);
 }
 
 /* ---- granted and revoked ---- */
 
+static void drop_all(struct mux_link *k, bool abort)
+{
+	for (int i = 0; i < SESSIONS; i++) {
+		drop(&k->link[i], abort);
+		set_state(&k->link[i], LINK_OFF);
+		backoff_reset(&k->link[i].backoff);
+	}
+}
+
 void mux_link_grant(struct mux_link *k, const char *client_id)
 {
-	drop(k, false);
+	drop_all(k, false);
 	xfree_secret_str(k->client_id);
 	k->client_id = xstrdup(client_id);
-	backoff_reset(&k->backoff);
-	begin(k);
+	begin(&k->link[0]);
 }
 
 void mux_link_revoke(struct mux_link *k)
 {
-	drop(k, false);
-	set_state(k, LINK_OFF);
+	drop_all(k, false);
 }
 
 struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies)
@@ -215,20 +263,23 @@ struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struc
 	k->loop = l;
 	k->connector = connector;
 	k->proxies = proxies;
-	loop_timer_init(&k->timer, l, begin, k);
+	for (int i = 0; i < SESSIONS; i++) {
+		k->link[i].all = k;
+		loop_timer_init(&k->link[i].timer, l, begin, &k->link[i]);
+	}
 	return k;
 }
 
 uint32_t mux_link_rtt_us(const struct mux_link *k)
 {
-	return k->state == LINK_UP ? mux_rtt_us(k->mux) : 0;
+	return k->link[0].state == LINK_UP ? mux_rtt_us(k->link[0].mux) : 0;
 }
 
 void mux_link_close(struct mux_link *k)
 {
 	if (!k)
 		return;
-	drop(k, true);
+	drop_all(k, true);
 	xfree_secret_str(k->client_id);
 	loop_free_later(k->loop, k, NULL);
 }

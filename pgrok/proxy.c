@@ -35,11 +35,11 @@ struct proxy {
 	struct proxy *prev, *next;
 	struct proxies *all;
 	enum proxy_state state;
-	char name[24];           /* prefix of log lines: "prx:17" */
-	struct connect *attempt; /* CONNECTING */
-	struct stream *server;   /* until it is joined or closed */
-	struct chan *chan;       /* WAITING */
-	struct loop_timer *parked; /* NULL until needed: there are many of these */
+	char name[24];                /* prefix of log lines: "prx:17" */
+	struct connect *attempt;      /* CONNECTING */
+	struct stream *server;        /* until it is joined or closed */
+	struct chan *chan;            /* WAITING */
+	struct loop_timer *parked;    /* NULL until needed: there are many of these */
 	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */
 	enum proto proto;
 	char *url, *visitor;

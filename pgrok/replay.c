@@ -1,4 +1,4 @@
-/* Requests sent once more, from top to bottom: made up -> dialled -> written -> answered -> next. */
+/* Requests sent once more, from top to bottom: made up -> dialled -> written -> answered. */
 #include "pgrok/replay.h"
 
 #include <stdlib.h>
@@ -211,7 +211,7 @@ static void write_request(struct replay *r)
 		case STREAM_AGAIN:
 			return;
 		default:
-			/* It may have answered before it stopped reading: that is still to be read. */
+			/* It may have answered before it stopped reading: that is read yet. */
 			capture_conn_bytes(r->tapped, 1, r->request + r->sent, r->len - r->sent);
 			r->sent = r->len;
 		}

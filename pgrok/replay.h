@@ -51,9 +51,9 @@ struct replay_edit {
 };
 
 /*
- * The request that x is, with the changes in e; x may be NULL if e has method and path; host: what to
- * write into a missing Host field. Head and body in one piece of *len bytes, the body with its length.
- * Returns owned; NULL: *why says why not (static).
+ * The request that x is, with the changes in e; x may be NULL if e has method and path. host: what
+ * to write into a missing Host field. Head and body in one piece of *len bytes, the body with its
+ * length. Returns owned; NULL: *why says why not (static).
  */
 char *replay_request(const struct capture_txn *x, const struct replay_edit *e, const char *host,
 		     size_t *len, const char **why) MUSTCHECK;

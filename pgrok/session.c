@@ -19,7 +19,8 @@
 
 /* What this build understands beyond the Go protocol. */
 #define FEATURE_MUX "mux"
-#define FEATURES FEATURE_MUX " ping"
+#define FEATURE_CLOSE "close" /* a NewTunnel that comes from us gives its URL back */
+#define FEATURES FEATURE_MUX " ping " FEATURE_CLOSE
 
 enum session_state {
 	SESSION_CONNECTING, /* waits for the connector, which has a deadline of its own */
@@ -37,6 +38,7 @@ struct request {
 	char id[17]; /* 16 hex digits */
 	const struct config_tunnel *tunnel;
 	bool answered[PROTOS];
+	bool ordered; /* at run time: somebody waits to hear how it ended */
 };
 
 struct session {
@@ -62,6 +64,7 @@ struct session {
 	size_t requests_n;
 	unsigned owed;            /* NewTunnels still to come */
 	bool got_tunnel, refused; /* in this session */
+	bool server_close;        /* it knows how to close a single tunnel */
 	bool worked;              /* an earlier session had a tunnel: refusals are not final */
 	bool told_trust;
 	bool server_mux; /* it speaks yamux */
@@ -204,25 +207,38 @@ static bool send_request(struct session *s, struct request *r)
 	return send_msg(s, &m);
 }
 
-/* All tunnels of the command line, back to back, each with a new id. */
+/* Asks for t with a new id. False: the connection was lost over it. */
+static bool ask(struct session *s, const struct config_tunnel *t, bool ordered)
+{
+	struct request *r;
+
+	s->requests = xrealloc(s->requests, (s->requests_n + 1) * sizeof *s->requests);
+	r = &s->requests[s->requests_n++];
+	*r = (struct request){.tunnel = t, .ordered = ordered};
+	rand_hex(r->id, 8);
+	for (int p = 0; p < PROTOS; p++)
+		s->owed += t->local[p].text != NULL;
+	return send_request(s, r);
+}
+
+/* Every answer has come. */
+static void all_up(struct session *s)
+{
+	model_drop_stale(s->model);
+	model_set_state(s->model, MODEL_ONLINE, NULL, 0);
+}
+
+/* All tunnels of the command line, and those ordered since, back to back. */
 static bool send_requests(struct session *s)
 {
-	struct config *c = s->conf;
+	const struct config_tunnel *t;
 
-	s->requests = xcalloc(c->tunnels_n ? c->tunnels_n : 1, sizeof *s->requests);
-	s->requests_n = 0;
-	s->owed = 0;
-	for (size_t i = 0; i < c->tunnels_n; i++) {
-		if (!c->tunnels[i].start)
-			continue;
-		struct request *r = &s->requests[s->requests_n++];
-		rand_hex(r->id, 8);
-		r->tunnel = &c->tunnels[i];
-		for (int p = 0; p < PROTOS; p++)
-			s->owed += r->tunnel->local[p].text != NULL;
-		if (!send_request(s, r))
+	for (size_t i = 0; (t = config_tunnel_at(s->conf, i)); i++) {
+		if (t->start && !ask(s, t, false))
 			return false;
 	}
+	if (s->owed == 0)
+		all_up(s);
 	return true;
 }
 
@@ -245,10 +261,17 @@ static void drop_connection(struct session *s, bool abort)
 	s->stream = NULL;
 	loop_timer_stop(&s->timer);
 	loop_timer_stop(&s->pong);
-	free(s->requests);
+	struct request *requests = s->requests;
+	size_t n = s->requests_n;
+
 	s->requests = NULL;
 	s->requests_n = 0;
 	s->owed = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (requests[i].ordered)
+			s->hooks->ordered(s->arg, requests[i].tunnel, "the session was lost");
+	}
+	free(requests);
 }
 
 static void on_retry(void *arg)
@@ -342,6 +365,7 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 	set_state(s, SESSION_UP);
 	arm(s, on_ping_due, PING_MS);
 	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);
+	s->server_close = msg_has_feature(r->features, FEATURE_CLOSE);
 	if (send_requests(s) && s->server_mux)
 		s->hooks->mux(s->arg, s->client_id);
 }
@@ -355,6 +379,54 @@ static struct request *find_request(struct session *s, const char *id)
 	return NULL;
 }
 
+/* URLs of it that the server has not opened yet. */
+static unsigned unanswered(const struct request *r)
+{
+	unsigned n = 0;
+
+	for (int p = 0; p < PROTOS; p++)
+		n += r->tunnel->local[p].text && !r->answered[p];
+	return n;
+}
+
+static void forget_request(struct session *s, struct request *r)
+{
+	s->owed -= unanswered(r);
+	*r = s->requests[--s->requests_n];
+}
+
+/*
+ * What a refusal is about, if it was ordered. A Go server names no id: then it is what was ordered
+ * last, as long as nothing else is owed.
+ */
+static struct request *refused_order(struct session *s, const char *id)
+{
+	struct request *r = find_request(s, id), *only = NULL;
+
+	if (r)
+		return r->ordered ? r : NULL;
+	for (size_t i = 0; i < s->requests_n; i++) {
+		if (!unanswered(&s->requests[i]))
+			continue;
+		if (!s->requests[i].ordered)
+			return NULL;
+		only = &s->requests[i];
+	}
+	return only;
+}
+
+/* Only who ordered it needs to know. */
+static void refuse_order(struct session *s, struct request *r, const char *error)
+{
+	const struct config_tunnel *t = r->tunnel;
+
+	log_warn(s->name, "Server failed to allocate tunnel: %s", error);
+	forget_request(s, r);
+	if (s->owed == 0)
+		all_up(s);
+	s->hooks->ordered(s->arg, t, error);
+}
+
 static void tunnel_up(struct session *s, struct request *r, enum proto p, const char *url)
 {
 	log_info(s->name, "Tunnel established at %s", url);
@@ -363,11 +435,13 @@ static void tunnel_up(struct session *s, struct request *r, enum proto p, const 
 		s->owed--;
 	r->answered[p] = true;
 	model_add_tunnel(s->model, r->tunnel, p, r->id, url);
-	if (s->owed == 0) {
-		model_drop_stale(s->model);
-		model_set_state(s->model, MODEL_ONLINE, NULL, 0);
-	}
+	if (s->owed == 0)
+		all_up(s);
 	s->hooks->tunnel(s->arg);
+	if (r->ordered && !unanswered(r)) {
+		r->ordered = false;
+		s->hooks->ordered(s->arg, r->tunnel, NULL);
+	}
 }
 
 static void take_new_tunnel(struct session *s, const struct msg *m)
@@ -375,11 +449,17 @@ static void take_new_tunnel(struct session *s, const struct msg *m)
 	const struct msg_new_tunnel *n = &m->new_tunnel;
 	enum proto p;
 
+	struct request *r = *n->error ? refused_order(s, n->req_id) : NULL;
+
+	if (r) {
+		refuse_order(s, r, n->error);
+		return;
+	}
 	if (*n->error) {
 		refuse(s, "Server failed to allocate tunnel", n->error);
 		return;
 	}
-	struct request *r = find_request(s, n->req_id);
+	r = find_request(s, n->req_id);
 	if (!r || !proto_parse(n->protocol, strlen(n->protocol), &p) || !r->tunnel->local[p].text) {
 		log_warn(s->name, "the server opened %s, which nobody asked for (ReqId %s)", n->url,
 			 n->req_id);
@@ -506,6 +586,57 @@ static void start(struct session *s)
 	model_set_state(s->model, s->worked ? MODEL_RECONNECTING : MODEL_CONNECTING,
 			s->model->last_error, 0);
 	s->attempt = connect_start(s->connector, on_connected, s);
+}
+
+/* ---- orders at run time ---- */
+
+bool session_open_tunnel(struct session *s, struct config_tunnel *t)
+{
+	if (s->state != SESSION_UP)
+		return false;
+	return ask(s, t, true);
+}
+
+/* False: the connection was lost over it. */
+static bool give_back(struct session *s, const struct config_tunnel *t)
+{
+	const struct model *m = s->model;
+
+	for (size_t i = 0; i < m->tunnels_n; i++) {
+		struct msg gone = msg_new(MSG_NEW_TUNNEL);
+
+		if (m->tunnels[i].conf != t || m->tunnels[i].session != m->session)
+			continue;
+		gone.new_tunnel.req_id = m->tunnels[i].req_id;
+		gone.new_tunnel.url = m->tunnels[i].url;
+		gone.new_tunnel.protocol = proto_name(m->tunnels[i].proto);
+		gone.new_tunnel.error = "closed";
+		if (!send_msg(s, &gone))
+			return false;
+	}
+	return true;
+}
+
+enum session_closing session_close_tunnel(struct session *s, struct config_tunnel *t)
+{
+	bool anew = s->state == SESSION_UP && !s->server_close;
+
+	t->start = false;
+	log_info(s->name, "closing tunnel %s%s", t->name, anew ? ", with a new session" : "");
+	if (s->state == SESSION_UP && s->server_close && give_back(s, t)) {
+		for (size_t i = s->requests_n; i-- > 0;) {
+			if (s->requests[i].tunnel == t)
+				forget_request(s, &s->requests[i]);
+		}
+	}
+	model_drop_tunnels(s->model, t);
+	if (!anew)
+		return SESSION_TOLD;
+	s->worked |= s->got_tunnel;
+	drop_connection(s, false);
+	s->hooks->lost(s->arg);
+	start(s);
+	return SESSION_ANEW;
 }
 
 struct session *session_new(struct loop *l, struct connector *connector, struct config *conf,

@@ -26,6 +26,11 @@ struct session_hooks {
 	 * ends.
 	 */
 	void (*refused)(void *arg, const char *text);
+	/*
+	 * What session_open_tunnel() asked for has ended: error NULL: its tunnels are up. Otherwise
+	 * it is not asked for again.
+	 */
+	void (*ordered)(void *arg, const struct config_tunnel *t, const char *error);
 };
 
 /* Everything is borrowed. Starts at once; hooks are called from the loop only. */
@@ -34,6 +39,14 @@ struct session *session_new(struct loop *l, struct connector *connector, struct 
 			    void *arg) MUSTCHECK;
 /* Takes s; hooks are not called any more. */
 void session_close(struct session *s, const char *reason);
+/* Asks for one more tunnel, now. False: there is no session. hooks->ordered follows. */
+bool session_open_tunnel(struct session *s, struct config_tunnel *t) MUSTCHECK;
+enum session_closing {
+	SESSION_TOLD, /* the server was told, or there is no session at the moment */
+	SESSION_ANEW  /* the server knows no such message: a new session without it begins */
+};
+/* Closes the tunnels of t, whose start is false from now on. */
+enum session_closing session_close_tunnel(struct session *s, struct config_tunnel *t);
 /* Are there tunnels asked for whose answer is still to come? */
 bool session_expects_tunnels(const struct session *s);
 

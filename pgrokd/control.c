@@ -12,6 +12,7 @@
 /* The words of Features that this server knows. */
 #define FEATURE_PING "ping"
 #define FEATURE_MUX "mux"
+#define FEATURE_CLOSE "close"
 
 static void control_ready(void *arg, int dirs);
 static void control_tick(void *arg);
@@ -89,9 +90,10 @@ static void send_auth_resp(struct control *c)
 	m.auth_resp.client_id = c->client_id;
 	char features[32];
 
-	snprintf(features, sizeof(features), "%s%s%s", c->feature_mux ? FEATURE_MUX : "",
-		 c->feature_mux && c->feature_ping ? " " : "", c->feature_ping ? FEATURE_PING : "");
-	m.auth_resp.features = features;
+	snprintf(features, sizeof(features), "%s%s%s", c->feature_mux ? " " FEATURE_MUX : "",
+		 c->feature_ping ? " " FEATURE_PING : "",
+		 c->feature_close ? " " FEATURE_CLOSE : "");
+	m.auth_resp.features = features + (*features == ' ');
 	control_send(c, &m);
 }
 
@@ -108,13 +110,16 @@ void control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	c->token = token_of(auth->user);
 	c->features = *auth->features;
 	c->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
+	c->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
 	c->feature_mux = w->server->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
 	if (c->features)
 		chan_set_max(c->chan, FRAME_HEADER + FRAME_BODY_MAX);
 	log_info(c->name, "Client %s connected from %s (%.32s/%.32s, version %.32s)", c->short_id,
 		 addr_text(&c->peer, text), auth->os, auth->arch, auth->mm_version);
 	send_auth_resp(c);
-	/* With mux the client comes by itself; who needs a connection of its own will ask for it. */
+	/*
+	 * With mux the client comes by itself; who needs a connection of its own will ask for it.
+	 */
 	if (!c->feature_mux)
 		pool_ask(c);
 	stream_on_ready(c->stream, control_ready, c);
@@ -144,6 +149,17 @@ void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p)
 
 /* ---- step 2: messages ---- */
 
+/* The client wants one of its URLs closed. */
+static void give_back(struct control *c, const char *url)
+{
+	struct tunnel *t = TAILQ_FIRST(&c->tunnels);
+
+	while (t && strcmp(t->route->url, url) != 0)
+		t = TAILQ_NEXT(t, link);
+	if (t)
+		tunnel_close(t, "its client closed it");
+}
+
 static void control_message(struct control *c, const struct msg *m)
 {
 	struct msg pong = msg_new(MSG_PONG);
@@ -155,6 +171,10 @@ static void control_message(struct control *c, const struct msg *m)
 			control_fail(c, false, "too many tunnels asked for at once");
 		else
 			bid_start(c, &m->req_tunnel);
+		break;
+	case MSG_NEW_TUNNEL:
+		if (c->feature_close)
+			give_back(c, m->new_tunnel.url);
 		break;
 	case MSG_PING:
 		c->last_ping = loop_now(c->worker->loop);

@@ -28,6 +28,7 @@ struct control {
 	enum control_state state;
 	bool features;      /* the client speaks our extensions */
 	bool feature_ping;  /* and answers a Ping */
+	bool feature_close; /* and may send a NewTunnel to have its URL closed */
 	bool feature_mux;   /* and speaks yamux on connections that ask for it */
 	bool linger;        /* the last message tells why: see that it arrives */
 	struct token token; /* what it identified itself with */

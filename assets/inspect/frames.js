@@ -158,7 +158,7 @@ export class FramesTab {
 		if (this.chosen !== n)
 			return;
 		const facts = [`#${frame.n}`, frame.type, bytes(frame.size), frame.fragments > 1 ? `${frame.fragments} fragments` : "",
-			frame.compressed ? "compressed" : "", frame.kept < frame.size ? `${bytes(frame.kept)} kept` : "",
+			frame.compressed ? "compressed" : "", frame.encoded ? "not decoded" : "", frame.kept < frame.size ? `${bytes(frame.kept)} kept` : "",
 			frame.id ? `id ${frame.id}` : "", frame.retry ? `retry ${frame.retry} ms` : "",
 			frame.code ? `code ${frame.code}` : "", frame.reason || ""].filter(Boolean);
 		this.one.hidden = false;

@@ -148,7 +148,7 @@ export class Header {
 				["Connections", `${count(c.connections || 0)}, ${count(c.open || 0)} open`],
 				["Bytes in, out", `${bytes(c.bytes_in || 0)}, ${bytes(c.bytes_out || 0)}`],
 				["Kept", `${plural(k.entries || 0, "request")}, ${bytes(k.bytes || 0)} of ${bytes(k.max_bytes || 0)}` +
-					(k.evicted ? `, ${count(k.evicted)} let go` : "")],
+					(k.evicted ? `, ${count(k.evicted)} let go` : "") + (k.lost ? `, ${count(k.lost)} not kept` : "")],
 				k.unfollowed ? ["Not HTTP", plural(k.unfollowed, "connection")] : null]),
 			h("h3", { text: "Tunnels" }),
 			table(["Name", "Public", "Local", "Conns", "Open", "Requests", "/s", "p50", "p90", "p99"],

@@ -40,6 +40,17 @@ function tagsOf(entry) {
 	return tags;
 }
 
+/* As setText(), for the many cells of many rows: what was set last is known without asking the element. */
+function put(el, text) {
+	if (el.shown === text)
+		return;
+	el.shown = text;
+	if (el.firstChild)
+		el.firstChild.data = text;
+	else
+		el.textContent = text;
+}
+
 function fillTags(el, entry) {
 	const tags = tagsOf(entry);
 	const key = tags.map(tag => tag.join(":")).join(" ");
@@ -130,15 +141,15 @@ export class List {
 		row.setAttribute("aria-selected", chosen);
 		row.setAttribute("aria-rowindex", index + 1);
 		row.setAttribute("aria-label", describe(entry, word));
-		setText(p.code, statusText(entry));
-		setText(p.method, entry.method);
-		setText(p.head, head);
-		setText(p.tail, tail);
+		put(p.code, statusText(entry));
+		put(p.method, entry.method);
+		put(p.head, head);
+		put(p.tail, tail);
 		fillTags(p.tags, entry);
-		setText(p.type, shortType(entry.resp_type));
-		setText(p.dur, entry.state === "open" && !entry.status ? "" : duration(entry.duration_ms));
-		setText(p.size, entry.status ? bytes(entry.resp_size) : "");
-		setText(p.tunnel, entry.tunnel_name);
+		put(p.type, shortType(entry.resp_type));
+		put(p.dur, entry.state === "open" && !entry.status ? "" : duration(entry.duration_ms));
+		put(p.size, entry.status ? bytes(entry.resp_size) : "");
+		put(p.tunnel, entry.tunnel_name);
 		this.fillWhen(p.when, entry);
 		if (p.path.dataset.path !== entry.path) {
 			p.path.dataset.path = entry.path;
@@ -147,7 +158,7 @@ export class List {
 	}
 
 	fillWhen(el, entry) {
-		setText(el, ago(this.on.now() - entry.start_ms));
+		put(el, ago(this.on.now() - entry.start_ms));
 		if (el.dataset.at !== entry.start) {
 			el.dataset.at = entry.start;
 			el.title = clock(entry.start_ms);
@@ -242,8 +253,8 @@ export class List {
 
 		if (!n)
 			return null;
-		if (at < 0)
+		if (at < 0 && Math.abs(by) < 1e6)
 			return this.store.at(Math.min(n - 1, Math.ceil(this.port.scrollTop / this.rows.rowHeight))).id;
-		return this.store.at(Math.max(0, Math.min(n - 1, at + by))).id;
+		return this.store.at(Math.max(0, Math.min(n - 1, Math.max(0, at) + by))).id;
 	}
 }

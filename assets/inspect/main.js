@@ -151,12 +151,13 @@ function bindFilter() {
 	let timer = null;
 
 	fillHints();
+	/* Only until something is typed: then the list below is what counts. */
 	const showHints = () => {
 		hints.hidden = input.value !== "" || document.activeElement !== input;
 	};
 
 	input.addEventListener("input", () => {
-		showHints();
+		hints.hidden = true;
 		clearTimeout(timer);
 		timer = setTimeout(() => setFilter(input.value), store.all.length > 5000 ? 120 : 30);
 	});

@@ -1,7 +1,7 @@
 /*
  * Fuzzes the capture with dialogues. Each is played three times. With room for everything, in whole
- * segments and in pieces: the splits may not change what is read out of it. With hardly any room, on
- * two connections at once: what is kept stays within the bound, whatever has to go for it.
+ * segments and in pieces: the splits may not change what is read out of it. With hardly any room,
+ * on two connections at once: what is kept stays within the bound, whatever has to go for it.
  * Input: segments {who and splits: 1 byte, length: 2 bytes little-endian, bytes}.
  */
 #include <stdint.h>

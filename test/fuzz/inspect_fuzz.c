@@ -1,7 +1,7 @@
 /*
- * Fuzzes what the inspector makes of captured traffic: every form of every transaction has to be JSON,
- * and our own checker has to agree with jansson about what is. Input: as capture_fuzz; the whole of it
- * is also a body to check and to decode.
+ * Fuzzes what the inspector makes of captured traffic: every form of every transaction has to be
+ * JSON, and our own checker has to agree with jansson about what is. Input: as capture_fuzz; the
+ * whole of it is also a body to check and to decode.
  */
 #include <jansson.h>
 #include <stdint.h>
@@ -89,7 +89,10 @@ static void check_body(const char *text, size_t len)
 	bool ours = check_json(text, len, err, &offset);
 
 	check(offset <= len && ours == !*err);
-	/* jansson wants UTF-8, numbers that fit, no lone surrogates, less depth; NUL is an end to it. */
+	/*
+	 * jansson wants UTF-8, numbers that fit, no lone surrogates, less depth; NUL is an end to
+	 * it.
+	 */
 	json_t *theirs = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
 
 	check(!theirs || ours || memchr(text, '\0', len));

@@ -122,7 +122,7 @@ def test_demo_once():
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
                          timeout=WAIT * 4)
     assert out.returncode == 0, out.stdout
-    assert out.stdout.count("ok: a request through") == 3
+    assert out.stdout.count("ok: a request through") == 4
 
 
 def test_demo_fails_when_a_program_does(tmp_path):

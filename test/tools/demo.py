@@ -198,6 +198,10 @@ class Demo:
         )
         server.wait_for("(Listening for control and proxy connections on)", 1, self.patience)
         site = "127.0.0.1:%d" % self.site.server_address[1]
+        files = os.path.join(self.folder, "files")
+        os.makedirs(files)
+        with open(os.path.join(files, "hello"), "w") as f:
+            f.write("It works: this is a file.\n")
         self.config = os.path.join(self.folder, "demo.yml")
         with open(self.config, "w") as f:
             f.write(
@@ -207,13 +211,15 @@ class Demo:
                 f"      http: {site}\n      https: {site}\n"
                 "  demo-tcp:\n    proto:\n"
                 f"      tcp: {site}\n"
+                "  files:\n    proto:\n"
+                f"      http: {files}\n"
             )
         client = self.start("pgrok", f"-config={self.config}", "-log=stdout", "start-all")
-        urls = client.wait_for(r"Tunnel established at (\S+)", 3, self.patience)
-        self.urls = {url.split("://")[0]: url for url in urls}
-        if sorted(self.urls) != ["http", "https", "tcp"]:
+        urls = client.wait_for(r"Tunnel established at (\S+)", 4, self.patience)
+        self.urls = {"folder" if "://files." in url else url.split("://")[0]: url for url in urls}
+        if sorted(self.urls) != ["folder", "http", "https", "tcp"]:
             raise Failure(f"unexpected tunnels: {urls}")
-        self.ports = {"http": http_port, "https": https_port}
+        self.ports = {"http": http_port, "https": https_port, "folder": http_port}
         self.ports["tcp"] = int(self.urls["tcp"].rsplit(":", 1)[1])
         self.cert = os.path.join(state, "cert.pem")
 
@@ -223,7 +229,7 @@ class Demo:
             context = ssl.create_default_context(cafile=self.cert)
         except OSError as e:
             raise Failure(f"{self.cert}: {e}")
-        for scheme in ("http", "https", "tcp"):
+        for scheme in ("http", "https", "tcp", "folder"):
             fetch(self.urls[scheme], self.ports[scheme], context if scheme == "https" else None)
             print(f"  ok: a request through {self.urls[scheme]}")
 
@@ -233,6 +239,8 @@ class Demo:
             f"\nThe private site {site} is now public (on this machine) at\n\n"
             f"  {self.urls['http']}/\n  {self.urls['https']}/   (self-made certificate)\n"
             f"  {self.urls['tcp']}\n\n"
+            "and so is a folder, without any service behind it, at\n\n"
+            f"  {self.urls['folder']}/\n\n"
             "Open one in a browser, or try\n\n"
             f"  curl -H 'Host: {HOST}:{self.ports['http']}' http://127.0.0.1:{self.ports['http']}/\n"
             f"  curl --cacert {self.cert} --resolve {HOST}:{self.ports['https']}:127.0.0.1"
@@ -314,7 +322,7 @@ def main():
         demo.tails()
         return 1
     if demo.options.once:
-        print("demo: http, https and tcp work; everything is stopped again")
+        print("demo: http, https, tcp and a folder work; everything is stopped again")
     return 0
 
 

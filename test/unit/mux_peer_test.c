@@ -467,6 +467,34 @@ static void test_slow_window_stays(void **state)
 	rig_free(r);
 }
 
+/* What waits until a lost packet was sent again takes a few round trips, and is no slow reader. */
+static void test_lossy_window_grows(void **state)
+{
+	static const struct {
+		uint32_t rtts;
+		bool grows;
+	} cases[] = {{1, true}, {3, true}, {5, false}};
+
+	for (int c = 0; c < 3; c++) {
+		struct rig *r = rig_new(false);
+		struct mstream *ms;
+		char buf[MUX_WINDOW_START];
+		size_t n;
+
+		put(r, MUX_WINDOW, MUX_SYN, 1, 0);
+		turns(r->loop, 2);
+		ms = (struct mstream *)r->kept[0];
+		r->m->rtt_us = 1000000;
+		put_data(r, 0, 1, MUX_WINDOW_START);
+		turns(r->loop, 2);
+		assert_int_equal(stream_read(&ms->s, buf, 1, &n), STREAM_OK);
+		ms->epoch_us -= cases[c].rtts * r->m->rtt_us;
+		assert_int_equal(stream_read(&ms->s, buf, sizeof(buf), &n), STREAM_OK);
+		assert_int_equal(ms->window > MUX_WINDOW_START, cases[c].grows);
+		rig_free(r);
+	}
+}
+
 /* Memory is short: a grown window of one who does not keep up comes down, as it is used. */
 static void test_slow_window_comes_down(void **state)
 {
@@ -518,6 +546,7 @@ int main(void)
 		cmocka_unit_test(test_buffer_shrinks),
 		cmocka_unit_test(test_quick_window_grows),
 		cmocka_unit_test(test_slow_window_stays),
+		cmocka_unit_test(test_lossy_window_grows),
 		cmocka_unit_test(test_slow_window_comes_down),
 	};
 

@@ -68,7 +68,7 @@ static inline void on_idle(void *arg)
 	((struct rig *)arg)->idles++;
 }
 
-static const struct mux_hooks hooks = {on_accepted, on_down, on_idle};
+static const struct mux_hooks hooks = {.accepted = on_accepted, .down = on_down, .idle = on_idle};
 
 static inline void count_tick(void *arg)
 {

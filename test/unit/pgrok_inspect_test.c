@@ -1,4 +1,7 @@
-/* The inspector's pure parts: text, checkers, heads, decoding, meters, requests made up for replays. */
+/*
+ * The inspector's pure parts: text, checkers, heads, decoding, meters, requests made up for
+ * replays.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

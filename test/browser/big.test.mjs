@@ -1,0 +1,285 @@
+// What the mock alone can show: ten thousand entries, a list that holds still, reconnects, big and broken bodies.
+import assert from "node:assert/strict";
+import test, { after, before } from "node:test";
+import { openBrowser, quiet, shot } from "./lib.mjs";
+import { openRow, openTab, pageText, row } from "./cases.mjs";
+import { mockRig } from "./rig.mjs";
+
+let browser;
+const rigs = [];
+
+before(async () => {
+	browser = await openBrowser();
+});
+after(async () => {
+	await browser.close();
+	for (const rig of rigs)
+		await rig.stop();
+});
+
+async function open(options, pageOptions) {
+	const rig = await mockRig(options);
+	rigs.push(rig);
+	const page = await browser.page(rig.url, pageOptions);
+	await page.locator("#state.online").waitFor();
+	return { rig, page };
+}
+
+const firstRow = page => page.evaluate(() => {
+	const list = document.getElementById("list").getBoundingClientRect();
+	const rows = [...document.querySelectorAll("#list .row:not([hidden])")].map(el => [el.dataset.id, el.getBoundingClientRect().top - list.top]);
+	return rows.filter(([, top]) => top > -1).sort((a, b) => a[1] - b[1])[0];
+});
+
+test("ten thousand entries scroll smoothly", async () => {
+	const { page } = await open({ entries: 10000 });
+
+	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor({ timeout: 20000 });
+	const result = await page.evaluate(async () => {
+		const list = document.getElementById("list");
+		const work = [];
+		let most = 0;
+
+		for (let i = 1; i <= 120; i++) {
+			const began = performance.now();
+			list.scrollTop = (list.scrollHeight - list.clientHeight) * (i % 60) / 60;
+			list.dispatchEvent(new Event("scroll"));
+			void list.offsetHeight;
+			work.push(performance.now() - began);
+			most = Math.max(most, list.querySelectorAll(".row").length);
+			await new Promise(requestAnimationFrame);
+		}
+		work.sort((a, b) => a - b);
+		return { most, median: work[60], p95: work[113] };
+	});
+	assert.ok(result.most < 150, `${result.most} rows are elements`);
+	assert.ok(result.median < 25, `a jump takes ${result.median} ms`);
+	assert.ok(result.p95 < 80, `slow jumps take ${result.p95} ms`);
+	const began = Date.now();
+	await page.locator("#filter").fill("method:post status:5xx stripe");
+	await page.locator("#filter-note", { hasText: / of 10,000/ }).waitFor();
+	assert.ok(Date.now() - began < 1500, "filtering is quick");
+	await page.locator("#filter").fill("");
+	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor();
+	await page.locator("#list").focus();
+	await page.keyboard.press("End");
+	await page.locator("#list .row.chosen[aria-rowindex='10000']").waitFor();
+	await page.keyboard.press("Home");
+	await page.locator("#list .row.chosen[aria-rowindex='1']").waitFor();
+	quiet(page);
+});
+
+test("new rows never move what is being read", async () => {
+	const { rig, page } = await open({ entries: 300 });
+
+	await row(page, "/").first().waitFor();
+	await page.mouse.move(5, 5);
+	await page.locator("#list").evaluate(el => {
+		el.scrollTop = 1005;
+	});
+	await page.waitForTimeout(100);
+	const before = await firstRow(page);
+	for (let i = 0; i < 3; i++)
+		await rig.send({ path: `/json?new${i}` });
+	await page.locator("#pill", { hasText: "3 new" }).waitFor();
+	const held = await firstRow(page);
+	assert.equal(held[0], before[0]);
+	assert.ok(Math.abs(held[1] - before[1]) < 1, `moved by ${held[1] - before[1]}`);
+	await shot(page, "pill");
+	await page.locator("#pill").click();
+	await row(page, "/json?new2").waitFor();
+	assert.equal(await page.locator("#pill").isVisible(), false);
+	/* At the top new rows come in sight, but not while the pointer is over the row it may press. */
+	await page.mouse.move(5, 5);
+	await rig.send({ path: "/json?seen" });
+	await row(page, "/json?seen").waitFor();
+	const target = await row(page, "/json?seen").boundingBox();
+	await page.mouse.move(target.x + 200, target.y + 10);
+	await rig.send({ path: "/json?under" });
+	await page.locator("#pill", { hasText: "1 new" }).waitFor();
+	await page.mouse.down();
+	await page.mouse.up();
+	assert.match(await page.locator("#detail .d-path").innerText(), /seen/);
+	await page.mouse.move(5, 5);
+	await row(page, "/json?under").waitFor();
+	quiet(page);
+});
+
+test("no layout shift while requests arrive and one is open", async () => {
+	const { rig, page } = await open({ entries: 100 });
+
+	await row(page, "/").first().waitFor();
+	await page.locator("#list .row").nth(5).click();
+	await pageText(page, "URL");
+	await page.waitForTimeout(600);
+	await page.evaluate(() => {
+		window.shift = 0;
+		new PerformanceObserver(list => {
+			for (const e of list.getEntries())
+				window.shift += e.sources.some(s => s.node && s.node.parentElement && s.node.parentElement.closest("#list")) ? 0 : e.value;
+		}).observe({ type: "layout-shift" });
+	});
+	for (let i = 0; i < 8; i++) {
+		await rig.send({ path: `/json?shift${i}` });
+		await page.waitForTimeout(120);
+	}
+	await row(page, "/json?shift7").waitFor();
+	assert.ok(await page.evaluate(() => window.shift) < 0.001);
+	quiet(page);
+});
+
+test("a slow answer: the row waits, then is filled where it stands", async () => {
+	const { rig, page } = await open({ entries: 0 });
+
+	rig.mock.delay = 700;
+	const done = rig.send({ path: "/json?slow" });
+	await page.locator("#list .row.open", { hasText: "/json?slow" }).waitFor();
+	await openRow(page, "/json?slow");
+	await pageText(page, "Waiting for it");
+	await done;
+	await page.locator("#list .row.s2", { hasText: "/json?slow" }).waitFor();
+	await pageText(page, '"deep": true');
+	quiet(page);
+});
+
+test("pgrok goes and comes back: said, and the list is made right again", async () => {
+	const { rig, page } = await open({ entries: 5 });
+	const port = Number(new URL(rig.url).port);
+
+	await page.locator("#filter-note", { hasText: "5 requests" }).waitFor();
+	await rig.mock.stop();
+	await page.locator("#state.lost").waitFor();
+	await page.locator("#banner", { hasText: "does not answer" }).waitFor();
+	await shot(page, "lost");
+	rigs.splice(rigs.indexOf(rig), 1);
+	const { Mock } = await import("./mock.mjs");
+	const other = await new Mock({ entries: 2 }).start(port);
+	rigs.push({ stop: () => other.stop() });
+	await page.locator("#state.online").waitFor({ timeout: 15000 });
+	await page.locator("#filter-note", { hasText: "2 requests" }).waitFor();
+	assert.equal(await page.locator("#banner").isVisible(), false);
+	/* A connection that failed is in the browser's own log: nothing else may be. */
+	assert.deepEqual(page.complaints.filter(text => !/ERR_CONNECTION_REFUSED|WebSocket connection to/.test(text)), []);
+});
+
+test("the server's reconnects are shown", async () => {
+	const { rig, page } = await open({ entries: 1 });
+
+	rig.mock.status = "reconnecting";
+	rig.mock.error = "connection refused";
+	rig.mock.tell({ ev: "state", state: rig.mock.state() });
+	await page.locator("#state.reconnecting", { hasText: "reconnecting" }).waitFor();
+	await page.locator("#banner", { hasText: "connection refused" }).waitFor();
+	quiet(page);
+});
+
+test("the divider drags, takes keys, and is remembered", async () => {
+	const { page } = await open({ entries: 30 });
+	const width = () => page.locator("#list-pane").evaluate(el => el.clientWidth);
+
+	await page.locator("#list .row").nth(1).click();
+	const before = await width();
+	const box = await page.locator("#divider").boundingBox();
+	await page.mouse.move(box.x, box.y + 300);
+	await page.mouse.down();
+	await page.mouse.move(box.x + 150, box.y + 300, { steps: 4 });
+	await page.mouse.up();
+	const dragged = await width();
+	assert.ok(Math.abs(dragged - before - 150) < 4, `${before} to ${dragged}`);
+	await page.locator("#divider").focus();
+	await page.keyboard.press("ArrowLeft");
+	const stepped = await width();
+	assert.ok(stepped < dragged);
+	await page.reload();
+	await page.locator("#detail .d-badge .badge").waitFor();
+	assert.equal(await width(), stepped, "and the address brought the request back");
+	quiet(page);
+});
+
+test("server-sent events, filtered and followed", async () => {
+	const { rig, page } = await open({ entries: 3 });
+	const tx = rig.mock.stream("sse", "/events");
+	const push = i => rig.mock.push(tx, { type: "event", event: i % 2 ? "price" : "message", id: String(i), text: `{"n":${i}}` });
+
+	for (let i = 0; i < 2500; i++)
+		push(i);
+	await openRow(page, "/events");
+	await openTab(page, "frames");
+	await page.locator(".frames-note", { hasText: "2,500 frames" }).waitFor();
+	await page.locator(".frow", { hasText: '{"n":2499}' }).waitFor();
+	push(2500);
+	await page.locator(".frow", { hasText: '{"n":2500}' }).waitFor();
+	assert.ok(await page.locator(".frow").count() < 120);
+	await page.getByLabel("Filter the frames").fill('"n":17}');
+	await page.locator(".frames-note", { hasText: "1 of 2,501" }).waitFor();
+	await page.getByLabel("Filter the frames").fill("");
+	await page.locator(".frames").evaluate(el => {
+		el.scrollTop = 2400;
+	});
+	await page.waitForTimeout(150);
+	const shown = await page.locator(".frow:visible").first().innerText();
+	push(2501);
+	await page.locator(".frames-note", { hasText: "2,502 frames" }).waitFor();
+	assert.equal(await page.locator(".frow:visible").first().innerText(), shown, "reading older ones is not disturbed");
+	await shot(page, "events");
+	quiet(page);
+});
+
+test("cut and broken bodies say so, and can't be replayed by mistake", async () => {
+	const { rig, page } = await open({ maxBody: 1000 });
+	const big = Buffer.alloc(5000, "x");
+	const tx = rig.mock.begin({ method: "POST", path: "/upload", headers: [["Content-Type", "text/plain"]], body: big });
+
+	tx.request.body = big.subarray(0, 1000);
+	tx.request.size = 5000;
+	tx.entry.truncated = true;
+	rig.mock.finish(tx, { status: 200, headers: [["Content-Encoding", "gzip"]], body: Buffer.from("not gzip") }, 5);
+	rig.mock.tell({ ev: "finished", entry: tx.entry });
+	await openRow(page, "/upload");
+	await openTab(page, "body");
+	await pageText(page, "Decoding stopped");
+	await page.getByRole("button", { name: /^Request / }).click();
+	await pageText(page, "Only 1.0 kB of 5.0 kB were kept");
+	await page.keyboard.press("r");
+	await page.locator(".toast", { hasText: "not kept whole" }).waitFor();
+	await page.keyboard.press("e");
+	await page.getByText("Only a part of the body was kept").waitFor();
+	await page.keyboard.press("Escape");
+	page.complaints = page.complaints.filter(text => !text.includes("409"));
+	quiet(page);
+});
+
+test("what nobody edited is sent as it was", async () => {
+	const { rig, page } = await open({});
+	const { gzipSync } = await import("node:zlib");
+
+	await rig.send({ method: "POST", path: "/hook/packed", headers: [["Content-Type", "application/json"], ["Content-Encoding", "gzip"]],
+		body: gzipSync('{"a":1}') });
+	await openRow(page, "/hook/packed");
+	await page.keyboard.press("e");
+	await page.getByRole("dialog").getByLabel("Path").fill("/hook/packed?2");
+	await page.keyboard.press("Control+Enter");
+	await page.locator("#tab-compare[aria-selected=true]").waitFor();
+	assert.deepEqual(Object.keys(rig.mock.lastReplay).sort(), ["id", "path", "times"]);
+	await openRow(page, "/hook/packed");
+	await page.locator("#list .row").last().click();
+	await page.keyboard.press("e");
+	await page.getByText("sent decoded").waitFor();
+	await page.getByRole("dialog").getByRole("textbox", { name: "Body" }).fill('{"a":2}');
+	await page.keyboard.press("Control+Enter");
+	await page.locator(".editor").waitFor({ state: "detached" });
+	assert.equal(rig.mock.lastReplay.body, '{"a":2}');
+	assert.equal(rig.mock.lastReplay.headers.some(([name]) => name.toLowerCase() === "content-encoding"), false);
+	quiet(page);
+});
+
+test("reduced motion is respected", async () => {
+	const { rig, page } = await open({}, { reducedMotion: "reduce" });
+
+	rig.mock.delay = 3000;
+	rig.send({ path: "/json?still" });
+	await page.locator("#list .row.open").waitFor();
+	assert.equal(await page.locator("#list .row.open .dot").evaluate(el => getComputedStyle(el).animationName), "none");
+	rig.mock.delay = 0;
+	quiet(page);
+});

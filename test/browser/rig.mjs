@@ -1,0 +1,176 @@
+// What a test talks to: the mock, or pgrokd and pgrok with a local service behind them. Same calls on both.
+import { spawn } from "node:child_process";
+import fs from "node:fs";
+import http from "node:http";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { Mock } from "./mock.mjs";
+import { accept } from "./ws.mjs";
+import { answer } from "./service.mjs";
+
+/* PGROK_BIN: a folder with pgrok and pgrokd. PGROK_INSPECT_URL: a pgrok that runs already (looked at only). */
+export const BIN = process.env.PGROK_BIN || "";
+export const RUNNING = process.env.PGROK_INSPECT_URL || "";
+
+export async function mockRig(options) {
+	const mock = await new Mock({ tunnels: 2, ...options }).start();
+
+	return {
+		kind: "mock", url: mock.url + "/http/in", mock,
+		send: what => mock.exchange(what),
+		/* A WebSocket visitor: says each text, is answered with the same. */
+		async talk(pathname, texts) {
+			const tx = mock.stream("websocket", pathname);
+			for (const text of texts) {
+				mock.push(tx, { from: "client", text });
+				mock.push(tx, { from: "server", text: "echo " + text });
+			}
+			return () => {
+				mock.push(tx, { from: "client", type: "close", code: 1000, reason: "bye" });
+				mock.finish(tx, null, 900);
+				mock.tell({ ev: "finished", entry: tx.entry });
+			};
+		},
+		stop: () => mock.stop(),
+	};
+}
+
+function freePort() {
+	return new Promise(resolve => {
+		const server = net.createServer().listen(0, "127.0.0.1", () => {
+			const { port } = server.address();
+			server.close(() => resolve(port));
+		});
+	});
+}
+
+/* The local service of the real pair. */
+async function startService() {
+	const server = http.createServer(async (req, res) => {
+		const chunks = [];
+
+		for await (const chunk of req)
+			chunks.push(chunk);
+		const headers = [];
+		for (let i = 0; i < req.rawHeaders.length; i += 2)
+			headers.push([req.rawHeaders[i], req.rawHeaders[i + 1]]);
+		const got = answer({ method: req.method, path: req.url, headers, body: Buffer.concat(chunks) });
+		res.writeHead(got.status, [...got.headers, ["Content-Length", String(got.body.length)]].flat());
+		res.end(got.body);
+	});
+
+	server.on("upgrade", (req, socket) => {
+		const ws = accept(req, socket, { text: text => ws.send("echo " + text) });
+	});
+	await new Promise(resolve => server.listen(0, "127.0.0.1", resolve));
+	return server;
+}
+
+function start(argv, said, seconds) {
+	const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+	let out = "";
+
+	child.ready = new Promise((resolve, reject) => {
+		const timer = setTimeout(() => reject(new Error(`${argv[0]} did not say "${said}":\n${out}`)), seconds * 1000);
+		const read = chunk => {
+			out += chunk;
+			if (out.includes(said)) {
+				clearTimeout(timer);
+				resolve();
+			}
+		};
+		child.stdout.on("data", read);
+		child.stderr.on("data", read);
+		child.on("exit", code => reject(new Error(`${argv[0]} ended (${code}):\n${out}`)));
+		child.on("error", reject);
+	});
+	child.ready.catch(() => {});
+	return child;
+}
+
+async function end(child) {
+	if (child.exitCode !== null || child.signalCode !== null)
+		return;
+	const gone = new Promise(resolve => child.on("exit", resolve));
+
+	child.kill("SIGTERM");
+	const timer = setTimeout(() => child.kill("SIGKILL"), 5000);
+	await gone;
+	clearTimeout(timer);
+}
+
+/* One visitor's request; resolves when its answer is read whole. */
+function visit(port, host, what) {
+	return new Promise((resolve, reject) => {
+		const headers = [["Host", host], ...(what.headers || []).filter(([n]) => n.toLowerCase() !== "content-length")];
+		const body = what.body || Buffer.alloc(0);
+
+		if (body.length)
+			headers.push(["Content-Length", String(body.length)]);
+		const req = http.request({ host: "127.0.0.1", port, method: what.method || "GET", path: what.path || "/",
+			headers: headers.flat(), agent: false }, res => {
+			res.resume();
+			res.on("end", resolve);
+		});
+		req.on("error", reject);
+		req.end(body);
+	});
+}
+
+/* A WebSocket visitor, by the browser-like client that node has. */
+function talkTo(port, host, pathname, texts) {
+	return new Promise((resolve, reject) => {
+		const req = http.request({ host: "127.0.0.1", port, path: pathname, headers: { Host: host, Connection: "Upgrade",
+			Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" } });
+
+		req.on("error", reject);
+		req.on("upgrade", (res, socket) => {
+			const mask = Buffer.from([1, 2, 3, 4]);
+			const masked = (opcode, data) => Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | data.length]), mask,
+				data.map((b, i) => b ^ mask[i & 3])]);
+			socket.on("error", () => {});
+			for (const text of texts)
+				socket.write(masked(1, Buffer.from(text)));
+			resolve(() => socket.end(masked(8, Buffer.from([3, 232, ...Buffer.from("bye")]))));
+		});
+		req.end();
+	});
+}
+
+export async function realRig() {
+	const folder = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-browser-rig-"));
+	const service = await startService();
+	const [httpPort, tunnelPort, inspectPort] = [await freePort(), await freePort(), await freePort()];
+	const local = `127.0.0.1:${service.address().port}`;
+	const config = path.join(folder, "pgrok.yml");
+	const children = [];
+	const stop = async () => {
+		for (const child of children.reverse())
+			await end(child);
+		service.closeAllConnections();
+		service.close();
+		fs.rmSync(folder, { recursive: true, force: true });
+	};
+
+	fs.writeFileSync(config, `server_addr: 127.0.0.1:${tunnelPort}\ninspect_addr: 127.0.0.1:${inspectPort}\n` +
+		`tunnels:\n  web:\n    subdomain: web\n    proto:\n      http: ${local}\n  api:\n    subdomain: api\n    proto:\n      http: ${local}\n`);
+	try {
+		children.push(start([path.join(BIN, "pgrokd"), "-domain=pgrok.localhost", `-httpAddr=127.0.0.1:${httpPort}`, "-httpsAddr=",
+			`-tunnelAddr=127.0.0.1:${tunnelPort}`, `-stateDir=${path.join(folder, "state")}`, "-log=stdout"],
+		"Listening for control and proxy connections on", 20));
+		await children[0].ready;
+		children.push(start([path.join(BIN, "pgrok"), `-config=${config}`, "-log=stdout", "start-all"], "Tunnel established at", 20));
+		await children[1].ready;
+	} catch (err) {
+		await stop();
+		throw err;
+	}
+	const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
+	return {
+		kind: "real", url: `http://127.0.0.1:${inspectPort}/http/in`,
+		send: what => visit(httpPort, host(what.tunnel), what),
+		talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
+		stop,
+	};
+}

@@ -1,0 +1,75 @@
+"""The sessions that visitors share: how many, and what they are."""
+
+import os
+
+from lib import backends
+from lib.net import dial, eventually
+
+
+def up(lab, delay=0.0, *flags):
+    e = lab.backend(backends.echo)
+    s = lab.server()
+    wire = lab.relay(s.tunnel_port, delay=delay)
+    c = lab.client(f"127.0.0.1:{wire.port}", "-proto=tcp", *flags, e.port)
+    return s, wire, c
+
+
+def talk(v, size=1000):
+    data = os.urandom(size)
+    v.send(data)
+    assert v.recv_exact(size) == data
+
+
+def test_one_session_nearby(lab):
+    s, wire, c = up(lab)
+    s.wait_log("mux session is up")
+    visitors = [dial(c.tcp_port()) for _ in range(20)]
+    for v in visitors:
+        talk(v)
+    assert s.count("mux session is up") == 1
+    assert len(wire.pairs) == 2
+    for v in visitors:
+        v.close()
+
+
+def test_several_sessions_on_a_long_path(lab):
+    """Four, and visitors are spread over them: what stops one stops a quarter."""
+    s, wire, c = up(lab, 0.02)
+    s.wait_log("mux session is up", count=4)
+    visitors = [dial(c.tcp_port()) for _ in range(8)]
+    for v in visitors:
+        talk(v)
+    assert len(wire.pairs) == 5
+    # One of them is lost: its visitors go, the others do not notice.
+    after = s.mark()
+    one, wire.pairs = wire.pairs[2:3], wire.pairs[:2] + wire.pairs[3:]
+    others, wire.pairs = wire.pairs, one
+    wire.drop_all()
+    wire.pairs = others
+    s.wait_log("A mux session closed", after)
+
+    def alive():
+        n = 0
+        for v in visitors:
+            try:
+                talk(v)
+                n += 1
+            except (OSError, AssertionError, EOFError):
+                pass
+            except Exception as e:  # pylint: disable=broad-except
+                if type(e).__name__ not in ("Aborted", "Short"):
+                    raise
+        return n
+    assert alive() == 6
+    # And it comes back.
+    s.wait_log("mux session is up", after)
+    for v in visitors:
+        v.close()
+
+
+def test_no_session_that_nobody_may_use(lab):
+    s, wire, c = up(lab, 0.0, "-mux=false")
+    with dial(c.tcp_port()) as v:
+        talk(v)
+    eventually(lambda: len(wire.pairs) >= 2)
+    assert s.count("mux session is up") == 0
