@@ -73,6 +73,15 @@ void socket_always_read(int fd)
 #endif
 }
 
+void socket_shared(int fd)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT);
+#else
+	(void)fd;
+#endif
+}
+
 const char *socket_error_text(int error, char buf[static SOCKET_ERROR_TEXT])
 {
 	char sys[128];

@@ -57,6 +57,13 @@ void socket_keepalive(int fd);
  * counts a closed receive window as well, so that a visitor who pauses a download would be cut off.
  */
 void socket_always_read(int fd);
+/*
+ * TCP_NOTSENT_LOWAT, where the system has it, for connections that many share: the kernel takes no
+ * more than this ahead of what it can send, so that the next word of one does not stand behind
+ * megabytes of another. What is on its way and unacknowledged is not limited.
+ */
+#define SOCKET_UNSENT (128 << 10)
+void socket_shared(int fd);
 /* Starts a non-blocking connect; *fd owned. False: errno says why. TCP_NODELAY, keep-alive set. */
 bool socket_connect(const struct addr *to, int *fd) MUSTCHECK;
 /* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */

@@ -71,6 +71,7 @@ void lanes_add(struct lanes *all, struct stream *s)
 	struct lane *ln = xcalloc(1, sizeof *ln);
 
 	socket_always_read(stream_fd(s));
+	socket_shared(stream_fd(s));
 	ln->all = all;
 	ln->mux = mux_new(s, &conf, &hooks, ln);
 	all->idle++;

@@ -148,6 +148,7 @@ static void up(struct link *k)
 	k->stream = NULL;
 	backoff_reset(&k->backoff);
 	socket_always_read(stream_fd(s));
+	socket_shared(stream_fd(s));
 	k->mux = mux_new(s, &conf, &mux_hooks, k);
 	k->probes = PROBES;
 	set_state(k, LINK_UP);

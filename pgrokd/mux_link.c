@@ -65,6 +65,7 @@ void mux_link_add(struct control *c, struct stream *s)
 	struct mux_link *k = xcalloc(1, sizeof(*k));
 
 	socket_always_read(stream_fd(s));
+	socket_shared(stream_fd(s));
 	k->control = c;
 	k->born = loop_now(c->worker->loop);
 	k->mux = mux_new(s, &conf, &mux_hooks, k);

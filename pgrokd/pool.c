@@ -251,6 +251,7 @@ static void reusable_add(struct control *c, struct stream *s)
 	struct proxy *x = proxy_new(c);
 
 	socket_always_read(stream_fd(s));
+	socket_shared(stream_fd(s));
 	x->mux = mux_new(s, &conf, &reusable_hooks, x);
 }
 
