@@ -218,8 +218,8 @@ export function modal(title, className, ...body) {
 			back.focus();
 	});
 	box.addEventListener("pointerdown", event => {
-		if (event.target === box)
-			box.close();
+		if (event.target === box && !box.querySelector("form"))
+			box.close(); /* what somebody writes is not thrown away by a click beside it */
 	});
 	document.body.append(box);
 	box.showModal();

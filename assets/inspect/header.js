@@ -80,7 +80,8 @@ export class Header {
 		const box = $("state");
 
 		box.className = "state " + status;
-		const late = this.up && this.state && this.state.latency_ms ? ` ${Math.round(this.state.latency_ms)} ms` : "";
+		const ms = this.up && this.state ? this.state.latency_ms : null;
+		const late = ms === null || ms === undefined ? "" : ms < 1 ? " <1 ms" : ` ${Math.round(ms)} ms`;
 		setText($("state-text"), (words[status] || status) + late);
 		const banner = $("banner");
 		let text = "";
@@ -144,7 +145,7 @@ export class Header {
 			facts([["Session", s.status + (s.error ? `: ${s.error}` : "")],
 				["Server", [s.server_addr, s.server_version ? ` (${s.server_version})` : ""]],
 				["This pgrok", s.version], ["Started", s.started ? new Date(s.started).toLocaleString() : ""],
-				["Latency", s.latency_ms ? duration(s.latency_ms) : ""],
+				["Latency", duration(s.latency_ms)],
 				["Connections", `${count(c.connections || 0)}, ${count(c.open || 0)} open`],
 				["Bytes in, out", `${bytes(c.bytes_in || 0)}, ${bytes(c.bytes_out || 0)}`],
 				["Kept", `${plural(k.entries || 0, "request")}, ${bytes(k.bytes || 0)} of ${bytes(k.max_bytes || 0)}` +

@@ -74,7 +74,7 @@ export async function summaryTab(tx, entry, on, keep) {
 		factList([
 			["URL", [mono(url), copyButton("Copy the URL", url, "the URL")]],
 			["From", entry.remote_addr ? mono(entry.remote_addr) : entry.origin ?
-				["this page: a replay of ", h("button", { type: "button", class: "link mono", text: entry.origin,
+				[h("span", { text: "this page, a replay of\u00a0" }), h("button", { type: "button", class: "link mono", text: entry.origin,
 					on: { click: () => on.open(entry.origin) } })] : ""],
 			["Tunnel", entry.tunnel_name],
 			["Began", h("span", { class: "num" }, clock(entry.start_ms), h("span", { class: "muted", text:

@@ -333,7 +333,9 @@ function accessCases(it) {
 		await press("?");
 		await page.getByRole("dialog", { name: "Keyboard" }).waitFor();
 		await shot(page, `keys-${rig.kind}`);
-		await press("Escape", "/");
+		await press("Escape");
+		await page.locator("dialog").waitFor({ state: "detached" });
+		await press("/");
 		await page.keyboard.type("path:/echo");
 		await press("Enter", "j");
 		await page.locator("#list .row.chosen", { hasText: "/echo?keys" }).waitFor();
@@ -365,7 +367,9 @@ function accessCases(it) {
 		await page.keyboard.type("by key");
 		await press("Enter", "i");
 		await page.getByRole("dialog", { name: "Status" }).waitFor();
-		await press("Escape", "Enter");
+		await press("Escape");
+		await page.locator("dialog").waitFor({ state: "detached" });
+		await press("Enter");
 		await page.waitForFunction(() => document.activeElement.id === "page");
 		await press("Escape");
 		await page.waitForFunction(() => document.activeElement.id === "list");
