@@ -71,6 +71,7 @@ export const api = {
 	frames: (id, after, limit) => json("GET", one(id) + "/frames" + query({ after, limit })),
 	replay: what => json("POST", "/api/requests/http", what),
 	har: ids => json("GET", "/api/requests/http.har" + query({ ids: ids && ids.join(",") })),
+	search: (part, text) => json("GET", "/api/search" + query({ in: part, text })),
 	bodyUrl: (id, side, decode) => one(id) + "/body" + query({ side, decode: decode ? 1 : undefined, download: 1 }),
 	qrUrl: text => "/api/qr" + query({ text }),
 

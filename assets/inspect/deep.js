@@ -1,7 +1,9 @@
-// header: and body: terms. The list has neither, so they are fetched, newest first, a few at a time.
+// header: and body: terms. The list has neither: the server is asked for all at once if it can search; what
+// it does not settle (and everything, if it can't) is fetched one by one, newest first, a few at a time.
 import { api } from "./api.js";
 
 const AT_ONCE = 6;
+const FEW = 20; /* so many are not worth a search through everything */
 const MOST_TEXTS = 4000; /* header texts that are remembered */
 const BODY_LIMIT = 1 << 20;
 
@@ -40,10 +42,12 @@ async function bodyHas(entry, value) {
 	return entry.resp_size > 0 && (await bodyOf(entry, "response")).includes(value);
 }
 
+/* "name=value" asks for a header by name, anything else for text in the lines "name: value". */
+const wanted = term => (term.part === "header" ? term.value.replace(/^([\w-]+)=/, "$1: ") : term.value);
+
 async function holds(entry, terms) {
 	for (const term of terms) {
-		/* "name=value" asks for a header by name, anything else for text in the lines */
-		const value = term.part === "header" ? term.value.replace(/^([\w-]+)=/, "$1: ") : term.value;
+		const value = wanted(term);
 		const found = term.part === "header" ? (await headOf(entry)).includes(value) :
 			await bodyHas(entry, value);
 
@@ -58,8 +62,10 @@ export class DeepSearch {
 	constructor(store, progress) {
 		this.store = store;
 		this.progress = progress;
+		this.canAsk = false; /* the server searches */
 		this.terms = [];
 		this.round = 0;
+		this.asked = -1;
 		this.running = 0;
 	}
 
@@ -80,9 +86,37 @@ export class DeepSearch {
 			this.progress(0);
 			return;
 		}
+		if (this.canAsk && this.asked !== this.round && todo.length > FEW) {
+			this.asked = this.round;
+			this.running = 1;
+			this.ask(job);
+			return;
+		}
 		this.running = Math.min(AT_ONCE, todo.length);
 		for (let i = 0, n = this.running; i < n; i++)
 			this.work(job);
+	}
+
+	async ask(job) {
+		const terms = this.terms;
+
+		this.progress(job.todo.length);
+		try {
+			const found = await Promise.all(terms.map(term => api.search(term.part, wanted(term))));
+			if (job.round !== this.round)
+				return;
+			const sets = found.map(got => new Set(got.ids));
+			for (const rec of job.todo)
+				if (rec.entry.state !== "open" && rec.hit === null)
+					this.store.settle(rec, terms.every((term, i) => sets[i].has(rec.entry.id) !== term.not));
+			this.store.flush("search");
+		} catch (err) {
+			/* one by one, then */
+		}
+		if (job.round !== this.round)
+			return;
+		this.running = 0;
+		this.run();
 	}
 
 	async work(job) {

@@ -45,6 +45,8 @@ export class Detail {
 			this.tabs.append(h("button", { type: "button", role: "tab", id: "tab-" + name, "aria-controls": "page", class: "tab",
 				tabindex: "-1", on: { click: () => this.showTab(name) } },
 			h("span", { text: LABELS[name] }), h("span", { class: "tab-count num" })));
+		this.more = h("button", { type: "button", class: "pill at-end", text: "More came: show it", hidden: true,
+			on: { click: () => this.redraw() } });
 		this.page = h("div", { id: "page", class: "page", role: "tabpanel", tabindex: "0" });
 		this.box.append(
 			h("header", { class: "d-head" },
@@ -59,7 +61,7 @@ export class Detail {
 					this.copyMenuButton, h("span", { class: "grow" }), this.pinButton, this.markButton,
 					button({ icon: "trash", label: "Delete", key: "d", click: () => this.remove() })),
 				this.tabs),
-			this.gone, this.page);
+			this.gone, this.page, this.more);
 	}
 
 	entry() {
@@ -96,6 +98,7 @@ export class Detail {
 		this.tx = null;
 		this.on.watch(null);
 		this.page.replaceChildren();
+		this.more.hidden = true;
 		this.drawn = null;
 	}
 
@@ -257,42 +260,64 @@ export class Detail {
 		return [this.id, this.tab, this.tab in parts ? parts[this.tab] : body("request") + body("response") + tx.entry.state].join(" ");
 	}
 
-	async draw(fresh) {
-		const tx = this.tx;
-		const tab = this.tab;
-		const entry = this.entry();
-
-		if (!tx)
-			return;
+	/* Resolves when the open tab stands there; what is on its way already is not begun again. */
+	draw(fresh) {
+		if (!this.tx)
+			return Promise.resolve();
 		const key = this.pageKey();
-		if (key === this.drawn)
-			return;
-		const same = this.drawnTab === this.id + tab;
-		this.drawn = key;
-		this.drawnTab = this.id + tab;
+		if (key !== this.drawn) {
+			this.drawn = key;
+			this.drawing = this.fillPage(key, fresh);
+		}
+		return this.drawing;
+	}
+
+	makeTab() {
+		const tx = this.tx;
 		const keep = this.keepFor.get(this.id) || {};
 		const on = { change: what => this.change(what), open: id => this.on.open(id), now: this.on.now, redraw: () => this.redraw() };
+		const make = { summary: () => summaryTab(tx, this.entry(), on, keep), headers: () => headersTab(tx), raw: () => rawTab(tx),
+			body: () => bodyTab(tx, on, keep), timing: () => timingTab(tx, this.entry()) };
+
+		return make[this.tab]();
+	}
+
+	async fillPage(key, fresh) {
+		const tab = this.tab;
+		const same = this.drawnTab === this.id + tab;
+		let el;
+
+		this.drawnTab = this.id + tab;
+		if (!same)
+			this.more.hidden = true;
 		if (tab === "frames" || tab === "compare") {
 			const part = tab === "frames" ? this.frames : this.compare;
 			this.page.replaceChildren(part.el);
-			part.show(entry);
+			part.show(this.entry());
 			return;
 		}
-		const make = { summary: () => summaryTab(tx, entry, on, keep), headers: () => headersTab(tx), raw: () => rawTab(tx),
-			body: () => bodyTab(tx, on, keep), timing: () => timingTab(tx, entry) };
-		let el;
 		try {
-			el = await make[tab]();
+			el = await this.makeTab();
 		} catch (err) {
 			el = h("div", { class: "tab-page" }, h("p", { class: "notice error", text: err.message }));
 		}
 		if (this.drawn !== key)
 			return;
+		if (same && !fresh && this.beingRead()) {
+			this.more.hidden = false;
+			return;
+		}
 		const top = this.page.scrollTop;
-		if (same && !fresh && this.page.contains(document.activeElement) && document.activeElement.matches("input"))
-			return; /* somebody types a note: what is new can wait */
+		this.more.hidden = true;
 		this.page.replaceChildren(el);
 		this.page.scrollTop = same ? top : 0;
+	}
+
+	/* Scrolled, or something in it is in use: what came since waits behind a button. */
+	beingRead() {
+		const active = document.activeElement;
+
+		return this.page.scrollTop > 0 || (active !== this.page && this.page.contains(active));
 	}
 
 	redraw() {
@@ -347,11 +372,11 @@ export class Detail {
 		menu(this.markButton, items);
 	}
 
-	note() {
+	async note() {
 		this.showTab("summary");
-		const find = () => $("note");
-
-		(find() ? Promise.resolve() : this.draw(true)).then(() => setTimeout(() => find() && find().focus(), 60));
+		await this.draw(true);
+		if ($("note"))
+			$("note").focus();
 	}
 
 	copyMenu() {

@@ -72,6 +72,7 @@ function onEvents(events) {
 	for (const event of events) {
 		if (event.ev === "hello") {
 			header.setState(event.state);
+			deep.canAsk = Boolean(event.state.search);
 			loadAll();
 		} else if (event.ev === "state") {
 			header.setState(event.state);

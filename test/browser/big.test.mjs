@@ -69,6 +69,24 @@ test("ten thousand entries scroll smoothly", async () => {
 	quiet(page);
 });
 
+test("headers and bodies of many are searched by the server, or one by one if it can't", async () => {
+	for (const search of [true, false]) {
+		const { rig, page } = await open({ entries: search ? 10000 : 400, search });
+
+		await page.locator("#filter-note", { hasText: search ? "10,000 requests" : "400 requests" }).waitFor({ timeout: 20000 });
+		const want = rig.mock.all.filter(tx => tx.request.headers.some(([, v]) => v.includes("Hookshot"))).length;
+		assert.ok(want > 10);
+		await page.locator("#filter").fill("header:user-agent=github-hookshot -body:nowhere");
+		await page.locator("#filter-note", { hasText: new RegExp(`^${want.toLocaleString("en-US")} of [\\d,]+$`) }).waitFor({ timeout: 30000 });
+		assert.equal(Boolean(rig.mock.searches), search);
+		await rig.send({ path: "/json?other" });
+		await rig.send({ path: "/json?fits", headers: [["User-Agent", "GitHub-Hookshot/live"]] });
+		await row(page, "/json?fits").waitFor();
+		assert.equal(await row(page, "/json?other").count(), 0);
+		quiet(page);
+	}
+});
+
 test("new rows never move what is being read", async () => {
 	const { rig, page } = await open({ entries: 300 });
 
@@ -139,6 +157,34 @@ test("a slow answer: the row waits, then is filled where it stands", async () =>
 	await done;
 	await page.locator("#list .row.s2", { hasText: "/json?slow" }).waitFor();
 	await pageText(page, '"deep": true');
+	quiet(page);
+});
+
+test("a body that grows does not move what is being read", async () => {
+	const { rig, page } = await open({});
+	const tx = rig.mock.begin({ path: "/growing" });
+	const lines = n => Buffer.from(Array.from({ length: n }, (_, i) => `line ${i}\n`).join(""));
+	const grow = n => {
+		rig.mock.finish(tx, { status: 200, headers: [["Content-Type", "text/plain"]], body: lines(n) }, n, "open");
+		rig.mock.tell({ ev: "updated", entry: tx.entry });
+	};
+
+	grow(300);
+	await openRow(page, "/growing");
+	await openTab(page, "body");
+	await pageText(page, "line 299");
+	grow(400);
+	await pageText(page, "line 399");
+	await page.locator("#page").evaluate(el => {
+		el.scrollTop = 777;
+	});
+	grow(500);
+	await page.getByRole("button", { name: "More came" }).waitFor();
+	assert.equal(await page.locator("#page").evaluate(el => el.scrollTop), 777);
+	assert.equal((await page.locator("#page").innerText()).includes("line 499"), false);
+	await page.getByRole("button", { name: "More came" }).click();
+	await pageText(page, "line 499");
+	assert.equal(await page.locator("#page").evaluate(el => el.scrollTop), 777);
 	quiet(page);
 });
 
