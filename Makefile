@@ -171,6 +171,12 @@ system: all scaled ## the system tests alone (pytest, real binaries on loopback)
 	$(Q)$(PYTEST) test/system || { [ -n "$(RETRY)" ] && echo '== what failed, once more' && \
 		$(PYTEST) --last-failed --last-failed-no-failures none test/system; }
 
+.PHONY: browser
+browser: all ## the inspector's page in real Chromium, with the real pair; screenshots in test/artefacts
+	@test/tools/deps.sh install browser
+	$(Q)[ -d test/browser/node_modules ] || npm ci --silent --prefix test/browser
+	$(Q)cd test/browser && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PGROK_BIN=$(abspath $(BIN)) npm test
+
 FUZZ_SECONDS ?= 30
 fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=30 each, T= picks
 	@test/tools/deps.sh install fuzz

@@ -173,7 +173,7 @@ export class Detail {
 
 	fillHead() {
 		const entry = this.entry();
-		const [head, tail] = splitPath(entry.path);
+		const [head, tail] = splitPath(entry.path, innerWidth < 700 ? 12 : 22);
 
 		if (this.badgeKey !== entry.id + entry.rev) {
 			this.badgeKey = entry.id + entry.rev;

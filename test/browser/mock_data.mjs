@@ -10,6 +10,7 @@ function random() {
 }
 
 const pick = list => list[Math.floor(random() * list.length)];
+const CSV = Buffer.alloc(184000, "a,b,c\n");
 const hex = n => [...Array(n)].map(() => Math.floor(random() * 16).toString(16)).join("");
 
 const JSON_TYPE = ["Content-Type", "application/json"];
@@ -60,7 +61,7 @@ function browse() {
 		["DELETE", "/api/v2/carts/81f2/items/4", 403, [JSON_TYPE], Buffer.from('{"error":"csrf"}'), 14],
 		["OPTIONS", "/api/v2/orders", 204, [["Access-Control-Allow-Origin", "*"]], Buffer.alloc(0), 2],
 		["PUT", "/api/v2/carts/81f2", 200, [JSON_TYPE], Buffer.from(list), 140],
-		["GET", "/reports/2026-11.csv", 200, [["Content-Type", "text/csv"]], Buffer.alloc(1840000, "a,b,c\n"), 2300],
+		["GET", "/reports/2026-11.csv", 200, [["Content-Type", "text/csv"]], CSV, 2300],
 	]);
 
 	return [{ method: what[0], path: what[1], tunnel: what[1].startsWith("/api") ? "api" : "web", from: "203.0.113.9:40112",

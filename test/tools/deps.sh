@@ -4,7 +4,7 @@
 #   deps.sh check GROUP...    status 0 if everything of these groups is there; silent
 #   deps.sh install GROUP...  installs it with apt, or prints the command for this system
 #
-# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck.
+# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser.
 set -u
 
 LIBS='libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw'
@@ -17,6 +17,7 @@ apt_names() {
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
+	browser) echo chromium $(have node || echo nodejs) $(have npm || echo npm) ;;
 	esac
 }
 
@@ -28,6 +29,7 @@ fedora_names() {
 	lint) echo clang-tools-extra python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
+	browser) echo chromium nodejs npm ;;
 	esac
 }
 
@@ -38,6 +40,7 @@ arch_names() {
 	lint) echo clang python ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
+	browser) echo chromium nodejs npm ;;
 	esac
 }
 
@@ -49,6 +52,7 @@ alpine_names() {
 	lint) echo clang-extra-tools python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
+	browser) echo chromium nodejs npm ;;
 	esac
 }
 
@@ -77,6 +81,7 @@ there() {
 		have_pytest ;;
 	lint) have clang-tidy-14 || have clang-tidy && { have clang-format-14 || have clang-format; } &&
 		have python3 ;;
+	browser) have chromium && have node && have npm ;;
 	fuzz) have clang-14 || have clang ;;
 	memcheck) have valgrind ;;
 	*) echo "deps.sh: no group $1" >&2; exit 2 ;;
