@@ -36,7 +36,7 @@ ENDS = ("pgrokd", "pgrok")
 class Callgrind:
     """Instructions in user space: of our code, and of the libraries."""
     title = "User-space instructions, direct engine (in brackets: in our own code)"
-    name, bulk_mb = "callgrind", 32
+    name, bulk_mb = "callgrind", 8
 
     def command(self, path, cmd):
         return ["valgrind", "--tool=callgrind", "-q", f"--callgrind-out-file={path}", *cmd]
