@@ -5,35 +5,18 @@ import http from "node:http";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { Mock } from "./mock.mjs";
 import { accept } from "./ws.mjs";
 import { answer } from "./service.mjs";
 
-/* PGROK_BIN: a folder with pgrok and pgrokd. PGROK_INSPECT_URL: a pgrok that runs already (looked at only). */
-export const BIN = process.env.PGROK_BIN || "";
-export const RUNNING = process.env.PGROK_INSPECT_URL || "";
+/* A folder with pgrok and pgrokd. */
+const BIN = process.env.PGROK_BIN || fileURLToPath(new URL("../../bin", import.meta.url));
 
 export async function mockRig(options) {
 	const mock = await new Mock({ tunnels: 2, ...options }).start();
 
-	return {
-		kind: "mock", url: mock.url + "/http/in", mock,
-		send: what => mock.exchange(what),
-		/* A WebSocket visitor: says each text, is answered with the same. */
-		async talk(pathname, texts) {
-			const tx = mock.stream("websocket", pathname);
-			for (const text of texts) {
-				mock.push(tx, { from: "client", text });
-				mock.push(tx, { from: "server", text: "echo " + text });
-			}
-			return () => {
-				mock.push(tx, { from: "client", type: "close", code: 1000, reason: "bye" });
-				mock.finish(tx, null, 900);
-				mock.tell({ ev: "finished", entry: tx.entry });
-			};
-		},
-		stop: () => mock.stop(),
-	};
+	return { url: mock.url + "/http/in", mock, send: what => mock.exchange(what), stop: () => mock.stop() };
 }
 
 function freePort() {
@@ -168,7 +151,7 @@ export async function realRig() {
 	}
 	const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
 	return {
-		kind: "real", url: `http://127.0.0.1:${inspectPort}/http/in`,
+		url: `http://127.0.0.1:${inspectPort}/http/in`,
 		send: what => visit(httpPort, host(what.tunnel), what),
 		talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
 		stop,

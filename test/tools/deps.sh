@@ -17,7 +17,7 @@ apt_names() {
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
-	browser) echo chromium $(have node || echo nodejs) $(have npm || echo npm) ;;
+	browser) have_chromium || echo chromium; have node || echo nodejs; have npm || echo npm ;;
 	esac
 }
 
@@ -65,6 +65,13 @@ have_header() {
 	echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1
 }
 
+have_chromium() {
+	for name in "${CHROMIUM-}" chromium chromium-browser google-chrome-stable; do
+		[ -n "$name" ] && have "$name" && return 0
+	done
+	return 1
+}
+
 have_pytest() {
 	for py in python3 /usr/bin/python3; do
 		"$py" -c 'import pytest' 2>/dev/null && return 0
@@ -81,7 +88,7 @@ there() {
 		have_pytest ;;
 	lint) have clang-tidy-14 || have clang-tidy && { have clang-format-14 || have clang-format; } &&
 		have python3 ;;
-	browser) have chromium && have node && have npm ;;
+	browser) have_chromium && have node && have npm ;;
 	fuzz) have clang-14 || have clang ;;
 	memcheck) have valgrind ;;
 	*) echo "deps.sh: no group $1" >&2; exit 2 ;;
@@ -130,6 +137,9 @@ print_command() {
 	*' arch '*) echo "  $arch" ;;
 	*' alpine '*) echo "  $alpine" ;;
 	*) printf '  Fedora:  %s\n  Arch:    %s\n  Alpine:  %s\n' "$fedora" "$arch" "$alpine" ;;
+	esac
+	case " $* " in
+	*' browser '*) echo 'Chromium may also be named (CHROMIUM=PATH), or its tests left out (make test BROWSER=no).' ;;
 	esac
 }
 
