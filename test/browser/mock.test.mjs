@@ -60,22 +60,22 @@ it("ten thousand entries scroll smoothly", async ({ browser }) => {
 	quiet(page);
 });
 
-it("headers and bodies of many are searched by the server, or one by one if it can't", async ({ browser }) => {
-	for (const search of [true, false]) {
-		const { rig, page } = await open(browser, { entries: search ? 10000 : 400, search });
+it("headers and bodies of many are searched by the server", async ({ browser }) => {
+	const { rig, page } = await open(browser, { entries: 10000 });
 
-		await page.locator("#filter-note", { hasText: search ? "10,000 requests" : "400 requests" }).waitFor({ timeout: 20000 });
-		const want = rig.mock.all.filter(tx => tx.request.headers.some(([, v]) => v.includes("Hookshot"))).length;
-		assert.ok(want > 10);
-		await page.locator("#filter").fill("header:user-agent=github-hookshot -body:nowhere");
-		await page.locator("#filter-note", { hasText: new RegExp(`^${want.toLocaleString("en-US")} of [\\d,]+$`) }).waitFor({ timeout: 30000 });
-		assert.equal(Boolean(rig.mock.searches), search);
-		await rig.send({ path: "/json?other" });
-		await rig.send({ path: "/json?fits", headers: [["User-Agent", "GitHub-Hookshot/live"]] });
-		await row(page, "/json?fits").waitFor();
-		assert.equal(await row(page, "/json?other").count(), 0);
-		quiet(page);
-	}
+	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor({ timeout: 20000 });
+	const want = rig.mock.all.filter(tx => tx.request.headers.some(([, v]) => v.includes("Hookshot"))).length;
+	assert.ok(want > 10);
+	await page.locator("#filter").fill("header:user-agent=github-hookshot -body:nowhere");
+	await page.locator("#filter-note", { hasText: new RegExp(`^${want.toLocaleString("en-US")} of 10,000$`) }).waitFor({ timeout: 20000 });
+	assert.equal(rig.mock.searches, 2, "one question for each term");
+	await rig.send({ path: "/json?other" });
+	await rig.send({ path: "/json?fits", headers: [["User-Agent", "GitHub-Hookshot/live"]] });
+	await row(page, "/json?fits").waitFor();
+	assert.equal(await row(page, "/json?other").count(), 0);
+	await page.locator("#filter").fill("body:" + "x".repeat(300));
+	await page.getByText("No request matches the filter").waitFor();
+	quiet(page);
 });
 
 it("new rows never move what is being read", async ({ browser }) => {
