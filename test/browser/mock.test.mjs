@@ -1,4 +1,4 @@
-// What the mock alone can show: ten thousand entries, a list that holds still, reconnects, big and broken bodies.
+// What the mock alone can show: a list that holds still, reconnects, big and broken bodies.
 import assert from "node:assert/strict";
 import { quiet, shot, suite } from "./lib.mjs";
 import { openRow, openTab, pageText, row } from "./page.mjs";
@@ -22,52 +22,14 @@ const firstRow = page => page.evaluate(() => {
 	return rows.filter(([, top]) => top > -1).sort((a, b) => a[1] - b[1])[0];
 });
 
-it("ten thousand entries scroll smoothly", async ({ browser }) => {
-	const { page } = await open(browser, { entries: 10000 });
-
-	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor({ timeout: 20000 });
-	const result = await page.evaluate(async () => {
-		const list = document.getElementById("list");
-		const work = [];
-		let most = 0;
-
-		for (let i = 1; i <= 120; i++) {
-			const began = performance.now();
-			list.scrollTop = (list.scrollHeight - list.clientHeight) * (i % 60) / 60;
-			list.dispatchEvent(new Event("scroll"));
-			void list.offsetHeight;
-			work.push(performance.now() - began);
-			most = Math.max(most, list.querySelectorAll(".row").length);
-			await new Promise(requestAnimationFrame);
-		}
-		work.sort((a, b) => a - b);
-		return { most, median: work[60], p95: work[113] };
-	});
-	assert.ok(result.most < 150, `${result.most} rows are elements`);
-	assert.ok(result.median < 25, `a jump takes ${result.median} ms`);
-	assert.ok(result.p95 < 80, `slow jumps take ${result.p95} ms`);
-	const began = Date.now();
-	await page.locator("#filter").fill("method:post status:5xx stripe");
-	await page.locator("#filter-note", { hasText: / of 10,000/ }).waitFor();
-	assert.ok(Date.now() - began < 1500, "filtering is quick");
-	await page.locator("#filter").fill("");
-	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor();
-	await page.locator("#list").focus();
-	await page.keyboard.press("End");
-	await page.locator("#list .row.chosen[aria-rowindex='10000']").waitFor();
-	await page.keyboard.press("Home");
-	await page.locator("#list .row.chosen[aria-rowindex='1']").waitFor();
-	quiet(page);
-});
-
 it("headers and bodies of many are searched by the server", async ({ browser }) => {
-	const { rig, page } = await open(browser, { entries: 10000 });
+	const { rig, page } = await open(browser, { entries: 2000 });
 
-	await page.locator("#filter-note", { hasText: "10,000 requests" }).waitFor({ timeout: 20000 });
+	await page.locator("#filter-note", { hasText: "2,000 requests" }).waitFor({ timeout: 20000 });
 	const want = rig.mock.all.filter(tx => tx.request.headers.some(([, v]) => v.includes("Hookshot"))).length;
 	assert.ok(want > 10);
 	await page.locator("#filter").fill("header:user-agent=github-hookshot -body:nowhere");
-	await page.locator("#filter-note", { hasText: new RegExp(`^${want.toLocaleString("en-US")} of 10,000$`) }).waitFor({ timeout: 20000 });
+	await page.locator("#filter-note", { hasText: new RegExp(`^${want.toLocaleString("en-US")} of 2,000$`) }).waitFor({ timeout: 20000 });
 	assert.equal(rig.mock.searches, 2, "one question for each term");
 	await rig.send({ path: "/json?other" });
 	await rig.send({ path: "/json?fits", headers: [["User-Agent", "GitHub-Hookshot/live"]] });

@@ -101,6 +101,42 @@ function visit(port, host, what) {
 	});
 }
 
+/* So many requests, different ones, on a few connections that send ahead; resolves when all are answered. */
+async function flood(port, host, count) {
+	const AT_ONCE = 4;
+	const AHEAD = 50;
+	let next = 0;
+	const one = () => new Promise((resolve, reject) => {
+		const socket = net.connect(port, "127.0.0.1");
+		let owed = 0;
+		let tail = "";
+		const ask = () => {
+			let text = "";
+
+			for (; owed < AHEAD && next < count; owed++, next++)
+				text += `GET /orders/${next}?page=${next % 7} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: flood/1.0\r\n` +
+					"Accept: application/json\r\n\r\n";
+			if (text)
+				socket.write(text);
+			else if (!owed)
+				socket.end();
+		};
+
+		socket.on("data", chunk => {
+			const parts = (tail + chunk.toString("latin1")).split("HTTP/1.1 ");
+			owed -= parts.length - 1;
+			tail = parts.pop().slice(-8);
+			if (owed < AHEAD / 2)
+				ask();
+		});
+		socket.on("close", () => (owed ? reject(new Error(`${owed} were not answered`)) : resolve()));
+		socket.on("error", reject);
+		ask();
+	});
+
+	await Promise.all(Array.from({ length: AT_ONCE }, one));
+}
+
 /* A WebSocket visitor, by the browser-like client that node has. */
 function talkTo(port, host, pathname, texts) {
 	return new Promise((resolve, reject) => {
@@ -152,6 +188,8 @@ export async function realRig() {
 	const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
 	return {
 		url: `http://127.0.0.1:${inspectPort}/http/in`,
+		pid: children[1].pid,
+		flood: count => flood(httpPort, host(), count),
 		send: what => visit(httpPort, host(what.tunnel), what),
 		talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
 		stop,
