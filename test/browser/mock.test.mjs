@@ -76,6 +76,33 @@ it("new rows never move what is being read", async ({ browser }) => {
 	quiet(page);
 });
 
+it("a long path keeps both its ends and fits, at every width", async ({ browser }) => {
+	for (const width of [1440, 900, 390]) {
+		const { rig, page } = await open(browser, {}, { viewport: { width, height: 700 } });
+		const id = await rig.send({ path: "/json/" + "folder/".repeat(60) + "?last=here" });
+
+		await row(page, "?last=here").waitFor();
+		rig.mock.byId.get(id).entry.pinned = true;
+		await rig.send({ path: "/json?short" });
+		for (const opened of [false, true]) {
+			if (opened)
+				await row(page, "/json?short").click();
+			if (opened && width < 700)
+				break;
+			await page.waitForTimeout(50);
+			const got = await page.evaluate(() => {
+				const el = [...document.querySelectorAll("#list .p-text")].find(one => one.textContent.includes("last="));
+				const cell = el.parentElement.getBoundingClientRect();
+				return { text: el.textContent, cut: el.scrollWidth > el.clientWidth, left: cell.right - el.getBoundingClientRect().right };
+			});
+			assert.match(got.text, /^\/json\/.*….*last=here$/);
+			assert.equal(got.cut, false, "the browser does not have to cut it again");
+			assert.ok(got.left < 9, `${got.left} px are left at ${width}`);
+		}
+		quiet(page);
+	}
+});
+
 it("no layout shift while requests arrive and one is open", async ({ browser }) => {
 	const { rig, page } = await open(browser, { entries: 100 });
 

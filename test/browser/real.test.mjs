@@ -191,6 +191,7 @@ function tabCases() {
 		await shot(page, "frames");
 		close();
 		await page.locator(".frow.t-close", { hasText: "1000 bye" }).first().waitFor();
+		assert.match(await row(page, "/live-socket").first().locator(".c-size").innerText(), /^\d+ msg$/);
 	});
 }
 
@@ -225,6 +226,9 @@ function replayCases() {
 		await box.getByText("not valid JSON").waitFor();
 		await box.getByLabel("Body").fill('{"name":"after","same":1}');
 		await box.getByText("valid JSON", { exact: true }).waitFor();
+		await box.getByRole("button", { name: "Format" }).click();
+		assert.match(await box.getByLabel("Body").inputValue(), /^\{\n +"name": "after",\n/);
+		assert.equal(await box.getByRole("button", { name: "Format" }).isVisible(), false, "it is");
 		await shot(page, "edit");
 		await box.getByRole("button", { name: "Send" }).click();
 		await page.locator(".diff .added", { hasText: '"after"' }).waitFor();
