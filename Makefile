@@ -188,6 +188,14 @@ browser: all ## the inspector's page in real Chromium, with the real pair; PAGE=
 	$(Q)cd test/browser && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PGROK_BIN=$(abspath $(BIN)) RETRY=$(RETRY) \
 		node --test --test-reporter=spec --test-concurrency=1 $(if $(PAGE),--test-name-pattern='$(PAGE)')
 
+.PHONY: screenshots
+screenshots: all ## the README's pictures, in assets/screenshots
+	@test/tools/deps.sh install browser png
+	+@$(SUB) $(PLAYWRIGHT)
+	$(Q)cd test/browser && PGROK_BIN=$(abspath $(BIN)) node screenshots.mjs ../../assets/screenshots
+	$(Q)for png in assets/screenshots/*.png; do pngquant --force --skip-if-larger --speed 1 --output $$png 128 $$png; done
+	$(Q)ls -l assets/screenshots
+
 FUZZ_SECONDS ?= 30
 fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=30 each, T= picks
 	@test/tools/deps.sh install fuzz

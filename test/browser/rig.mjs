@@ -11,7 +11,7 @@ import { accept } from "./ws.mjs";
 import { answer } from "./service.mjs";
 
 /* A folder with pgrok and pgrokd. */
-const BIN = process.env.PGROK_BIN || fileURLToPath(new URL("../../bin", import.meta.url));
+export const BIN = process.env.PGROK_BIN || fileURLToPath(new URL("../../bin", import.meta.url));
 
 export async function mockRig(options) {
 	const mock = await new Mock({ tunnels: 2, ...options }).start();
@@ -19,7 +19,7 @@ export async function mockRig(options) {
 	return { url: mock.url + "/http/in", mock, send: what => mock.exchange(what), stop: () => mock.stop() };
 }
 
-function freePort() {
+export function freePort() {
 	return new Promise(resolve => {
 		const server = net.createServer().listen(0, "127.0.0.1", () => {
 			const { port } = server.address();
@@ -29,7 +29,7 @@ function freePort() {
 }
 
 /* The local service of the real pair. */
-async function startService() {
+export async function startService() {
 	const server = http.createServer(async (req, res) => {
 		const chunks = [];
 
@@ -50,8 +50,8 @@ async function startService() {
 	return server;
 }
 
-function start(argv, said, seconds) {
-	const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+export function start(argv, said, seconds, env) {
+	const child = spawn(argv[0], argv.slice(1), { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
 	let out = "";
 
 	child.ready = new Promise((resolve, reject) => {
@@ -72,7 +72,7 @@ function start(argv, said, seconds) {
 	return child;
 }
 
-async function end(child) {
+export async function end(child) {
 	if (child.exitCode !== null || child.signalCode !== null)
 		return;
 	const gone = new Promise(resolve => child.on("exit", resolve));
@@ -84,7 +84,7 @@ async function end(child) {
 }
 
 /* One visitor's request; resolves when its answer is read whole. */
-function visit(port, host, what) {
+export function visit(port, host, what) {
 	return new Promise((resolve, reject) => {
 		const headers = [["Host", host], ...(what.headers || []).filter(([n]) => n.toLowerCase() !== "content-length")];
 		const body = what.body || Buffer.alloc(0);

@@ -4,7 +4,8 @@
 #   deps.sh check GROUP...    status 0 if everything of these groups is there; silent
 #   deps.sh install GROUP...  installs it with apt, or prints the command for this system
 #
-# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser.
+# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser,
+# png (what makes the screenshots small).
 set -u
 
 LIBS='libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw'
@@ -18,6 +19,7 @@ apt_names() {
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
 	browser) have_chromium || echo chromium; have node || echo nodejs; have npm || echo npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -30,6 +32,7 @@ fedora_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -41,6 +44,7 @@ arch_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -53,6 +57,7 @@ alpine_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -91,6 +96,7 @@ there() {
 	browser) have_chromium && have node && have npm ;;
 	fuzz) have clang-14 || have clang ;;
 	memcheck) have valgrind ;;
+	png) have pngquant ;;
 	*) echo "deps.sh: no group $1" >&2; exit 2 ;;
 	esac
 }
