@@ -77,7 +77,7 @@ $(BIN)/%:
 
 $(B)/libbase.a: $(COMMON) $(MSG) $(ASSETS)
 # What the assembler embeds is in no dependency file.
-$(ASSETS): $(shell find assets -type f ! -name '*.[ch]')
+$(ASSETS): $(shell find assets -type f ! -name '*.[ch]' ! -name '*.md' ! -name '*.png')
 $(B)/libpgrokd.a: $(filter-out %/main.o,$(PGROKD))
 $(B)/libpgrok.a: $(filter-out %/main.o,$(PGROK))
 $(B)/%.a:
