@@ -77,7 +77,7 @@ $(BIN)/%:
 
 $(B)/libbase.a: $(COMMON) $(MSG) $(ASSETS)
 # What the assembler embeds is in no dependency file.
-$(ASSETS): $(shell find assets -type f ! -name '*.[ch]')
+$(ASSETS): $(shell find assets -type f ! -name '*.[ch]' ! -name '*.md' ! -name '*.png')
 $(B)/libpgrokd.a: $(filter-out %/main.o,$(PGROKD))
 $(B)/libpgrok.a: $(filter-out %/main.o,$(PGROK))
 $(B)/%.a:
@@ -120,7 +120,9 @@ help: ## this list
 
 deps: ## installs what building and testing need (apt), or prints the command
 	@test/tools/deps.sh install build test
-deps-test: deps
+deps-test: ## also what the tests of the inspector's page need: Chromium, node, playwright-core (npm)
+	@test/tools/deps.sh install build test $(WITH_BROWSER)
+	$(if $(WITH_BROWSER),+@$(SUB) $(PLAYWRIGHT))
 deps-check:
 	@test/tools/deps.sh install lint
 
@@ -131,13 +133,14 @@ demo: ## a server, a site and a client on this machine, tried out; ONCE=1 ends a
 	@python3 test/tools/demo.py $(if $(ONCE),--once) $(BIN)
 
 # Each step is a make of its own: after `deps` the flags of the libraries are to be found anew.
-test: ## unit tests, fuzz corpus, system tests; T= picks units, K= picks system tests
-	@test/tools/deps.sh check build test || \
-		$(MAKE) --no-print-directory deps
+test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= system tests, PAGE= browser's
+	@test/tools/deps.sh check build test $(WITH_BROWSER) || \
+		$(MAKE) --no-print-directory deps-test
 	+@$(SUB) all scaled
 	+@$(SUB) $(SCALED_FLAVOR) unit-build
 	+@$(SUB) $(SCALED_FLAVOR) -j1 unit fuzz-replay
 	+@$(MAKE) --no-print-directory system
+	$(if $(WITH_BROWSER),+@$(MAKE) --no-print-directory browser)
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)
@@ -171,11 +174,27 @@ system: all scaled ## the system tests alone (pytest, real binaries on loopback)
 	$(Q)$(PYTEST) test/system || { [ -n "$(RETRY)" ] && echo '== what failed, once more' && \
 		$(PYTEST) --last-failed --last-failed-no-failures none test/system; }
 
+# The page is no other under a sanitizer: only what is shipped is shown to a browser. BROWSER=no leaves
+# it out, where there is no Chromium to be had.
+WITH_BROWSER := $(if $(filter release,$(FLAVOR)),$(if $(filter no,$(BROWSER)),,browser))
+PLAYWRIGHT := test/browser/node_modules/.package-lock.json
+$(PLAYWRIGHT): test/browser/package-lock.json
+	npm ci --silent --no-audit --no-fund --prefix test/browser
+	@touch $@
 .PHONY: browser
-browser: all ## the inspector's page in real Chromium, with the real pair; screenshots in test/artefacts
+browser: all ## the inspector's page in real Chromium, with the real pair; PAGE= picks, screenshots in test/artefacts
 	@test/tools/deps.sh install browser
-	$(Q)[ -d test/browser/node_modules ] || npm ci --silent --prefix test/browser
-	$(Q)cd test/browser && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PGROK_BIN=$(abspath $(BIN)) npm test
+	+@$(SUB) $(PLAYWRIGHT)
+	$(Q)cd test/browser && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PGROK_BIN=$(abspath $(BIN)) RETRY=$(RETRY) \
+		node --test --test-reporter=spec --test-concurrency=1 $(if $(PAGE),--test-name-pattern='$(PAGE)')
+
+.PHONY: screenshots
+screenshots: all ## the README's pictures, in assets/screenshots
+	@test/tools/deps.sh install browser png
+	+@$(SUB) $(PLAYWRIGHT)
+	$(Q)cd test/browser && PGROK_BIN=$(abspath $(BIN)) node screenshots.mjs ../../assets/screenshots
+	$(Q)for png in assets/screenshots/*.png; do pngquant --force --skip-if-larger --speed 1 --output $$png 128 $$png; done
+	$(Q)ls -l assets/screenshots
 
 FUZZ_SECONDS ?= 30
 fuzz: ## libFuzzer on every parser, FUZZ_SECONDS=30 each, T= picks

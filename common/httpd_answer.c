@@ -13,12 +13,12 @@
 
 /*
  * On every answer. Pages are ours alone: no inline script, nothing from elsewhere, no frame around
- * them; and no other site may embed what is served.
+ * them, no script that makes HTML of text; and no other site may embed what is served.
  */
 static const char standard_lines[] =
 	"Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "
 	"img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-	"frame-ancestors 'none'\r\n"
+	"frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'\r\n"
 	"X-Content-Type-Options: nosniff\r\n"
 	"Referrer-Policy: no-referrer\r\n"
 	"Cross-Origin-Resource-Policy: same-origin\r\n";

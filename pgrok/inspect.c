@@ -93,6 +93,7 @@ static const struct httpd_route routes[] = {
 	{"GET", "/api/requests/http/*", api_one},
 	{"PATCH", "/api/requests/http/*", api_one_patch},
 	{"DELETE", "/api/requests/http/*", api_one_delete},
+	{"GET", "/api/search", api_search},
 	{"GET", "/api/tunnels", api_tunnels},
 	{"POST", "/api/tunnels", api_tunnels_open},
 	{"GET", "/api/tunnels/*", api_tunnel},

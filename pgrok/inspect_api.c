@@ -18,13 +18,9 @@
 
 /* ---- lists, piece by piece ---- */
 
-/* Walks over the store across turns of the loop, in which transactions may come and go. */
 struct lister {
-	struct inspect *i;
+	struct walk walk;
 	void (*form)(struct text *t, const struct capture_txn *x);
-	bool oldest_first;
-	uint64_t after; /* seq of the last one written; 0: none yet */
-	char id[CAPTURE_ID];
 	long left;
 	char *tunnel; /* NULL: all */
 	char *ids;    /* ",id,id,"; NULL: all */
@@ -33,21 +29,25 @@ struct lister {
 	bool any;
 };
 
-/* The one behind the last one written. */
-static const struct capture_txn *next_of(const struct lister *l)
+const struct capture_txn *walk_next(const struct walk *w)
 {
-	const struct capture *s = l->i->capture;
-	const struct capture_txn *x = l->after ? capture_find(s, l->id) : NULL;
+	const struct capture_txn *x = w->seq ? capture_find(w->store, w->id) : NULL;
 
 	if (x)
-		return l->oldest_first ? x->next : x->prev;
-	x = l->oldest_first ? capture_oldest(s) : capture_newest(s);
-	if (!l->after)
+		return w->oldest_first ? x->next : x->prev;
+	x = w->oldest_first ? capture_oldest(w->store) : capture_newest(w->store);
+	if (!w->seq)
 		return x;
-	/* It went meanwhile: from the beginning again, over what was written. */
-	while (x && (l->oldest_first ? x->seq <= l->after : x->seq >= l->after))
-		x = l->oldest_first ? x->next : x->prev;
+	/* It went meanwhile: from the beginning again, over what was seen. */
+	while (x && (w->oldest_first ? x->seq <= w->seq : x->seq >= w->seq))
+		x = w->oldest_first ? x->next : x->prev;
 	return x;
+}
+
+void walk_to(struct walk *w, const struct capture_txn *x)
+{
+	w->seq = x->seq;
+	memcpy(w->id, x->id, CAPTURE_ID);
 }
 
 static bool listed(const struct lister *l, const struct capture_txn *x)
@@ -63,7 +63,7 @@ static bool listed(const struct lister *l, const struct capture_txn *x)
 static enum httpd_more produce(void *arg, struct httpd_req *r)
 {
 	struct lister *l = arg;
-	const struct capture_txn *x = next_of(l);
+	const struct capture_txn *x = walk_next(&l->walk);
 	unsigned seen = 0;
 
 	/* Steps are bounded too: a filter may skip many. */
@@ -77,9 +77,8 @@ static enum httpd_more produce(void *arg, struct httpd_req *r)
 			l->any = true;
 			l->left--;
 		}
-		l->after = x->seq;
-		memcpy(l->id, x->id, CAPTURE_ID);
-		x = l->oldest_first ? x->next : x->prev;
+		walk_to(&l->walk, x);
+		x = walk_next(&l->walk);
 	}
 	httpd_write(r, l->t.p ? l->t.p : "", l->t.len);
 	l->t.len = 0;
@@ -120,7 +119,7 @@ static struct lister *lister_new(struct inspect *i,
 {
 	struct lister *l = xcalloc(1, sizeof(*l));
 
-	l->i = i;
+	l->walk.store = i->capture;
 	l->form = form;
 	l->left = LIST_MAX;
 	l->tail = tail;
@@ -168,10 +167,8 @@ void api_entries(void *arg, struct httpd_req *r)
 	}
 	l = lister_new(i, form_entry, "],\"more\":");
 	l->left = limit;
-	if (x) {
-		l->after = x->seq;
-		memcpy(l->id, x->id, CAPTURE_ID);
-	}
+	if (x)
+		walk_to(&l->walk, x);
 	list(r, l, "{\"entries\":[");
 }
 
@@ -180,7 +177,7 @@ void api_har(void *arg, struct httpd_req *r)
 	const char *ids = query_get(httpd_query(r), "ids");
 	struct lister *l = lister_new(arg, form_har, "]}}");
 
-	l->oldest_first = true;
+	l->walk.oldest_first = true;
 	l->ids = ids ? xasprintf(",%s,", ids) : NULL;
 	list(r, l,
 	     "{\"log\":{\"version\":\"1.2\",\"creator\":{\"name\":\"pgrok\",\"version\":\"" MSG_SOFTWARE_VERSION

@@ -28,7 +28,7 @@ static void load(struct decoded *d, const struct capture_head *h, const struct c
 	struct head_part coding = head_field(h, "content-encoding");
 	char *bytes = blob_text(&b->blob);
 
-	decode(d, coding.p, decoding ? coding.len : 0, bytes, b->blob.len);
+	decode(d, coding.p, decoding ? coding.len : 0, bytes, b->blob.len, DECODE_MAX);
 	free(bytes);
 }
 

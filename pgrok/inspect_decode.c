@@ -19,14 +19,15 @@
 enum outcome { OUT_OK, OUT_SHORT, OUT_FULL, OUT_BROKEN, OUT_UNKNOWN };
 
 /* Room for a piece more; NULL: there is as much as may be. */
-static char *room(struct text *out, size_t *n)
+static char *room(struct text *out, size_t max, size_t *n)
 {
-	*n = DECODE_MAX - out->len < PIECE ? DECODE_MAX - out->len : PIECE;
+	*n = max - out->len < PIECE ? max - out->len : PIECE;
 	return *n ? text_room(out, *n) : NULL;
 }
 
 /* window: 15 + 32 for zlib's and gzip's head, -15 for none. */
-static enum outcome inflate_all(struct text *out, const char *in, size_t len, int window)
+static enum outcome inflate_all(struct text *out, size_t max, const char *in, size_t len,
+				int window)
 {
 	z_stream z = {.next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)len};
 	enum outcome how = OUT_OK;
@@ -36,7 +37,7 @@ static enum outcome inflate_all(struct text *out, const char *in, size_t len, in
 	if (inflateInit2(&z, window) != Z_OK)
 		return OUT_BROKEN;
 	while (how == OUT_OK && rc != Z_STREAM_END) {
-		z.next_out = (Bytef *)room(out, &n);
+		z.next_out = (Bytef *)room(out, max, &n);
 		z.avail_out = (uInt)n;
 		if (!n) {
 			how = OUT_FULL;
@@ -56,18 +57,18 @@ static enum outcome inflate_all(struct text *out, const char *in, size_t len, in
 }
 
 /* Some send it with zlib's head, as they should, some without. */
-static enum outcome inflate_either(struct text *out, const char *in, size_t len)
+static enum outcome inflate_either(struct text *out, size_t max, const char *in, size_t len)
 {
 	size_t before = out->len;
-	enum outcome how = inflate_all(out, in, len, 15);
+	enum outcome how = inflate_all(out, max, in, len, 15);
 
 	if (how != OUT_BROKEN || out->len > before)
 		return how;
-	return inflate_all(out, in, len, -15);
+	return inflate_all(out, max, in, len, -15);
 }
 
 #ifdef HAVE_BROTLI
-static enum outcome brotli_all(struct text *out, const char *in, size_t len)
+static enum outcome brotli_all(struct text *out, size_t max, const char *in, size_t len)
 {
 	BrotliDecoderState *s = BrotliDecoderCreateInstance(NULL, NULL, NULL);
 	BrotliDecoderResult rc = BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT;
@@ -77,7 +78,7 @@ static enum outcome brotli_all(struct text *out, const char *in, size_t len)
 	if (!s)
 		return OUT_BROKEN;
 	while (rc == BROTLI_DECODER_RESULT_NEEDS_MORE_OUTPUT) {
-		uint8_t *to = (uint8_t *)room(out, &n);
+		uint8_t *to = (uint8_t *)room(out, max, &n);
 		size_t left = n;
 
 		if (!n)
@@ -100,7 +101,7 @@ static enum outcome brotli_all(struct text *out, const char *in, size_t len)
 #endif
 
 #ifdef HAVE_ZSTD
-static enum outcome zstd_all(struct text *out, const char *in, size_t len)
+static enum outcome zstd_all(struct text *out, size_t max, const char *in, size_t len)
 {
 	ZSTD_DStream *s = ZSTD_createDStream();
 	ZSTD_inBuffer from = {in, len, 0};
@@ -112,7 +113,7 @@ static enum outcome zstd_all(struct text *out, const char *in, size_t len)
 	/* RFC 8878 section 3.1.1.1.2: what nobody has to take for a window more than this. */
 	(void)ZSTD_DCtx_setParameter(s, ZSTD_d_windowLogMax, 23);
 	while (rc || from.pos < from.size) {
-		char *to = room(out, &n);
+		char *to = room(out, max, &n);
 		ZSTD_outBuffer into = {to, n, 0};
 
 		if (!n) {
@@ -153,26 +154,26 @@ static bool is(const char *name, size_t len, const char *word)
 	return strlen(word) == len && !strncasecmp(name, word, len);
 }
 
-static enum outcome undo(struct text *out, const char *name, size_t name_len, const char *in,
-			 size_t len)
+static enum outcome undo(struct text *out, size_t max, const char *name, size_t name_len,
+			 const char *in, size_t len)
 {
 	if (is(name, name_len, "gzip") || is(name, name_len, "x-gzip"))
-		return inflate_all(out, in, len, 15 + 16);
+		return inflate_all(out, max, in, len, 15 + 16);
 	if (is(name, name_len, "deflate"))
-		return inflate_either(out, in, len);
+		return inflate_either(out, max, in, len);
 #ifdef HAVE_BROTLI
 	if (is(name, name_len, "br"))
-		return brotli_all(out, in, len);
+		return brotli_all(out, max, in, len);
 #endif
 #ifdef HAVE_ZSTD
 	if (is(name, name_len, "zstd"))
-		return zstd_all(out, in, len);
+		return zstd_all(out, max, in, len);
 #endif
 	return OUT_UNKNOWN;
 }
 
 /* One layer: d->text becomes what is inside it. False: that was the last one that can be undone. */
-static bool undo_layer(struct decoded *d, const char *name, size_t len)
+static bool undo_layer(struct decoded *d, size_t max, const char *name, size_t len)
 {
 	static const char *const errors[] = {NULL, "it ends too early", "too long when decoded",
 					     "broken data", "not supported"};
@@ -181,7 +182,7 @@ static bool undo_layer(struct decoded *d, const char *name, size_t len)
 
 	if (is(name, len, "identity"))
 		return true;
-	how = d->text.len ? undo(&out, name, len, d->text.p, d->text.len) : OUT_OK;
+	how = d->text.len ? undo(&out, max, name, len, d->text.p, d->text.len) : OUT_OK;
 	if (how == OUT_UNKNOWN || (how == OUT_BROKEN && !out.len)) {
 		text_free(&out);
 		d->error = errors[how];
@@ -200,7 +201,8 @@ static bool undo_layer(struct decoded *d, const char *name, size_t len)
 	return how == OUT_OK;
 }
 
-void decode(struct decoded *d, const char *coding, size_t coding_len, const char *in, size_t len)
+void decode(struct decoded *d, const char *coding, size_t coding_len, const char *in, size_t len,
+	    size_t max)
 {
 	size_t end = coding_len;
 
@@ -220,7 +222,7 @@ void decode(struct decoded *d, const char *coding, size_t coding_len, const char
 		while (b > a && (coding[b - 1] == ' ' || coding[b - 1] == '\t'))
 			b--;
 		end = from ? from - 1 : 0;
-		if (a < b && !undo_layer(d, coding + a, b - a))
+		if (a < b && !undo_layer(d, max, coding + a, b - a))
 			return;
 	}
 }

@@ -38,6 +38,22 @@ int64_t inspect_wall_us(void);
 void answer_text(struct httpd_req *r, int status, const char *mime, struct text *t);
 void answer_error(struct httpd_req *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/*
+ * ---- inspect_api.c: a walk over the store across turns of the loop, in which some come and go
+ * ----
+ */
+
+struct walk {
+	const struct capture *store;
+	bool oldest_first;
+	uint64_t seq; /* of the last one; 0: none yet */
+	char id[CAPTURE_ID];
+};
+
+/* The one behind the last; NULL: none. */
+const struct capture_txn *walk_next(const struct walk *w);
+void walk_to(struct walk *w, const struct capture_txn *x);
+
 /* ---- inspect_state.c: tunnels, state, metrics ---- */
 
 void form_state(struct inspect *i, struct text *t);
@@ -53,6 +69,8 @@ const struct model_tunnel *inspect_tunnel_named(const struct inspect *i, const c
 /* inspect_api.c */
 httpd_handler_fn api_requests, api_requests_delete, api_har, api_entries, api_one, api_one_patch,
 	api_one_delete, api_status, api_metrics, api_qr, api_unknown;
+/* inspect_search.c */
+httpd_handler_fn api_search;
 /* inspect_body.c */
 void api_body(struct inspect *i, struct httpd_req *r, const struct capture_txn *x);
 /* inspect_tunnels.c */

@@ -7,8 +7,8 @@ export class ApiError extends Error {
 	}
 }
 
-async function call(method, path, body) {
-	const init = { method, headers: {} };
+async function call(method, path, body, signal) {
+	const init = { method, headers: {}, signal };
 
 	if (body !== undefined) {
 		init.headers["Content-Type"] = "application/json";
@@ -32,8 +32,8 @@ async function call(method, path, body) {
 	return answer;
 }
 
-async function json(method, path, body) {
-	const answer = await call(method, path, body);
+async function json(method, path, body, signal) {
+	const answer = await call(method, path, body, signal);
 	const text = await answer.text();
 
 	return text ? JSON.parse(text) : null;
@@ -71,7 +71,7 @@ export const api = {
 	frames: (id, after, limit) => json("GET", one(id) + "/frames" + query({ after, limit })),
 	replay: what => json("POST", "/api/requests/http", what),
 	har: ids => json("GET", "/api/requests/http.har" + query({ ids: ids && ids.join(",") })),
-	search: (part, text) => json("GET", "/api/search" + query({ in: part, text })),
+	search: (part, text, ids, signal) => json("GET", "/api/search" + query({ in: part, text, ids: ids && ids.join(",") }), undefined, signal),
 	bodyUrl: (id, side, decode) => one(id) + "/body" + query({ side, decode: decode ? 1 : undefined, download: 1 }),
 	qrUrl: text => "/api/qr" + query({ text }),
 

@@ -215,7 +215,7 @@ export class CompareTab {
 		}
 		const root = rootOf(this.store, entry);
 		const name = e => (e.id === entry.origin ? "the original" : e === root ? "the first" :
-			e.origin ? "a replay" : "earlier") + `, ${statusText(e)}, ${clock(e.start_ms).slice(11)}`;
+			e.origin ? "a replay" : "earlier") + `, ${statusText(e)}, ${clock(e.start_ms).slice(11, 19)}`;
 		const select = h("select", { "aria-label": "Compare with", on: { change: () => {
 			this.keep.other.set(entry.id, select.value);
 			this.update();
@@ -230,7 +230,7 @@ export class CompareTab {
 				seg("response", "Answers"), seg("request", "Requests")),
 			h("label", { class: "pick-label" }, h("span", { class: "d-sign removed", text: "−" }), select),
 			h("span", { class: "pick-label" }, h("span", { class: "d-sign added", text: "+" }),
-				`this one, ${statusText(entry)}`));
+				"this one"));
 		this.fillDiff(other, entry, key);
 	}
 

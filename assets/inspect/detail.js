@@ -1,10 +1,10 @@
 // The right side: one transaction with its request line, actions and tabs.
-import { $, button, h, menu, setText, toast } from "./dom.js";
+import { $, button, charWidth, h, menu, setText, toast } from "./dom.js";
 import { bodyTab, headersTab, rawTab, summaryTab, timingTab } from "./tabs.js";
 import { copyCurl, copyMenu } from "./copy.js";
 import { editAndReplay, replayOnce, replayTimes } from "./replay.js";
 import { CompareTab, replaysOf, rootOf, statusBadge } from "./compare.js";
-import { duration, splitPath } from "./format.js";
+import { duration, shorten } from "./format.js";
 import { FramesTab } from "./frames.js";
 import { api } from "./api.js";
 
@@ -34,7 +34,8 @@ export class Detail {
 	build() {
 		this.badge = h("span", { class: "d-badge" });
 		this.method = h("b", { class: "d-method" });
-		this.path = h("span", { class: "d-path mono" }, h("span", { class: "p-head" }), h("span", { class: "p-tail" }));
+		this.path = h("span", { class: "d-path mono" });
+		new ResizeObserver(() => this.fitPath()).observe(this.path);
 		this.time = h("span", { class: "d-time num muted" });
 		this.gone = h("p", { class: "notice", hidden: true, text: "This one left pgrok's store: what was not loaded yet is gone." });
 		this.pinButton = button({ icon: "pin", label: "Pin", key: "p", pressed: "false", click: () => this.pin() });
@@ -173,20 +174,25 @@ export class Detail {
 
 	fillHead() {
 		const entry = this.entry();
-		const [head, tail] = splitPath(entry.path, innerWidth < 700 ? 12 : 22);
 
 		if (this.badgeKey !== entry.id + entry.rev) {
 			this.badgeKey = entry.id + entry.rev;
 			this.badge.replaceChildren(statusBadge(entry));
 		}
 		setText(this.method, entry.method);
-		setText(this.path.firstChild, head);
-		setText(this.path.lastChild, tail);
+		this.fitPath();
 		this.path.title = entry.url + entry.path;
 		setText(this.time, duration(entry.duration_ms));
 		this.pinButton.setAttribute("aria-pressed", entry.pinned);
 		this.markButton.className = "icon-button" + (entry.mark ? " marked mark-" + entry.mark : "");
 		this.fillTabs();
+	}
+
+	fitPath() {
+		const entry = this.entry();
+
+		if (entry && this.path.clientWidth)
+			setText(this.path, shorten(entry.path, Math.floor(this.path.clientWidth / charWidth(this.path))));
 	}
 
 	visibleTabs() {

@@ -45,6 +45,14 @@ export function svg(tag, attrs, ...kids) {
 	return addKids(el, kids);
 }
 
+/* Of one character in el, whose font has the same width for all. */
+export function charWidth(el) {
+	const pen = document.createElement("canvas").getContext("2d");
+
+	pen.font = getComputedStyle(el).font;
+	return pen.measureText("0".repeat(100)).width / 100;
+}
+
 export const $ = id => document.getElementById(id);
 
 export function setText(el, text) {

@@ -126,7 +126,7 @@ export function parseFilter(text) {
 		if (unfinished.test(word))
 			continue;
 		if (far) {
-			deep.push({ part: far[1].toLowerCase(), value: far[2].toLowerCase(), not });
+			deep.push({ part: far[1].toLowerCase(), value: far[2], not });
 			continue;
 		}
 		const test = term(body);

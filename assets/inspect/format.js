@@ -79,14 +79,16 @@ export function clock(ms) {
 		String(d.getMilliseconds()).padStart(3, "0");
 }
 
-/* The two parts of a path that is shortened in its middle: the first may shrink, the second stays. */
-export function splitPath(path, most = 22) {
-	const tail = Math.min(most, Math.floor(path.length / 2));
-	let at = path.length - tail;
+/* At most so many characters of a path: what is over goes from its middle, both ends tell the most. */
+export function shorten(path, most) {
+	if (path.length <= most)
+		return path;
+	const tail = Math.max(0, Math.min(24, Math.floor(most * 0.45)));
+	const half = at => (/[\udc00-\udfff]/.test(path[at] || "") ? 1 : 0); /* in the middle of a pair */
+	const from = path.length - tail;
+	const to = Math.max(1, most - tail - 1);
 
-	if (/[\udc00-\udfff]/.test(path[at] || ""))
-		at++;
-	return [path.slice(0, at), path.slice(at)];
+	return path.slice(0, to - half(to)) + "…" + path.slice(from + half(from));
 }
 
 /* What the dot looks like: a class for shape and colour, and the words for it. */

@@ -1,6 +1,6 @@
 // The bar at the top: tunnels, connection, rate; the window with the session's numbers; the empty list.
 import { $, button, copyButton, h, modal, setText, svg } from "./dom.js";
-import { bytes, count, duration, durationNs, httpUrl, plural } from "./format.js";
+import { bytes, clock, count, duration, durationNs, httpUrl, plural } from "./format.js";
 import { api } from "./api.js";
 
 const SPAN_S = 60;
@@ -28,8 +28,8 @@ function facts(rows) {
 
 function table(head, rows) {
 	return h("div", { class: "scroll-x" }, h("table", { class: "grid num" },
-		h("thead", null, h("tr", null, head.map(text => h("th", { scope: "col", text })))),
-		h("tbody", null, rows.map(row => h("tr", null, row.map(value => h("td", null, value)))))));
+		h("thead", null, h("tr", null, head.map((text, i) => h("th", { scope: "col", class: i > 2 ? "right" : null, text })))),
+		h("tbody", null, rows.map(row => h("tr", null, row.map((value, i) => h("td", { class: i > 2 ? "right" : null }, value)))))));
 }
 
 function tunnelRows(tunnels) {
@@ -81,8 +81,8 @@ export class Header {
 
 		box.className = "state " + status;
 		const ms = this.up && this.state ? this.state.latency_ms : null;
-		const late = ms === null || ms === undefined ? "" : ms < 1 ? " <1 ms" : ` ${Math.round(ms)} ms`;
-		setText($("state-text"), (words[status] || status) + late);
+		setText($("state-text"), words[status] || status);
+		setText($("latency"), ms === null || ms === undefined ? "" : ms < 1 ? "<1 ms" : `${Math.round(ms)} ms`);
 		const banner = $("banner");
 		let text = "";
 		if (!this.up)
@@ -144,7 +144,7 @@ export class Header {
 		modal("Status", "wide",
 			facts([["Session", s.status + (s.error ? `: ${s.error}` : "")],
 				["Server", [s.server_addr, s.server_version ? ` (${s.server_version})` : ""]],
-				["This pgrok", s.version], ["Started", s.started ? new Date(s.started).toLocaleString() : ""],
+				["This pgrok", s.version], ["Started", s.started ? clock(Date.parse(s.started)).slice(0, 19) : ""],
 				["Latency", duration(s.latency_ms)],
 				["Connections", `${count(c.connections || 0)}, ${count(c.open || 0)} open`],
 				["Bytes in, out", `${bytes(c.bytes_in || 0)}, ${bytes(c.bytes_out || 0)}`],

@@ -1,6 +1,6 @@
 // The list: newest first, any number of rows, and what is being read never moves by itself.
-import { $, h, icon, setText } from "./dom.js";
-import { ago, bytes, clock, count, duration, plural, shortType, splitPath, statusKind, statusText } from "./format.js";
+import { $, charWidth, h, icon, setText } from "./dom.js";
+import { ago, bytes, clock, count, duration, plural, shorten, shortType, statusKind, statusText } from "./format.js";
 import { VirtualList } from "./vlist.js";
 
 const NARROW = matchMedia("(max-width: 699px)");
@@ -14,12 +14,12 @@ function makeRow() {
 	const row = h("div", { class: "row", role: "row" },
 		cell("status", h("i", { class: "dot" }), h("b", { class: "code" })),
 		cell("method"),
-		cell("path", h("span", { class: "tags" }), h("span", { class: "p-head" }), h("span", { class: "p-tail" })),
+		cell("path", h("span", { class: "tags" }), h("span", { class: "p-text" })),
 		cell("type"), cell("dur"), cell("size"), cell("when"), cell("tunnel"));
 
 	row.parts = {
 		dot: row.querySelector(".dot"), code: row.querySelector(".code"),
-		tags: row.querySelector(".tags"), head: row.querySelector(".p-head"), tail: row.querySelector(".p-tail"),
+		tags: row.querySelector(".tags"), text: row.querySelector(".p-text"),
 	};
 	for (const name of ["method", "path", "type", "dur", "size", "when", "tunnel"])
 		row.parts[name] = row.querySelector(".c-" + name);
@@ -62,6 +62,12 @@ function fillTags(el, entry) {
 		(text ? h("span", { class: "tag", text }) : icon(kind))));
 }
 
+function sizeText(entry) {
+	if (entry.kind === "websocket")
+		return `${count(entry.frames)} msg`;
+	return entry.status ? bytes(entry.resp_size) : "";
+}
+
 function describe(entry, kind) {
 	const parts = [statusText(entry), kind, entry.method, entry.host + entry.path, duration(entry.duration_ms)];
 
@@ -94,7 +100,9 @@ export class List {
 		});
 		store.onChange((changed, why) => this.update(why));
 		NARROW.addEventListener("change", () => this.rows.setRowHeight(rowHeight()));
-		this.tail = 22;
+		this.pathPx = 0;
+		this.charPx = 7.2;
+		this.tagsPx = new Map();
 		new ResizeObserver(() => this.fitPath()).observe(this.port);
 		this.listen();
 		setInterval(() => this.tick(), 1000);
@@ -118,22 +126,31 @@ export class List {
 		this.pill.addEventListener("click", () => this.toTop());
 	}
 
-	/* A narrow column keeps less of a path's end, so that its beginning stays in sight. */
+	/* How much of a path fits: the column's width, in rows of two lines what the status leaves. */
 	fitPath() {
-		const head = document.querySelector(".head-row .c-path").clientWidth || this.port.clientWidth - 90;
-		const tail = Math.max(5, Math.min(22, Math.floor(head / 7.3 * 0.45)));
+		const px = document.querySelector(".head-row .c-path").clientWidth || this.port.clientWidth - 84;
 
-		if (tail === this.tail)
+		if (px === this.pathPx)
 			return;
-		this.tail = tail;
+		this.pathPx = px;
+		this.charPx = charWidth(this.port);
+		this.tagsPx.clear();
 		this.rows.draw(true);
+	}
+
+	/* Rows with the same tags leave the same room. */
+	pathChars(tags) {
+		const key = tags.dataset.key;
+
+		if (key && !this.tagsPx.has(key))
+			this.tagsPx.set(key, tags.offsetWidth + 6);
+		return Math.floor((this.pathPx - (key ? this.tagsPx.get(key) : 0)) / this.charPx);
 	}
 
 	fill(row, entry, index) {
 		const p = row.parts;
 		const [kind, word] = statusKind(entry);
 		const chosen = entry.id === this.selected;
-		const [head, tail] = splitPath(entry.path, this.tail);
 
 		row.dataset.id = entry.id;
 		row.id = "row-" + entry.id;
@@ -143,12 +160,11 @@ export class List {
 		row.setAttribute("aria-label", describe(entry, word));
 		put(p.code, statusText(entry));
 		put(p.method, entry.method);
-		put(p.head, head);
-		put(p.tail, tail);
 		fillTags(p.tags, entry);
+		put(p.text, shorten(entry.path, this.pathChars(p.tags)));
 		put(p.type, shortType(entry.resp_type));
 		put(p.dur, entry.state === "open" && !entry.status ? "" : duration(entry.duration_ms));
-		put(p.size, entry.status ? bytes(entry.resp_size) : "");
+		put(p.size, sizeText(entry));
 		put(p.tunnel, entry.tunnel_name);
 		this.fillWhen(p.when, entry);
 		if (p.path.dataset.path !== entry.path) {

@@ -25,9 +25,12 @@ const detail = new Detail(store, {
 	now: () => header.now(), tunnels: () => (header.state ? header.state.tunnels : []),
 	watch: id => live && live.watch(id), put: entry => putAll([entry]), beforeRemove: stepAway, openWhenThere,
 });
-const deep = new DeepSearch(store, left => {
-	searching = left;
-	fillNote();
+const deep = new DeepSearch(store, {
+	left: n => {
+		searching = n;
+		fillNote();
+	},
+	failed: text => toast(`The search failed: ${text}`),
 });
 
 function putAll(entries, why) {
@@ -72,7 +75,6 @@ function onEvents(events) {
 	for (const event of events) {
 		if (event.ev === "hello") {
 			header.setState(event.state);
-			deep.canAsk = Boolean(event.state.search);
 			loadAll();
 		} else if (event.ev === "state") {
 			header.setState(event.state);

@@ -1,7 +1,7 @@
 // Sending a request again: as it was, so many times, or changed.
 import { asText, bytes, headerValue, parseType } from "./format.js";
 import { button, h, icon, modal, setText, toast } from "./dom.js";
-import { lineAndColumn, parseJson } from "./json.js";
+import { lineAndColumn, parseJson, printJson } from "./json.js";
 import { api } from "./api.js";
 
 const MOST_EDIT = 1 << 20;
@@ -99,13 +99,16 @@ async function editableBody(tx) {
 	return { text, decoded: Boolean(got.decoded), cut: got.truncated };
 }
 
-function checkBody(note, text, type) {
+/* Says what is wrong with a JSON body; format: the button that makes it readable. */
+function checkBody(note, format, text, type) {
+	format.hidden = true;
 	if (!/json$/.test(parseType(type).type) || !text.trim()) {
 		setText(note, "");
 		return;
 	}
 	try {
-		parseJson(text);
+		const pretty = printJson(parseJson(text));
+		format.hidden = pretty === text;
 		setText(note, "valid JSON");
 		note.className = "muted";
 	} catch (err) {
@@ -194,10 +197,17 @@ class Editor {
 	textParts() {
 		const type = () => headerValue(this.readHeaders(), "content-type");
 
+		const format = button({ text: "Format", label: "Format the JSON", class: "button small", click: () => {
+			this.text.value = printJson(parseJson(this.text.value));
+			check();
+			this.text.focus();
+		} });
+		const check = () => checkBody(this.note, format, this.text.value, type());
+
 		this.text = h("textarea", { class: "mono", rows: 10, spellcheck: "false", "aria-label": "Body", value: this.body.text,
-			on: { input: () => checkBody(this.note, this.text.value, type()) } });
-		checkBody(this.note, this.body.text, type());
-		return [this.text, h("p", { class: "row-line" }, this.note,
+			on: { input: check } });
+		check();
+		return [this.text, h("p", { class: "row-line" }, this.note, format,
 			this.body.cut ? h("span", { class: "warn", text: "Only a part of the body was kept." }) : null)];
 	}
 

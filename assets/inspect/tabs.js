@@ -9,7 +9,7 @@ const RAW_PIECE = 64 << 10;
 const RAW_WHOLE = 2 << 20;
 
 function factList(rows) {
-	return h("dl", { class: "facts" }, rows.filter(row => row && row[1] !== "" && row[1] !== null && row[1] !== undefined)
+	return h("dl", { class: "facts two" }, rows.filter(row => row && row[1] !== "" && row[1] !== null && row[1] !== undefined)
 		.map(([name, value]) => [h("dt", { text: name }), h("dd", { class: name === "URL" ? "one-line" : null }, value)]));
 }
 
@@ -175,7 +175,7 @@ export function timingTab(tx, entry) {
 			entry.state === "open" ? " so far" : ""),
 		h("table", { class: "waterfall" }, h("thead", null, h("tr", null, h("th", { scope: "col", text: "Phase" }),
 			h("td", { class: "w-scale num" }, [0, 0.25, 0.5, 0.75, 1].map(part => {
-				const mark = h("span", { text: durationNs(end * part) });
+				const mark = h("span", { text: part ? durationNs(end * part) : "0" });
 				mark.style.left = `${part * 100}%`;
 				return mark;
 			})), h("th", { scope: "col", class: "right", text: "Took" }), h("th", { scope: "col", class: "right", text: "From" }))),

@@ -3,17 +3,20 @@ import assert from "node:assert/strict";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import test, { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 export const SHOTS = process.env.PGROK_ARTEFACTS || fileURLToPath(new URL("../artefacts/", import.meta.url));
-const CHROMIUM = process.env.CHROMIUM || "/usr/bin/chromium";
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+const CHROMIUM = process.env.CHROMIUM || ["chromium", "chromium-browser", "google-chrome-stable"]
+	.map(name => "/usr/bin/" + name).find(file => fs.existsSync(file));
+/* Containers: no sandbox as root, little shared memory. */
+const FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 	"--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];
 
 export async function openBrowser() {
 	const profile = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-browser-"));
-	const tabs = [];
+	const open = []; /* what one test opened: contexts, mocks */
 
 	/* One profile for all tabs would share what a page remembers: each tab is a context of its own. */
 	const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS,
@@ -42,17 +45,66 @@ export async function openBrowser() {
 				page.complaints.push(`dialog: ${dialog.message()}`);
 				dialog.dismiss();
 			});
-			tabs.push(context);
+			open.push(() => context.close());
 			await page.goto(url);
 			return page;
 		},
+		/* Something with stop() that ends with the test. */
+		also(what) {
+			open.push(() => what.stop());
+			return what;
+		},
+		async tidy() {
+			for (const end of open.splice(0).reverse())
+				await end().catch(() => {});
+		},
 		async close() {
-			for (const context of tabs)
-				await context.close().catch(() => {});
+			await this.tidy();
 			await browser.close();
 			fs.rmSync(profile, { recursive: true, force: true });
 		},
 	};
+}
+
+/*
+ * it(name, check) for tests that share a browser and, if makeRig is given, what the page talks to. RETRY=1: what
+ * fails gets a second attempt, with new ones, and the output says so.
+ */
+export function suite(makeRig) {
+	let ground = {};
+	const begin = async () => {
+		ground.rig = makeRig && await makeRig();
+		ground.browser = await openBrowser();
+	};
+	const end = async () => {
+		const { rig, browser } = ground;
+
+		ground = {};
+		if (browser)
+			await browser.close();
+		if (rig)
+			await rig.stop();
+	};
+	const attempt = async check => {
+		await check(ground);
+		await ground.browser.tidy();
+	};
+
+	before(begin);
+	after(end);
+	return (name, check) => test(name, { timeout: 180000 }, async () => {
+		try {
+			await attempt(check);
+		} catch (err) {
+			if (!process.env.RETRY)
+				throw err;
+			console.log(`== ${name}: failed, once more\n${err.stack}`);
+			await end();
+			await begin();
+			await attempt(check);
+			console.log(`== ${name}: passed at the second attempt`);
+		}
+	});
 }
 
 export async function shot(page, name) {

@@ -25,7 +25,7 @@ const iso = ms => new Date(ms).toISOString().replace("Z", "000Z");
 
 export class Mock {
 	constructor(options) {
-		this.options = { entries: 0, rate: 0, qr: true, search: true, maxBody: 10 << 20, tunnels: 2, now: null, ...options };
+		this.options = { entries: 0, rate: 0, qr: true, maxBody: 10 << 20, tunnels: 2, now: null, ...options };
 		this.all = []; /* transactions, oldest first */
 		this.byId = new Map();
 		this.seq = 0;
@@ -74,7 +74,7 @@ export class Mock {
 	state() {
 		return { status: this.status, error: this.error, retry_ms: 0, version: "3.0-dev", server_version: "3.0",
 			server_addr: "example.net:4443", started: iso(this.started), now: iso(Date.now()), latency_ms: 23.4,
-			tunnels: this.tunnels(), counters: { ...this.counters, connections: this.seq }, qr: this.options.qr, search: this.options.search,
+			tunnels: this.tunnels(), counters: { ...this.counters, connections: this.seq }, qr: this.options.qr,
 			capture: { enabled: true, entries: this.all.length, pinned: 0, bytes: 1e6, max_bytes: 5e7, max_body: this.options.maxBody,
 				evicted: 0, begun: this.seq, unfollowed: 0, decode: ["gzip", "deflate", "br", "zstd"] } };
 	}
@@ -270,8 +270,8 @@ export class Mock {
 			this.clear(res, q.get("keep") === "pinned");
 		else if (url.pathname === "/api/requests/http.har")
 			this.har(res, q.get("ids"));
-		else if (url.pathname === "/api/search" && this.options.search)
-			this.search(res, q.get("in"), q.get("text"));
+		else if (url.pathname === "/api/search")
+			this.search(res, q.get("in"), q.get("text"), q.get("ids"));
 		else if (url.pathname === "/api/qr")
 			res.writeHead(200, { "Content-Type": "image/svg+xml" }).end(fakeQr(q.get("text")));
 		else
@@ -392,7 +392,7 @@ export class Mock {
 	}
 
 	/* Any case; in "name: value" lines of both heads, or in both bodies, decoded. */
-	search(res, part, text) {
+	search(res, part, text, ids) {
 		const plain = side => {
 			const coding = codingOf(side.headers);
 			try {
@@ -402,7 +402,8 @@ export class Mock {
 			}
 		};
 		const lines = side => side.headers.map(([n, v]) => `${n}: ${v}`).join("\n");
-		const found = this.all.filter(tx => [tx.request, tx.response].some(side => side &&
+		const among = ids ? ids.split(",").map(id => this.byId.get(id)).filter(Boolean) : this.all;
+		const found = among.filter(tx => [tx.request, tx.response].some(side => side &&
 			(part === "header" ? lines(side) : plain(side).toString()).toLowerCase().includes(text.toLowerCase())));
 
 		this.searches = (this.searches || 0) + 1;

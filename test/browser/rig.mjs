@@ -5,38 +5,21 @@ import http from "node:http";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { Mock } from "./mock.mjs";
 import { accept } from "./ws.mjs";
 import { answer } from "./service.mjs";
 
-/* PGROK_BIN: a folder with pgrok and pgrokd. PGROK_INSPECT_URL: a pgrok that runs already (looked at only). */
-export const BIN = process.env.PGROK_BIN || "";
-export const RUNNING = process.env.PGROK_INSPECT_URL || "";
+/* A folder with pgrok and pgrokd. */
+export const BIN = process.env.PGROK_BIN || fileURLToPath(new URL("../../bin", import.meta.url));
 
 export async function mockRig(options) {
 	const mock = await new Mock({ tunnels: 2, ...options }).start();
 
-	return {
-		kind: "mock", url: mock.url + "/http/in", mock,
-		send: what => mock.exchange(what),
-		/* A WebSocket visitor: says each text, is answered with the same. */
-		async talk(pathname, texts) {
-			const tx = mock.stream("websocket", pathname);
-			for (const text of texts) {
-				mock.push(tx, { from: "client", text });
-				mock.push(tx, { from: "server", text: "echo " + text });
-			}
-			return () => {
-				mock.push(tx, { from: "client", type: "close", code: 1000, reason: "bye" });
-				mock.finish(tx, null, 900);
-				mock.tell({ ev: "finished", entry: tx.entry });
-			};
-		},
-		stop: () => mock.stop(),
-	};
+	return { url: mock.url + "/http/in", mock, send: what => mock.exchange(what), stop: () => mock.stop() };
 }
 
-function freePort() {
+export function freePort() {
 	return new Promise(resolve => {
 		const server = net.createServer().listen(0, "127.0.0.1", () => {
 			const { port } = server.address();
@@ -46,7 +29,7 @@ function freePort() {
 }
 
 /* The local service of the real pair. */
-async function startService() {
+export async function startService() {
 	const server = http.createServer(async (req, res) => {
 		const chunks = [];
 
@@ -67,8 +50,8 @@ async function startService() {
 	return server;
 }
 
-function start(argv, said, seconds) {
-	const child = spawn(argv[0], argv.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+export function start(argv, said, seconds, env) {
+	const child = spawn(argv[0], argv.slice(1), { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
 	let out = "";
 
 	child.ready = new Promise((resolve, reject) => {
@@ -89,7 +72,7 @@ function start(argv, said, seconds) {
 	return child;
 }
 
-async function end(child) {
+export async function end(child) {
 	if (child.exitCode !== null || child.signalCode !== null)
 		return;
 	const gone = new Promise(resolve => child.on("exit", resolve));
@@ -101,7 +84,7 @@ async function end(child) {
 }
 
 /* One visitor's request; resolves when its answer is read whole. */
-function visit(port, host, what) {
+export function visit(port, host, what) {
 	return new Promise((resolve, reject) => {
 		const headers = [["Host", host], ...(what.headers || []).filter(([n]) => n.toLowerCase() !== "content-length")];
 		const body = what.body || Buffer.alloc(0);
@@ -116,6 +99,42 @@ function visit(port, host, what) {
 		req.on("error", reject);
 		req.end(body);
 	});
+}
+
+/* So many requests, different ones, on a few connections that send ahead; resolves when all are answered. */
+async function flood(port, host, count) {
+	const AT_ONCE = 4;
+	const AHEAD = 50;
+	let next = 0;
+	const one = () => new Promise((resolve, reject) => {
+		const socket = net.connect(port, "127.0.0.1");
+		let owed = 0;
+		let tail = "";
+		const ask = () => {
+			let text = "";
+
+			for (; owed < AHEAD && next < count; owed++, next++)
+				text += `GET /orders/${next}?page=${next % 7} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: flood/1.0\r\n` +
+					"Accept: application/json\r\n\r\n";
+			if (text)
+				socket.write(text);
+			else if (!owed)
+				socket.end();
+		};
+
+		socket.on("data", chunk => {
+			const parts = (tail + chunk.toString("latin1")).split("HTTP/1.1 ");
+			owed -= parts.length - 1;
+			tail = parts.pop().slice(-8);
+			if (owed < AHEAD / 2)
+				ask();
+		});
+		socket.on("close", () => (owed ? reject(new Error(`${owed} were not answered`)) : resolve()));
+		socket.on("error", reject);
+		ask();
+	});
+
+	await Promise.all(Array.from({ length: AT_ONCE }, one));
 }
 
 /* A WebSocket visitor, by the browser-like client that node has. */
@@ -168,7 +187,9 @@ export async function realRig() {
 	}
 	const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
 	return {
-		kind: "real", url: `http://127.0.0.1:${inspectPort}/http/in`,
+		url: `http://127.0.0.1:${inspectPort}/http/in`,
+		pid: children[1].pid,
+		flood: count => flood(httpPort, host(), count),
 		send: what => visit(httpPort, host(what.tunnel), what),
 		talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
 		stop,

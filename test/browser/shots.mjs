@@ -55,11 +55,18 @@ for (const [width, height] of SIZES)
 const counter = await mock.exchange({ path: "/count" });
 mock.flush();
 for (const scheme of ["light", "dark"])
-	for (const [width, height] of SIZES)
+	for (const [width, height] of SIZES) {
 		await run("compare", width, height, scheme, `#${counter}/summary`, async page => {
 			await page.keyboard.press("r");
 			await page.waitForTimeout(600);
 		});
+		await run("runs", width, height, scheme, `#${counter}/summary`, async page => {
+			await page.keyboard.press("x");
+			await page.keyboard.type("12");
+			await page.keyboard.press("Enter");
+			await page.waitForTimeout(900);
+		});
+	}
 await browser.close();
 await mock.stop();
 await empty.stop();

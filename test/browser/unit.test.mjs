@@ -2,12 +2,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import test from "node:test";
+import os from "node:os";
+import path from "node:path";
+import test, { after } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const ASSETS = new URL("../../assets/inspect/", import.meta.url);
 globalThis.document = { addEventListener() {} }; /* dom.js looks for it when it is loaded */
-const load = name => import(new URL(name, ASSETS));
+/* For node a .js file is a module only beside a package.json that says so. */
+const modules = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-modules-"));
+fs.cpSync(fileURLToPath(ASSETS), modules, { recursive: true });
+fs.writeFileSync(path.join(modules, "package.json"), '{"type":"module"}');
+after(() => fs.rmSync(modules, { recursive: true }));
+const load = name => import(path.join(modules, name));
 
 const { parseFilter } = await load("filter.js");
 const format = await load("format.js");
@@ -45,12 +52,14 @@ test("numbers for people", () => {
 		["0.50 ms", "1.23 ms", "12.3 ms", "123 ms", "1.23 s", "1m 01s", "1h 01m"]);
 	assert.deepEqual([0, 999, 1000, 12345, 999999, 5e6, 2.5e9].map(format.bytes), ["0 B", "999 B", "1.0 kB", "12 kB", "1.0 MB", "5.0 MB", "2.5 GB"]);
 	assert.deepEqual([0, 5000, 65000, 7.3e6, 2e8].map(format.ago), ["now", "5s", "1m", "2h", "2d"]);
-	assert.equal(format.splitPath("/a/b").join(""), "/a/b");
-	for (const path of ["", "/", "/😀😀😀😀😀😀😀😀😀😀😀😀😀😀", "/" + "long/".repeat(50)]) {
-		const [a, b] = format.splitPath(path);
-		assert.equal(a + b, path);
-		assert.ok(a.isWellFormed() && b.isWellFormed());
-	}
+	assert.equal(format.shorten("/a/b", 4), "/a/b");
+	assert.equal(format.shorten("/api/v2/organizations/latest", 15), "/api/v2/…latest");
+	for (const path of ["", "/", "/a😀", "/" + "😀".repeat(14), "/" + "long/".repeat(50)])
+		for (let most = 1; most < 30; most++) {
+			const text = format.shorten(path, most);
+			assert.ok(text.length <= Math.max(2, most), `${text} in ${most}`);
+			assert.doesNotMatch(text, /\p{Surrogate}/u, "no half of a pair");
+		}
 	assert.equal(format.httpUrl("javascript:alert(1)"), null);
 	assert.equal(format.httpUrl("https://a.example/"), "https://a.example/");
 	assert.deepEqual(format.parseType('multipart/form-data; boundary="a;b\\"c"; x=1'), { type: "multipart/form-data", params: { boundary: 'a;b"c', x: "1" } });

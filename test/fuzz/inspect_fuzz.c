@@ -102,7 +102,7 @@ static void check_body(const char *text, size_t len)
 	for (const char *const *name = decode_codings(); *name; name++) {
 		struct decoded d;
 
-		decode(&d, *name, strlen(*name), text, len);
+		decode(&d, *name, strlen(*name), text, len, DECODE_MAX);
 		check(d.text.len <= DECODE_MAX);
 		decoded_free(&d);
 	}

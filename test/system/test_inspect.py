@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import time
+import urllib.parse
 import zlib
 
 import pytest
@@ -386,6 +387,61 @@ def test_lists_and_har(lab):
     assert len(two["log"]["entries"]) == 2
     assert i.ask(f"/api/requests/http/{newest[0]['id']}", "DELETE").status == 204
     assert i.get(f"/api/requests/http/{newest[0]['id']}", 404)
+
+
+def test_search(lab):
+    def app(r, c):
+        body = gzip.compress(b"Herring " + r.target.encode()) if "packed" in r.target else b"cod"
+        return answer(200, body, ["X-Colour: Vermilion"] +
+                      (["Content-Encoding: gzip"] if "packed" in r.target else []))
+
+    visit, i = started(lab, lab.site(app))
+    for path in ("/one", "/packed", "/two"):
+        visit(path, method="POST", body=b"a Sardine" if path == "/one" else b"none",
+              headers=["X-Path: " + path])
+    ids = {e["path"]: e["id"] for e in i.wait_entries(3)}
+
+    def search(where, text, **more):
+        query = urllib.parse.urlencode({"in": where, "text": text, **more})
+        return {p for p, n in ids.items() if n in i.get(f"/api/search?{query}")["ids"]}
+
+    assert search("header", "x-colour: vermilion") == set(ids)
+    assert search("header", "X-Path: /one") == {"/one"}
+    assert search("body", "sardine") == {"/one"}
+    assert search("body", "herring /PACKED") == {"/packed"}
+    assert search("body", "x-path") == set()
+    assert search("body", "cod", ids=f"{ids['/two']},0,{ids['/packed']},") == {"/two"}
+    assert search("body", "cod") == {"/one", "/two"}
+    for bad in ("in=body", "in=body&text=", "text=x", "in=path&text=x", "in=body&text=" + "x" * 300):
+        assert i.ask("/api/search?" + bad).status == 400
+    assert i.ask("/api/search?in=body&text=cod", method="HEAD").status == 200
+
+
+def test_search_leaves_the_traffic_its_turn(lab):
+    """Bombs that take seconds to decode: a visitor is answered meanwhile; who leaves ends his search."""
+    bomb = gzip.compress(bytes(8 << 20))
+    visit, i = started(lab, lab.site(lambda r, c: answer(200, bomb, ["Content-Encoding: gzip"])))
+    with dial(i.server.http_port) as c:
+        for _ in range(400):
+            c.send(request(i.public, "/"))
+            assert c.response().status == 200
+    i.wait_entries(400)
+    with dial(i.port) as c:
+        c.send(request(i.host, "/api/search?in=body&text=nothing"))
+        began = time.monotonic()
+        slowest = 0
+        for _ in range(20):
+            at = time.monotonic()
+            assert visit().status == 200
+            slowest = max(slowest, time.monotonic() - at)
+        answered = time.monotonic() - began
+        left = dial(i.port)
+        left.send(request(i.host, "/api/search?in=body&text=other"))
+        left.close()
+        assert json.loads(c.response().body)["ids"] == []
+        took = time.monotonic() - began
+    # The slowest visitor waited for a bomb or two of the hundreds.
+    assert slowest < took / 3, (slowest, answered, took)
 
 
 def test_tunnels_status_metrics(lab):

@@ -4,7 +4,8 @@
 #   deps.sh check GROUP...    status 0 if everything of these groups is there; silent
 #   deps.sh install GROUP...  installs it with apt, or prints the command for this system
 #
-# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser.
+# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser,
+# png (what makes the screenshots small).
 set -u
 
 LIBS='libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw'
@@ -17,7 +18,8 @@ apt_names() {
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
-	browser) echo chromium $(have node || echo nodejs) $(have npm || echo npm) ;;
+	browser) have_chromium || echo chromium; have node || echo nodejs; have npm || echo npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -30,6 +32,7 @@ fedora_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -41,6 +44,7 @@ arch_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -53,6 +57,7 @@ alpine_names() {
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
 	browser) echo chromium nodejs npm ;;
+	png) echo pngquant ;;
 	esac
 }
 
@@ -63,6 +68,13 @@ have() {
 # A header of a library that has no pkg-config file.
 have_header() {
 	echo "#include <$1>" | cc -E -x c - >/dev/null 2>&1
+}
+
+have_chromium() {
+	for name in "${CHROMIUM-}" chromium chromium-browser google-chrome-stable; do
+		[ -n "$name" ] && have "$name" && return 0
+	done
+	return 1
 }
 
 have_pytest() {
@@ -81,9 +93,10 @@ there() {
 		have_pytest ;;
 	lint) have clang-tidy-14 || have clang-tidy && { have clang-format-14 || have clang-format; } &&
 		have python3 ;;
-	browser) have chromium && have node && have npm ;;
+	browser) have_chromium && have node && have npm ;;
 	fuzz) have clang-14 || have clang ;;
 	memcheck) have valgrind ;;
+	png) have pngquant ;;
 	*) echo "deps.sh: no group $1" >&2; exit 2 ;;
 	esac
 }
@@ -130,6 +143,9 @@ print_command() {
 	*' arch '*) echo "  $arch" ;;
 	*' alpine '*) echo "  $alpine" ;;
 	*) printf '  Fedora:  %s\n  Arch:    %s\n  Alpine:  %s\n' "$fedora" "$arch" "$alpine" ;;
+	esac
+	case " $* " in
+	*' browser '*) echo 'Chromium may also be named (CHROMIUM=PATH), or its tests left out (make test BROWSER=no).' ;;
 	esac
 }
 

@@ -30,13 +30,14 @@ static bool same_bytes(const char *path, const struct asset *a)
 	return same && a->bytes[a->len] == 0;
 }
 
-/* What is in the folders but for words about them. Not 0: stop, there is trouble. */
+/* What is in the folders but for words and pictures about them. Not 0: stop, there is trouble. */
 static int check_file(const char *path, const struct stat *st, int type)
 {
 	const char *name = path + strlen("assets/"), *dot = strrchr(path, '.');
 	const struct asset *a;
 
-	if (type != FTW_F || !strchr(name, '/') || !dot || strcmp(dot, ".md") == 0)
+	if (type != FTW_F || !strchr(name, '/') || !dot || !strcmp(dot, ".md") ||
+	    !strcmp(dot, ".png"))
 		return 0;
 	a = asset_find(name);
 	if (!a)

@@ -261,7 +261,7 @@ static void decode_exact(struct decoded *d, const char *coding, const char *in, 
 {
 	char *copy = exact(in, len);
 
-	decode(d, coding, strlen(coding), copy, len);
+	decode(d, coding, strlen(coding), copy, len, DECODE_MAX);
 	free(copy);
 }
 
