@@ -184,7 +184,8 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 	if (!t)
 		return INSPECT_REFUSED;
 	if (!session_open_tunnel(c->session, t)) {
-		snprintf(err, INSPECT_ERR, "there is no session with the server now");
+		/* ngrok's words: there are programs that try again when they see them. */
+		snprintf(err, INSPECT_ERR, "tunnel session not ready yet");
 		retire_tunnel(c, t);
 		return INSPECT_FAILED;
 	}
