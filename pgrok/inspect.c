@@ -251,12 +251,24 @@ static void set_address(struct inspect *i, const struct listener_fds *fds)
 		addr_text(&i->bound, text);
 	i->addr = xstrdup(text);
 	i->url = xasprintf("http://%s", text);
-	if (!addr_is_loopback(&i->bound))
-		log_warn("inspect",
-			 "the inspector at %s is open to everybody who can reach it: "
-			 "captured requests, replays, everything",
-			 text);
 	log_info("inspect", "web interface at %s", i->url);
+}
+
+/* As pgrok's, it is open where it is bound; but nobody is to find that out afterwards. */
+static void tell_open(struct inspect *i)
+{
+	char note[256], where[ADDR_TEXT];
+
+	if (addr_is_loopback(&i->bound))
+		return;
+	addr_text(&i->bound, where);
+	snprintf(
+		note, sizeof(note),
+		"The inspector is open to everybody who can reach %s%s: captured requests, replays, "
+		"tunnels",
+		bound_to_everything(&i->bound) ? "this machine at " : "", where);
+	log_warn("inspect", "%s", note);
+	model_note(i->conf.model, note);
 }
 
 struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
@@ -293,6 +305,7 @@ struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
 	model_watch(conf->model, &i->model_watch);
 	i->capture_watch = (struct capture_watch){.fn = on_capture, .arg = i};
 	capture_watch(i->capture, &i->capture_watch);
+	tell_open(i);
 	return i;
 }
 

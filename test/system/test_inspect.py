@@ -486,61 +486,6 @@ def test_replay_to_nobody(lab):
     assert failed["origin"] == e["id"] and "not there" in failed["error"]
 
 
-# -- who may ask --
-
-@pytest.mark.parametrize("host,status", [
-    ("127.0.0.1", 200), ("localhost:1234", 200), ("evil.example", 403), ("listed.example", 200),
-    ("127.0.0.1.evil.example", 403)])
-def test_host_is_checked(lab, host, status):
-    conf = lab.config("web_allow_hosts: [listed.example]\n")
-    _, i = started(lab, lab.site(), client_kw={"config": conf})
-    assert i.ask("/api/status", host=host).status == status
-
-
-def test_origin_is_checked(lab):
-    visit, i = started(lab, lab.site())
-    visit()
-    e = i.wait_entries()[0]
-    evil = ["Origin: http://evil.example"]
-    assert i.ask("/api/requests/http", "POST", {"id": e["id"]}, evil).status == 403
-    assert i.ask("/api/requests/http", "DELETE", headers=evil).status == 403
-    assert i.ask("/http/in/replay", "POST", f"txnid={e['id']}".encode(),
-                 evil + ["Content-Type: application/x-www-form-urlencoded"]).status == 403
-    assert i.live(origin="http://evil.example").answer.status == 403
-    assert i.live("/_ws", origin="http://evil.example").answer.status == 403
-    assert i.live(origin=f"http://{i.host}").answer.status == 101
-    assert len(i.entries()) == 1
-
-
-def test_public_inspector_asks_for_a_token(lab):
-    _, i = started(lab, lab.site(), "-inspectpublic", client_kw={"tunnels": 2})
-    url = next(u for u in i.client.urls() if "test." not in u)
-    host = url.split("://")[1]
-    token = i.client.wait_log(r"http/in\?token=([0-9a-f]{32})$")[1]
-    assert token not in i.client.text("out"), "a secret in the log"
-
-    def status(path="/api/status", **kw):
-        return get(i.server.http_port, host, path, **kw).status
-    assert status() in (401, 403)
-    assert status(headers=["Authorization: Bearer " + "0" * 32]) in (401, 403)
-    assert status(headers=[f"Authorization: Bearer {token}"]) == 200
-    r = get(i.server.http_port, host, f"/http/in?token={token}")
-    cookie = r.header("Set-Cookie").split(";")[0]
-    assert status(headers=[f"Cookie: {cookie}"]) == 200
-    assert i.ask("/api/status").status == 200
-
-
-def test_tcp_tunnel_to_the_inspector(lab):
-    """Behind it anybody could say that he is localhost."""
-    s = lab.server()
-    port = env.free_port()
-    lab.site()
-    c = lab.client(s, "-proto=tcp", port, inspect=f"127.0.0.1:{port}")
-    assert get(port, f"127.0.0.1:{port}", "/api/status").status == 200
-    for host in (f"127.0.0.1:{port}", "localhost"):
-        assert get(c.tcp_port(), host, "/api/status").status == 403
-
-
 def test_port_taken(lab):
     taken = lab.site()
     s = lab.server()
