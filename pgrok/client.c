@@ -313,7 +313,7 @@ static void start_display(struct client *c)
 	if (log_is_json()) {
 		if (!c->term)
 			log_events_on_stdout();
-		console_start_events(&c->console, c->model);
+		console_start_events(&c->console, c->model, c->term);
 	} else if (!c->term && !log_to_stdout()) {
 		console_start(&c->console, c->model, c->conf->server.text);
 	}

@@ -191,9 +191,9 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 	log_warn("inspect", "%s leads to the inspector; it asks for a token there", t->url);
 	snprintf(note, sizeof(note), "The inspector is public, with a token: %s%s?token=%s", t->url,
 		 PAGE, i->token);
-	model_note(i->conf.model, note);
-	/* Then nobody shows notes; and a token does not belong into a log. */
-	if (log_to_stdout())
+	model_secret_note(i->conf.model, note);
+	/* Then nobody shows notes. */
+	if (log_to_stdout() && !log_is_json())
 		console_line(stderr, "%s", note);
 }
 

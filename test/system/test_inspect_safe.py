@@ -166,6 +166,20 @@ def test_public_inspector_asks_for_a_token(lab):
     assert i.ask("/api/status").status == 200
 
 
+@pytest.mark.parametrize("log", ["stdout", "file", "none"])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_token_is_told_but_not_logged(lab, tmp_path, log, form):
+    where = tmp_path / "log" if log == "file" else log
+    _, i = started(lab, lab.site(), "-inspectpublic", f"-log-format={form}",
+                   client_kw={"wait": False, "log": where})
+    stream = "out" if (log, form) in (("file", "text"), ("none", "text")) else "err"
+    token = i.client.wait_log(r"http/in\?token=([0-9a-f]{32})$")[1]
+    assert token in i.client.text(stream)
+    i.client.end()
+    assert token not in i.client.text("err" if stream == "out" else "out")
+    assert log != "file" or token not in where.read_text()
+
+
 def test_tcp_tunnel_to_the_inspector(lab):
     """Behind it anybody could say that he is localhost."""
     s = lab.server()

@@ -596,7 +596,7 @@ def test_events_for_scripts(lab, tmp_path, log):
     c.wait_log(r'"event":"tunnel","url":"https://')
     c.wait_log(r'"event":"state","state":"online"')
     s.end()
-    c.wait_log(r'"event":"state","state":"reconnecting","error":"[^"]+","retry_ms":"\d+"')
+    c.wait_log(r'"event":"state","state":"reconnecting","error":"[^"]+","retry_ms":\d+}')
     c.end()
     said = [json.loads(x) for x in c.text("out").splitlines()]
     assert all("t" in x for x in said)
