@@ -318,6 +318,7 @@ static size_t may_send(struct mstream *ms)
 	return room < ms->send_window ? room : ms->send_window;
 }
 
+/* With the frame's head it is one piece: what is read into it leaves in one segment. */
 static char *mstream_room(struct stream *s, size_t *cap)
 {
 	struct mstream *ms = mstream_of(s);
@@ -325,6 +326,8 @@ static char *mstream_room(struct stream *s, size_t *cap)
 	if (ms->reset || ms->fin_sent || !ms->m->t)
 		return NULL;
 	*cap = may_send(ms);
+	if (*cap > STREAM_PIECE - MUX_HEADER)
+		*cap = STREAM_PIECE - MUX_HEADER;
 	return *cap ? mux_data_place(ms->m, ms, ms->owes_syn || ms->owes_ack) : NULL;
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROOM_MIN 4096u /* less is not worth a read of its own */
+
 /* One side, and the direction that starts at it. */
 struct half {
 	struct pair *pair;
@@ -243,13 +245,15 @@ static bool pass_seen(struct half *h)
 	return true;
 }
 
-/* Where to read to: best where the other side would put it anyway. */
-static char *reading_place(struct half *h)
+/* Where to read to, and how much: best where the other side would put it anyway. */
+static char *reading_place(struct half *h, size_t *cap)
 {
-	size_t cap;
-	char *room = h->held ? NULL : stream_room(peer_of(h)->s, &cap);
+	char *room = h->held ? NULL : stream_room(peer_of(h)->s, cap);
 
-	return room && cap >= PAIR_READ ? room : io_buf;
+	if (room && *cap >= ROOM_MIN)
+		return room;
+	*cap = PAIR_READ;
+	return io_buf;
 }
 
 /*
@@ -258,7 +262,7 @@ static char *reading_place(struct half *h)
  */
 static bool read_once(struct half *h)
 {
-	size_t n, held = h->held;
+	size_t n, cap, held = h->held;
 	char *buf;
 
 	if (held > PAIR_HELD) {
@@ -267,10 +271,10 @@ static bool read_once(struct half *h)
 	}
 	if (!held && pass_seen(h))
 		return false;
-	buf = reading_place(h);
+	buf = reading_place(h, &cap);
 	if (held)
 		memcpy(buf, h->buf + h->off, held);
-	switch (stream_read(h->s, buf + held, PAIR_READ, &n)) {
+	switch (stream_read(h->s, buf + held, cap, &n)) {
 	case STREAM_OK:
 		pass_on(h, buf, held + n);
 		return false;

@@ -17,14 +17,15 @@
 
 #include "common/stream_kind.h"
 
-#define RECORD_MAX 16384u               /* plain bytes in one TLS record (RFC 8446 section 5.1) */
-#define BATCH_MAX (STREAM_PIECE + 512u) /* plain bytes encrypted before one write() */
-#define BATCH_BUF (BATCH_MAX + 2048)    /* the same with the records' overhead */
+#define RECORD_MAX 16384u            /* plain bytes in one TLS record (RFC 8446 section 5.1) */
+#define BATCH_MAX STREAM_PIECE       /* plain bytes encrypted before one write() */
+#define BATCH_BUF (BATCH_MAX + 2048) /* the same with the records' overhead */
 /*
- * Four whole records of TLS 1.3 a read(), so that none has to be moved. OpenSSL starts its buffer
- * with 3 bytes that align what is behind a record's head.
+ * One read() takes what one write() of ours has sent: the piece's three whole records of TLS 1.3
+ * and a shorter one. Of a record that came in part OpenSSL reads the rest by itself. Its buffer
+ * begins with 3 bytes that align what is behind a record's head.
  */
-#define READ_AHEAD (4 * (RECORD_MAX + 22) + 3)
+#define READ_AHEAD (STREAM_PIECE + 4 * 22 + 3)
 
 struct direct {
 	struct stream s;
@@ -413,6 +414,9 @@ static enum stream_rc direct_read(struct stream *s, void *buf, size_t cap, size_
 		int rc = SSL_read_ex(s->ssl, (char *)buf + *n, cap - *n, &got);
 		if (rc == 1) {
 			*n += got;
+			/* A short one ends what was written at once: better begin with the next. */
+			if (got < RECORD_MAX && *n >= cap / 2)
+				break;
 			continue;
 		}
 		enum stream_rc v = ssl_verdict(d, rc, true);
@@ -451,7 +455,9 @@ static enum stream_rc encrypt(struct direct *d, const char *buf, size_t len, siz
 	size_t done = 0, put;
 
 	d->batching = true;
-	while (done < len && done < BATCH_MAX) {
+	if (len > BATCH_MAX)
+		len = BATCH_MAX;
+	while (done < len) {
 		size_t piece = len - done < RECORD_MAX ? len - done : RECORD_MAX;
 		int rc = SSL_write_ex(d->s.ssl, buf + done, piece, &put);
 		if (rc != 1) {

@@ -24,14 +24,14 @@ static void test_room(void **state)
 	keep(r, mux_open(r->m), 0, 0);
 	room = stream_room(r->kept[0], &cap);
 	assert_non_null(room);
-	assert_int_equal(cap, MUX_WINDOW_START);
+	assert_int_equal(cap, STREAM_PIECE - HEAD);
 	assert_ptr_equal(room, r->m->out + HEAD);
 	memcpy(room, "hello ", 6);
 	assert_int_equal(stream_write(r->kept[0], room, 6, &n), STREAM_OK);
 	assert_int_equal(n, 6);
 	more = stream_room(r->kept[0], &cap);
 	assert_ptr_equal(more, room + 6);
-	assert_int_equal(cap, MUX_WINDOW_START - 6);
+	assert_int_equal(cap, STREAM_PIECE - HEAD);
 	memcpy(more, "world", 5);
 	assert_int_equal(stream_write(r->kept[0], more, 5, &n), STREAM_OK);
 	turns(r->loop, 2);
