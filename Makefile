@@ -255,6 +255,8 @@ bench: all ## our pair beside other tunnels (bench/README.md); QUICK=1 ONLY= SCE
 	@PGROK_BIN=$(abspath $(BIN)) python3 bench/bench.py
 bench-counts: all ## instructions and system calls per request, connection and MB (bench/README.md)
 	@PGROK_BIN=$(abspath $(BIN)) python3 bench/counts.py
+$(B)/bench-registry: bench/tools/registry.c $(B)/libpgrokd.a $(B)/libbase.a
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 bench-deps: ## installs what the benchmark compares with and loads with (apt)
 	@bench/deps.sh
 
