@@ -250,9 +250,11 @@ build/tidy/%.ok: %.c $(HEADERS) .clang-tidy
 		{ cat $@.err >&2; exit 1; }
 	@touch $@
 
-.PHONY: bench bench-deps
+.PHONY: bench bench-counts bench-deps
 bench: all ## our pair beside other tunnels (bench/README.md); QUICK=1 ONLY= SCENARIOS= ROUNDS=5
 	@PGROK_BIN=$(abspath $(BIN)) python3 bench/bench.py
+bench-counts: all ## instructions and system calls per request, connection and MB (bench/README.md)
+	@PGROK_BIN=$(abspath $(BIN)) python3 bench/counts.py
 bench-deps: ## installs what the benchmark compares with and loads with (apt)
 	@bench/deps.sh
 

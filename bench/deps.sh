@@ -16,7 +16,9 @@ nginx nginx-light nginx
 haproxy haproxy haproxy
 ssh openssh-client -
 sshd openssh-server ssh
-ip iproute2 -'
+ip iproute2 -
+valgrind valgrind -
+strace strace -'
 
 packages= services=
 while read -r program package service; do

@@ -222,7 +222,12 @@ static void give_session(struct httpd_req *r)
 	struct httpd *h = r->conn->h;
 	char *target = without_token(r), cookie[160];
 
-	snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Strict", h->cookie,
+	/*
+	 * Not Strict: the address with the token may be opened from a chat or a mail, and then a
+	 * Strict cookie would not come with what follows the redirection. Lax ones come with GETs
+	 * of a whole page only, which change nothing; and the Origin is looked at besides.
+	 */
+	snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Lax", h->cookie,
 		 h->session);
 	httpd_header(r, "Set-Cookie", cookie);
 	httpd_header(r, "Location", target);

@@ -192,15 +192,25 @@ static void json_begin(struct line *l)
 }
 
 /* ,"name":"value"; a value that does not fit is cut with "...", a name that does not is left out */
+/* "retry_ms" and the like. */
+static bool names_number(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 3 && strcmp(name + len - 3, "_ms") == 0;
+}
+
 static void put_member(struct line *l, const char *name, const char *value)
 {
 	size_t before = l->len;
+	const char *quote = names_number(name) ? "" : "\"";
 
 	if (l->cut)
 		return;
 	put_str(l, ",\"");
 	put_escaped(l, name);
-	put_str(l, "\":\"");
+	put_str(l, "\":");
+	put_str(l, quote);
 	if (l->cut) {
 		l->len = before;
 		return;
@@ -208,7 +218,7 @@ static void put_member(struct line *l, const char *name, const char *value)
 	put_escaped(l, value);
 	if (l->cut)
 		put_tail(l, "...");
-	put_tail(l, "\"");
+	put_tail(l, quote);
 }
 
 static void json_end(struct line *l)

@@ -55,8 +55,8 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PR
 
 /*
  * A JSON-only event for scripts: {"t":...,"event":"tunnel","url":"..."}; fields are name, value
- * pairs of strings, ended by NULL (a NULL value is ""). Written at every level; nothing in text
- * form.
+ * pairs of strings, ended by NULL (a NULL value is ""); what is called ..._ms has digits for a
+ * value and is a number. Written at every level; nothing in text form.
  */
 void log_event(const char *event, ...) __attribute__((sentinel));
 /* From now on events go to stdout too (once), wherever the log goes. */

@@ -12,9 +12,8 @@
 
 #include "common/mux_session.h"
 
-#define READ_SIZE (64u << 10)
-#define READ_BUDGET (256u << 10)
-#define DRAIN_MS 10000 /* the last frames of a session that is nobody's */
+#define READ_SIZE (64u << 10) /* once a wake-up, as pairs do */
+#define DRAIN_MS 10000        /* the last frames of a session that is nobody's */
 #define GOAWAY_NORMAL 0
 #define GOAWAY_PROTOCOL 1
 
@@ -126,6 +125,15 @@ void mux_put_frame(struct mux *m, struct mux_frame f)
 	mux_wake(m);
 }
 
+char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags)
+{
+	if (!m->out) {
+		out_take(m);
+		mux_wake(m); /* gives it back if nothing is written */
+	}
+	return m->out + m->out_len + (m->tail == ms && !flags ? 0 : MUX_HEADER);
+}
+
 void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len)
 {
 	out_take(m);
@@ -143,7 +151,8 @@ void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void 
 		m->tail = ms;
 		m->tail_at = at;
 	}
-	memcpy(m->out + m->out_len, buf, len);
+	if (buf != m->out + m->out_len)
+		memcpy(m->out + m->out_len, buf, len);
 	m->out_len += len;
 }
 
@@ -582,8 +591,7 @@ static size_t got_data(struct mux *m, const char *p, size_t n)
 	return n;
 }
 
-/* False: the session is lost. */
-static bool parse(struct mux *m, const char *p, size_t n)
+static void parse(struct mux *m, const char *p, size_t n)
 {
 	struct mux_frame f;
 	const char *why;
@@ -612,28 +620,24 @@ static bool parse(struct mux *m, const char *p, size_t n)
 	}
 	if (m->fault && m->t)
 		protocol_error(m, m->fault);
-	return m->t != NULL;
 }
 
-static void read_all(struct mux *m)
+static void read_once(struct mux *m)
 {
 	size_t n = 0;
 
-	for (size_t budget = READ_BUDGET; m->t && budget; budget -= READ_SIZE) {
-		switch (stream_read(m->t, in_buf, READ_SIZE, &n)) {
-		case STREAM_OK:
-			if (!parse(m, in_buf, n) || n < READ_SIZE)
-				return;
-			break;
-		case STREAM_AGAIN:
-			return;
-		case STREAM_EOF:
-			session_lost(m, "the peer ended the session", BYE_CLOSE);
-			return;
-		case STREAM_ABORT:
-			session_lost(m, stream_error(m->t), BYE_ABORT);
-			return;
-		}
+	switch (stream_read(m->t, in_buf, READ_SIZE, &n)) {
+	case STREAM_OK:
+		parse(m, in_buf, n);
+		break;
+	case STREAM_AGAIN:
+		break;
+	case STREAM_EOF:
+		session_lost(m, "the peer ended the session", BYE_CLOSE);
+		break;
+	case STREAM_ABORT:
+		session_lost(m, stream_error(m->t), BYE_ABORT);
+		break;
 	}
 }
 
@@ -647,7 +651,7 @@ static void on_ready(void *arg, int dirs)
 		mux_wake(m);
 	}
 	if (dirs & STREAM_READ)
-		read_all(m);
+		read_once(m);
 	if (m->t)
 		stream_want(m->t, STREAM_READ | (m->blocked ? STREAM_WRITE : 0));
 }

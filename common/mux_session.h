@@ -10,8 +10,8 @@
 #include "common/mux_frame.h"
 #include "common/stream_kind.h"
 
-#define OUT_CAP (256u << 10)  /* the session's output */
-#define OUT_HIGH (128u << 10) /* above it streams have to wait */
+#define OUT_CAP (256u << 10)        /* the session's output */
+#define OUT_HIGH (2 * STREAM_PIECE) /* above it streams have to wait */
 
 /* Control frames that a stream owes its peer: flags, so that a flood of causes costs nothing. */
 #define OWE_SYN 1
@@ -89,6 +89,9 @@ struct mux {
 /* mux.c */
 size_t mux_room(const struct mux *m);
 void mux_put_frame(struct mux *m, struct mux_frame f);
+/* Where the next mux_put_data() will put its bytes; flags: will it have any? */
+char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags);
+/* buf may be that place: then nothing is copied. */
 void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len);
 bool mux_fin_tail(struct mux *m, struct mstream *ms);
 void mux_flush(struct mux *m);

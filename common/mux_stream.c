@@ -11,6 +11,7 @@
 #define SHRINK_ABOVE (64u << 10) /* buffers */
 #define PING_EVERY_US 5000000u
 #define GROWTH_RTTS 4
+#define CREDIT_PART 4 /* of a window is announced at once: a writer seldom has to wait */
 /*
  * Nearby the round trip is no measure, it is mostly the scheduler's. What is under way beyond 1 MiB
  * brings no speed there, but is what everybody else's bytes have to wait behind.
@@ -235,40 +236,62 @@ static void consumed(struct mstream *ms, uint32_t n)
 		maybe_shrink_window(ms);
 	if (ms->epoch_read >= ms->window)
 		maybe_grow_window(ms);
-	if (ms->credit >= ms->window / 2)
+	if (ms->credit >= ms->window / CREDIT_PART)
 		mux_owe(ms, OWE_WINDOW);
+}
+
+/* What is there in one piece: of the view, or of the ring up to its edge. */
+static const char *mstream_peek(struct stream *s, size_t *n)
+{
+	struct mstream *ms = mstream_of(s);
+	uint32_t edge = ms->cap - ms->off;
+
+	if (ms->view_len) {
+		*n = ms->view_len;
+		return ms->view;
+	}
+	*n = edge < ms->unread ? edge : ms->unread;
+	return *n ? ms->buf + ms->off : NULL;
+}
+
+static void mstream_skip(struct stream *s, size_t len)
+{
+	struct mstream *ms = mstream_of(s);
+	uint32_t n = (uint32_t)len;
+
+	if (ms->view_len) {
+		ms->view += n;
+		ms->view_len -= n;
+	} else {
+		ms->off = (ms->off + n) & (ms->cap - 1);
+		ms->unread -= n;
+		if (!ms->unread)
+			drop_buffer(ms);
+		else if (ms->unread <= ms->cap / 4 && ms->cap > SHRINK_ABOVE)
+			resize(ms, ms->cap / 2);
+	}
+	consumed(ms, n);
 }
 
 static enum stream_rc mstream_read(struct stream *s, void *buf, size_t cap, size_t *n)
 {
 	struct mstream *ms = mstream_of(s);
-	uint32_t take, first;
+	const char *from;
+	size_t piece;
 
 	*n = 0;
-	if (ms->view_len) {
-		take = cap < ms->view_len ? (uint32_t)cap : ms->view_len;
-		memcpy(buf, ms->view, take);
-		ms->view += take;
-		ms->view_len -= take;
-	} else if (ms->unread) {
-		take = cap < ms->unread ? (uint32_t)cap : ms->unread;
-		first = ms->cap - ms->off < take ? ms->cap - ms->off : take;
-		memcpy(buf, ms->buf + ms->off, first);
-		memcpy((char *)buf + first, ms->buf, take - first);
-		ms->off = (ms->off + take) & (ms->cap - 1);
-		ms->unread -= take;
-		if (!ms->unread)
-			drop_buffer(ms);
-		else if (ms->unread <= ms->cap / 4 && ms->cap > SHRINK_ABOVE)
-			resize(ms, ms->cap / 2);
-	} else if (ms->fin_rcvd) {
-		return STREAM_EOF;
-	} else {
-		return ms->reset ? STREAM_ABORT : STREAM_AGAIN;
+	while (*n < cap && (from = mstream_peek(s, &piece))) {
+		if (piece > cap - *n)
+			piece = cap - *n;
+		memcpy((char *)buf + *n, from, piece);
+		mstream_skip(s, piece);
+		*n += piece;
 	}
-	*n = take;
-	consumed(ms, take);
-	return STREAM_OK;
+	if (*n)
+		return STREAM_OK;
+	if (ms->fin_rcvd)
+		return STREAM_EOF;
+	return ms->reset ? STREAM_ABORT : STREAM_AGAIN;
 }
 
 /* ---- sending ---- */
@@ -281,24 +304,44 @@ uint16_t mstream_riding(struct mstream *ms)
 	return flags;
 }
 
+/* How much the stream may send now: what its window and the session's output have room for. */
+static size_t may_send(struct mstream *ms)
+{
+	struct mux *m = ms->m;
+	size_t room;
+
+	if (m->out_len >= OUT_HIGH)
+		mux_flush(m);
+	if (m->out_len >= OUT_HIGH)
+		return 0;
+	room = mux_room(m) - MUX_HEADER;
+	return room < ms->send_window ? room : ms->send_window;
+}
+
+static char *mstream_room(struct stream *s, size_t *cap)
+{
+	struct mstream *ms = mstream_of(s);
+
+	if (ms->reset || ms->fin_sent || !ms->m->t)
+		return NULL;
+	*cap = may_send(ms);
+	return *cap ? mux_data_place(ms->m, ms, ms->owes_syn || ms->owes_ack) : NULL;
+}
+
 static enum stream_rc mstream_write(struct stream *s, const void *buf, size_t len, size_t *n)
 {
 	struct mstream *ms = mstream_of(s);
 	struct mux *m = ms->m;
-	size_t room;
+	size_t most;
 
 	*n = 0;
 	if (ms->reset || ms->fin_sent || !m->t)
 		return STREAM_ABORT;
-	if (m->out_len >= OUT_HIGH)
-		mux_flush(m);
-	if (m->out_len >= OUT_HIGH || !ms->send_window)
+	most = may_send(ms);
+	if (!most)
 		return STREAM_AGAIN;
-	room = mux_room(m) - MUX_HEADER;
-	if (len > room)
-		len = room;
-	if (len > ms->send_window)
-		len = ms->send_window;
+	if (len > most)
+		len = most;
 	mux_put_data(m, ms, mstream_riding(ms), buf, len);
 	ms->send_window -= (uint32_t)len;
 	*n = len;
@@ -428,6 +471,9 @@ static const struct stream_ops mux_ops = {
 	.handshake = mstream_handshake,
 	.read = mstream_read,
 	.write = mstream_write,
+	.peek = mstream_peek,
+	.skip = mstream_skip,
+	.room = mstream_room,
 	.want = mstream_want,
 	.finish = mstream_finish,
 	.flushed = mstream_flushed,

@@ -228,23 +228,52 @@ static void pass_end(struct half *h)
 	watch_silence(p);
 }
 
-/* Reads once. False: nothing more to read now. */
-static bool read_once(struct half *h, size_t *budget)
+/* Passes on what can be seen where it is. False: it has to be read. */
+static bool pass_seen(struct half *h)
+{
+	size_t n;
+	const char *from = stream_peek(h->s, &n);
+
+	if (!from)
+		return false;
+	if (n > PAIR_READ)
+		n = PAIR_READ;
+	pass_on(h, from, n);
+	stream_skip(h->s, n);
+	return true;
+}
+
+/* Where to read to: best where the other side would put it anyway. */
+static char *reading_place(struct half *h)
+{
+	size_t cap;
+	char *room = h->held ? NULL : stream_room(peer_of(h)->s, &cap);
+
+	return room && cap >= PAIR_READ ? room : io_buf;
+}
+
+/*
+ * Reads once a wake-up: that others of this loop have their turn soon is worth more than a poll
+ * saved. What is left is reported again. False: nothing more to do now.
+ */
+static bool read_once(struct half *h)
 {
 	size_t n, held = h->held;
+	char *buf;
 
 	if (held > PAIR_HELD) {
 		over(h->pair, PAIR_ABORT); /* a judge that never decides */
 		return false;
 	}
+	if (!held && pass_seen(h))
+		return false;
+	buf = reading_place(h);
 	if (held)
-		memcpy(io_buf, h->buf + h->off, held);
-	switch (stream_read(h->s, io_buf + held, PAIR_READ, &n)) {
+		memcpy(buf, h->buf + h->off, held);
+	switch (stream_read(h->s, buf + held, PAIR_READ, &n)) {
 	case STREAM_OK:
-		*budget -= n < *budget ? n : *budget;
-		pass_on(h, io_buf, held + n);
-		/* A short read has emptied the source; if not, it will say so. */
-		return n == PAIR_READ;
+		pass_on(h, buf, held + n);
+		return false;
 	case STREAM_AGAIN:
 		return false;
 	case STREAM_EOF:
@@ -257,7 +286,7 @@ static bool read_once(struct half *h, size_t *budget)
 }
 
 /* One step of the direction that starts at h. False: it has to wait for something. */
-static bool step(struct half *h, size_t *budget)
+static bool step(struct half *h)
 {
 	if (h->pair->over || h->dead || !flush_pending(h))
 		return false;
@@ -275,14 +304,12 @@ static bool step(struct half *h, size_t *budget)
 		pass_end(h);
 		return false;
 	}
-	return *budget && read_once(h, budget);
+	return read_once(h);
 }
 
 static void pump(struct half *h)
 {
-	size_t budget = PAIR_BUDGET;
-
-	while (step(h, &budget))
+	while (step(h))
 		;
 	check_over(h->pair);
 }

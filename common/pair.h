@@ -11,10 +11,9 @@
 #include "common/judge.h"
 #include "common/stream.h"
 
-#define PAIR_READ (64u << 10)    /* one read; also what may be pending per direction */
-#define PAIR_HELD (64u << 10)    /* unjudged bytes kept per direction */
-#define PAIR_BUDGET (256u << 10) /* per wake-up and direction */
-#define PAIR_SILENCE_MS 120000   /* a half-closed pair without a byte */
+#define PAIR_READ (64u << 10)  /* one read a wake-up; also what may be pending per direction */
+#define PAIR_HELD (64u << 10)  /* unjudged bytes kept per direction */
+#define PAIR_SILENCE_MS 120000 /* a half-closed pair without a byte */
 
 enum pair_end {
 	PAIR_DONE,  /* at least one direction ended cleanly and neither can move any more */

@@ -69,6 +69,21 @@ enum stream_rc stream_read(struct stream *s, void *buf, size_t cap, size_t *n)
 	return s->ops->read(s, buf, cap, n);
 }
 
+const char *stream_peek(struct stream *s, size_t *n)
+{
+	return s->ops->peek ? s->ops->peek(s, n) : NULL;
+}
+
+void stream_skip(struct stream *s, size_t n)
+{
+	s->ops->skip(s, n);
+}
+
+char *stream_room(struct stream *s, size_t *cap)
+{
+	return s->ops->room ? s->ops->room(s, cap) : NULL;
+}
+
 enum stream_rc stream_write(struct stream *s, const void *buf, size_t len, size_t *n)
 {
 	return s->ops->write(s, buf, len, n);

@@ -24,6 +24,12 @@ enum stream_rc {
 #define STREAM_READ 1
 #define STREAM_WRITE 2
 
+/*
+ * What a writer does best to write at once: with the heads of frames, of TLS records and of packets
+ * it is just one segment of 64 KiB for the kernel to carry. 64 KiB of bytes were one and a bit.
+ */
+#define STREAM_PIECE (62u << 10)
+
 enum stream_engine { ENGINE_DIRECT, ENGINE_BUFFEREVENT };
 
 struct stream;
@@ -70,6 +76,19 @@ enum stream_rc stream_read(struct stream *s, void *buf, size_t cap, size_t *n) M
  * must offer the same bytes first.
  */
 enum stream_rc stream_write(struct stream *s, const void *buf, size_t len, size_t *n) MUSTCHECK;
+/*
+ * For reading and writing without a copy, where a kind can (mux does). The bytes that stream_read()
+ * would give next, *n of them; NULL: read. They stay until a call on this stream; stream_skip()
+ * takes them as read.
+ */
+const char *stream_peek(struct stream *s, size_t *n) MUSTCHECK;
+void stream_skip(struct stream *s, size_t n);
+/*
+ * The place where stream_write() would put bytes, *cap of them: what is written from there is not
+ * copied. NULL: there is none, now or ever. It stays until another call on this stream, or on
+ * another one of the same session.
+ */
+char *stream_room(struct stream *s, size_t *cap) MUSTCHECK;
 /* The directions to be told of from now on; 0 = none. */
 void stream_want(struct stream *s, int dirs);
 /*

@@ -17,10 +17,14 @@
 
 #include "common/stream_kind.h"
 
-#define RECORD_MAX 16384u            /* plain bytes in one TLS record (RFC 8446 section 5.1) */
-#define BATCH_MAX (64u << 10)        /* plain bytes encrypted before one write() */
-#define BATCH_BUF (BATCH_MAX + 2048) /* the same with the records' overhead */
-#define READ_AHEAD (64u << 10)
+#define RECORD_MAX 16384u               /* plain bytes in one TLS record (RFC 8446 section 5.1) */
+#define BATCH_MAX (STREAM_PIECE + 512u) /* plain bytes encrypted before one write() */
+#define BATCH_BUF (BATCH_MAX + 2048)    /* the same with the records' overhead */
+/*
+ * Four whole records of TLS 1.3 a read(), so that none has to be moved. OpenSSL starts its buffer
+ * with 3 bytes that align what is behind a record's head.
+ */
+#define READ_AHEAD (4 * (RECORD_MAX + 22) + 3)
 
 struct direct {
 	struct stream s;
@@ -373,6 +377,8 @@ static enum stream_rc plain_read(struct direct *d, void *buf, size_t cap, size_t
 {
 	ssize_t got;
 
+	if (cap > STREAM_PIECE)
+		cap = STREAM_PIECE;
 	do
 		got = read(d->s.fd, buf, cap);
 	while (got < 0 && errno == EINTR);
@@ -402,8 +408,8 @@ static enum stream_rc direct_read(struct stream *s, void *buf, size_t cap, size_
 	d->drained = false;
 	d->read_needs_write = false;
 	ERR_clear_error();
-	/* A record a call: go on until the buffer is full or nothing whole is left. */
-	while (*n < cap) {
+	/* A record a call, as long as there are whole ones and room for one. */
+	while (!*n || cap - *n >= RECORD_MAX) {
 		int rc = SSL_read_ex(s->ssl, (char *)buf + *n, cap - *n, &got);
 		if (rc == 1) {
 			*n += got;

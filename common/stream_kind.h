@@ -9,6 +9,9 @@ struct stream_ops {
 	enum stream_rc (*handshake)(struct stream *s);
 	enum stream_rc (*read)(struct stream *s, void *buf, size_t cap, size_t *n);
 	enum stream_rc (*write)(struct stream *s, const void *buf, size_t len, size_t *n);
+	const char *(*peek)(struct stream *s, size_t *n); /* NULL: never anything to see */
+	void (*skip)(struct stream *s, size_t n);
+	char *(*room)(struct stream *s, size_t *cap); /* NULL: never any */
 	void (*want)(struct stream *s, int dirs);
 	enum stream_rc (*finish)(struct stream *s);
 	bool (*flushed)(const struct stream *s);

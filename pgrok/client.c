@@ -184,7 +184,8 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 	if (!t)
 		return INSPECT_REFUSED;
 	if (!session_open_tunnel(c->session, t)) {
-		snprintf(err, INSPECT_ERR, "there is no session with the server now");
+		/* ngrok's words: there are programs that try again when they see them. */
+		snprintf(err, INSPECT_ERR, "tunnel session not ready yet");
 		retire_tunnel(c, t);
 		return INSPECT_FAILED;
 	}
@@ -312,7 +313,7 @@ static void start_display(struct client *c)
 	if (log_is_json()) {
 		if (!c->term)
 			log_events_on_stdout();
-		console_start_events(&c->console, c->model);
+		console_start_events(&c->console, c->model, c->term);
 	} else if (!c->term && !log_to_stdout()) {
 		console_start(&c->console, c->model, c->conf->server.text);
 	}

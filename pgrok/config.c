@@ -91,9 +91,34 @@ bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG
 	return true;
 }
 
+/* "http://host[:port][/]": many write the address of a service so. NULL: text is something else. */
+static char *without_scheme(const char *text)
+{
+	static const char scheme[] = "http://";
+	size_t len;
+
+	if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
+		return NULL;
+	text += sizeof scheme - 1;
+	len = strlen(text);
+	len -= len && text[len - 1] == '/';
+	const char *bracket = memrchr(text, ']', len), *from = bracket ? bracket : text;
+	bool has_port = memchr(from, ':', len - (size_t)(from - text));
+
+	return xasprintf("%.*s%s", (int)len, text, has_port ? "" : ":80");
+}
+
 bool endpoint_parse_local(struct endpoint *e, const char *text, char err[static CONFIG_ERR])
 {
 	char why[FILES_ERR];
+	char *plain = without_scheme(text);
+
+	if (plain) {
+		bool ok = endpoint_parse(e, plain, err);
+
+		free(plain);
+		return ok;
+	}
 
 	if (!files_is_address(text))
 		return endpoint_parse(e, text, err);

@@ -105,10 +105,11 @@ static void tell_state(struct console *c, const struct model *m)
 static void tell_event(void *arg, const struct model *m, enum model_event ev)
 {
 	const struct model_tunnel *t = m->changed;
+	struct console *c = arg;
 
 	switch (ev) {
 	case MODEL_EV_STATE:
-		tell_state(arg, m);
+		tell_state(c, m);
 		break;
 	case MODEL_EV_TUNNEL:
 		log_event("tunnel", "url", t->url, "name", t->conf->name, "proto",
@@ -118,15 +119,18 @@ static void tell_event(void *arg, const struct model *m, enum model_event ev)
 		log_event("tunnel_closed", "url", t->url, NULL);
 		break;
 	case MODEL_EV_NOTE:
-		log_event("note", "text", m->note, NULL);
+		if (!m->note_secret)
+			log_event("note", "text", m->note, NULL);
+		else if (!c->screen)
+			console_line(stderr, "%s", m->note);
 		break;
 	case MODEL_EV_TRAFFIC:
 		break;
 	}
 }
 
-void console_start_events(struct console *c, struct model *m)
+void console_start_events(struct console *c, struct model *m, bool screen)
 {
-	*c = (struct console){.watch = {.fn = tell_event, .arg = c}};
+	*c = (struct console){.screen = screen, .watch = {.fn = tell_event, .arg = c}};
 	model_watch(m, &c->watch);
 }

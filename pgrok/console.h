@@ -14,6 +14,7 @@ struct console {
 	const char *server; /* "host:port"; borrowed */
 	enum model_state shown;
 	bool greeted, was_online;
+	bool screen; /* somebody else shows notes */
 };
 
 /* Plain lines on stdout. Watches m from now on; c is the caller's. */
@@ -24,8 +25,9 @@ void console_start(struct console *c, struct model *m, const char *server);
  *   {"event":"tunnel","url":"http://...","name":"web","proto":"http","local":"127.0.0.1:80"}
  *   {"event":"tunnel_closed","url":"http://..."}
  *   {"event":"note","text":"..."}
+ * They are in the log, too: a secret note is a plain line on stderr, unless there is a screen.
  */
-void console_start_events(struct console *c, struct model *m);
+void console_start_events(struct console *c, struct model *m, bool screen);
 
 /* One line, with what could move a terminal's cursor replaced: texts may be a server's. */
 void console_line(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -192,9 +192,9 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 	log_warn("inspect", "%s leads to the inspector; it asks for a token there", t->url);
 	snprintf(note, sizeof(note), "The inspector is public, with a token: %s%s?token=%s", t->url,
 		 PAGE, i->token);
-	model_note(i->conf.model, note);
-	/* Then nobody shows notes; and a token does not belong into a log. */
-	if (log_to_stdout())
+	model_secret_note(i->conf.model, note);
+	/* Then nobody shows notes. */
+	if (log_to_stdout() && !log_is_json())
 		console_line(stderr, "%s", note);
 }
 
@@ -252,12 +252,24 @@ static void set_address(struct inspect *i, const struct listener_fds *fds)
 		addr_text(&i->bound, text);
 	i->addr = xstrdup(text);
 	i->url = xasprintf("http://%s", text);
-	if (!addr_is_loopback(&i->bound))
-		log_warn("inspect",
-			 "the inspector at %s is open to everybody who can reach it: "
-			 "captured requests, replays, everything",
-			 text);
 	log_info("inspect", "web interface at %s", i->url);
+}
+
+/* As pgrok's, it is open where it is bound; but nobody is to find that out afterwards. */
+static void tell_open(struct inspect *i)
+{
+	char note[256], where[ADDR_TEXT];
+
+	if (addr_is_loopback(&i->bound))
+		return;
+	addr_text(&i->bound, where);
+	snprintf(
+		note, sizeof(note),
+		"The inspector is open to everybody who can reach %s%s: captured requests, replays, "
+		"tunnels",
+		bound_to_everything(&i->bound) ? "this machine at " : "", where);
+	log_warn("inspect", "%s", note);
+	model_note(i->conf.model, note);
 }
 
 struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
@@ -294,6 +306,7 @@ struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
 	model_watch(conf->model, &i->model_watch);
 	i->capture_watch = (struct capture_watch){.fn = on_capture, .arg = i};
 	capture_watch(i->capture, &i->capture_watch);
+	tell_open(i);
 	return i;
 }
 

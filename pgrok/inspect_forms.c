@@ -57,7 +57,7 @@ static bool truncated(const struct capture_body *b)
 	return b->size > b->blob.len;
 }
 
-static struct head_part reason(const struct capture_txn *x)
+struct head_part form_reason(const struct capture_txn *x)
 {
 	struct head_part s = head_status(&x->resp_head);
 
@@ -96,7 +96,7 @@ void form_entry(struct text *t, const struct capture_txn *x)
 	put_part(t, "host", form_host(x));
 	put_part(t, "path", form_target(x));
 	put_number(t, "status", x->status);
-	put_part(t, "reason", reason(x));
+	put_part(t, "reason", form_reason(x));
 	put_part(t, "req_type", head_type(&x->req_head));
 	put_part(t, "resp_type", head_type(&x->resp_head));
 	put_number(t, "req_size", (int64_t)x->req.size);
@@ -282,155 +282,8 @@ void form_error(struct text *t, int status, const char *msg)
 	put_number(t, "error_code", status == 404 ? 100 : status == 502 ? 103 : 102);
 	put_number(t, "status_code", status);
 	put_string(t, "msg", msg);
-	text_put(t, ",\"details\":{}}");
-}
-
-/* ---- HAR 1.2 ---- */
-
-static void har_pairs(struct text *t, const char *key, const struct capture_head *h)
-{
-	struct head_part name, value;
-
-	text_key(t, key);
-	text_put(t, "[");
-	for (size_t at = 0; head_next(h, false, &at, &name, &value);) {
-		text_comma(t);
-		text_put(t, "{");
-		put_part(t, "name", name);
-		put_part(t, "value", value);
-		text_put(t, "}");
-	}
-	text_put(t, "]");
-}
-
-static void har_query(struct text *t, struct head_part target)
-{
-	const char *mark = target.len ? memchr(target.p, '?', target.len) : NULL;
-	const char *end = target.p + target.len;
-
-	text_key(t, "queryString");
-	text_put(t, "[");
-	for (const char *p = mark ? mark + 1 : end, *next; p < end; p = next) {
-		const char *amp = memchr(p, '&', (size_t)(end - p));
-		const char *stop = amp ? amp : end;
-		const char *eq = memchr(p, '=', (size_t)(stop - p));
-
-		next = amp ? amp + 1 : end;
-		if (stop == p)
-			continue;
-		text_comma(t);
-		text_put(t, "{");
-		put_part(t, "name", (struct head_part){p, (size_t)((eq ? eq : stop) - p)});
-		put_part(t, "value",
-			 (struct head_part){eq ? eq + 1 : stop, eq ? (size_t)(stop - eq - 1) : 0});
-		text_put(t, "}");
-	}
-	text_put(t, "]");
-}
-
-/* The body as text, or in base64 with a key that says so. */
-static void har_body(struct text *t, const struct capture_body *b)
-{
-	char *bytes = blob_text(&b->blob);
-	bool is_text = utf8_valid(bytes, b->blob.len);
-	struct text_base64 state = {0};
-
-	text_key(t, "text");
-	if (is_text) {
-		text_json(t, bytes, b->blob.len);
-	} else {
-		text_put(t, "\"");
-		text_base64_add(t, &state, bytes, b->blob.len);
-		text_base64_end(t, &state);
-		text_put(t, "\"");
-		put_string(t, "encoding", "base64");
-	}
-	if (truncated(b))
-		put_string(t, "comment", "truncated");
-	free(bytes);
-}
-
-static void har_request(struct text *t, const struct capture_txn *x)
-{
-	struct head_part host = form_host(x), target = form_target(x);
-
-	text_key(t, "request");
-	text_put(t, "{");
-	put_part(t, "method", form_method(x));
-	text_key(t, "url");
-	struct text url = {0};
-
-	if (target.len && *target.p == '/')
-		text_fmt(&url, "%s://%.*s", proto_name(x->tunnel->proto), (int)host.len, host.p);
-	text_add(&url, target.p, target.len);
-	text_json(t, url.p, url.len);
-	text_free(&url);
-	put_part(t, "httpVersion", head_word(&x->req_head, 2));
-	text_put(t, ",\"cookies\":[]");
-	har_pairs(t, "headers", &x->req_head);
-	har_query(t, target);
-	if (x->req.size) {
-		text_key(t, "postData");
-		text_put(t, "{");
-		put_part(t, "mimeType", head_field(&x->req_head, "content-type"));
-		text_put(t, ",\"params\":[]");
-		har_body(t, &x->req);
-		text_put(t, "}");
-	}
-	put_number(t, "headersSize", x->req_head.len);
-	put_number(t, "bodySize", (int64_t)x->req.size);
-	text_put(t, "}");
-}
-
-static void har_response(struct text *t, const struct capture_txn *x)
-{
-	text_key(t, "response");
-	text_put(t, "{");
-	put_number(t, "status", x->status);
-	put_part(t, "statusText", reason(x));
-	put_part(t, "httpVersion", head_word(&x->resp_head, 0));
-	text_put(t, ",\"cookies\":[]");
-	har_pairs(t, "headers", &x->resp_head);
-	text_key(t, "content");
-	text_put(t, "{");
-	put_number(t, "size", (int64_t)x->resp.size);
-	put_part(t, "mimeType", head_field(&x->resp_head, "content-type"));
-	har_body(t, &x->resp);
-	text_put(t, "}");
-	put_part(t, "redirectURL", head_field(&x->resp_head, "location"));
-	put_number(t, "headersSize", x->status ? (int64_t)x->resp_head.len : -1);
-	put_number(t, "bodySize", x->status ? (int64_t)x->resp.size : -1);
-	text_put(t, "}");
-}
-
-/* From one point in time to a later one, ms; what is not known is 0. */
-static void har_time(struct text *t, const char *key, int64_t from_ns, int64_t to_ns)
-{
-	text_key(t, key);
-	text_fmt(t, "%.3f", from_ns >= 0 && to_ns > from_ns ? (double)(to_ns - from_ns) / 1e6 : 0);
-}
-
-void form_har(struct text *t, const struct capture_txn *x)
-{
-	text_comma(t);
-	text_put(t, "{");
-	text_key(t, "startedDateTime");
-	text_time(t, x->start_us);
-	text_key(t, "time");
-	text_fmt(t, "%.3f", (double)capture_duration_ns(x) / 1e6);
-	har_request(t, x);
-	har_response(t, x);
-	text_put(t, ",\"cache\":{}");
-	text_key(t, "timings");
-	text_put(t, "{");
-	text_put(t, "\"blocked\":-1,\"dns\":-1,\"ssl\":-1");
-	har_time(t, "connect", 0, x->connect_ns);
-	har_time(t, "send", x->connect_ns, x->sent_ns);
-	har_time(t, "wait", x->sent_ns, x->first_ns);
-	har_time(t, "receive", x->first_ns, x->last_ns);
-	text_put(t, "}");
-	put_string(t, "_id", x->id);
-	put_string(t, "_tunnel", x->tunnel->name);
-	put_string(t, "_remoteAddress", x->visitor);
-	text_put(t, "}");
+	/* Where programs look that start tunnels. */
+	text_put(t, ",\"details\":{\"err\":");
+	text_json_str(t, msg);
+	text_put(t, "}}");
 }

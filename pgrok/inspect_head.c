@@ -55,7 +55,7 @@ struct head_part head_status(const struct capture_head *h)
 	return (struct head_part){sp + 1, line.len - (size_t)(sp + 1 - line.p)};
 }
 
-static struct head_part trimmed(const char *from, const char *to)
+struct head_part head_trimmed(const char *from, const char *to)
 {
 	while (from < to && (*from == ' ' || *from == '\t'))
 		from++;
@@ -83,8 +83,8 @@ bool head_next(const struct capture_head *h, bool trailers, size_t *at, struct h
 		*at = (size_t)(next - h->text);
 		if (!colon || *line.p == ' ' || *line.p == '\t')
 			continue; /* the end of the head, or of a field that goes on */
-		*name = trimmed(line.p, colon);
-		*value = trimmed(colon + 1, line.p + line.len);
+		*name = head_trimmed(line.p, colon);
+		*value = head_trimmed(colon + 1, line.p + line.len);
 		return true;
 	}
 	return false;
@@ -111,7 +111,7 @@ struct head_part head_type(const struct capture_head *h)
 	struct head_part v = head_field(h, "content-type");
 	const char *semicolon = v.len ? memchr(v.p, ';', v.len) : NULL;
 
-	return semicolon ? trimmed(v.p, semicolon) : v;
+	return semicolon ? head_trimmed(v.p, semicolon) : v;
 }
 
 static bool is_token(unsigned char c)

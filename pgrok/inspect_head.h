@@ -38,6 +38,8 @@ void head_map(struct text *t, const struct capture_head *h, bool request);
 
 /* Name as Go's CanonicalMIMEHeaderKey has it, into out of name.len bytes. */
 void head_canonical(struct head_part name, char *out);
+/* From there to there without blanks around it. */
+struct head_part head_trimmed(const char *from, const char *to);
 bool head_part_is(struct head_part p, const char *text); /* ASCII case ignored */
 
 #endif

@@ -145,19 +145,81 @@ static const char *addr_member(const json_t *body, char buf[static 16], bool *ok
 	return buf;
 }
 
+/* ngrok's ways to choose between http and https; else what proto says. */
+static const char *proto_member(const json_t *body, bool *ok)
+{
+	const char *proto = member(body, "proto", ok), *word;
+	const json_t *schemes = json_object_get(body, "schemes"), *one;
+	const json_t *tls = json_object_get(body, "bind_tls");
+	bool http = json_is_false(tls), https = json_is_true(tls);
+	size_t k;
+
+	if (!schemes && !tls)
+		return proto;
+	word = json_string_value(tls);
+	if (word && strcmp(word, "both") == 0)
+		http = https = true;
+	json_array_foreach(schemes, k, one)
+	{
+		word = json_string_value(one);
+		http |= word && strcmp(word, "http") == 0;
+		https |= word && strcmp(word, "https") == 0;
+	}
+	*ok &= (http || https) && (!proto || strcmp(proto, "http") == 0);
+	return http && https ? "http+https" : https ? "https" : "http";
+}
+
+/* "auth", or ngrok's list of it, which may have one entry here. */
+static const char *auth_member(const json_t *body, bool *ok)
+{
+	const json_t *list = json_object_get(body, "basic_auth");
+
+	if (!json_is_array(list) || json_array_size(list) == 0)
+		return member(body, list ? "basic_auth" : "auth", ok);
+	*ok &= json_array_size(list) == 1 && json_is_string(json_array_get(list, 0));
+	return json_string_value(json_array_get(list, 0));
+}
+
+/*
+ * The first key that asks for something we don't do; NULL: none. What would keep visitors out must
+ * not be passed over in silence.
+ */
+static const char *unknown_key(json_t *body)
+{
+	static const char *const known[] = {
+		"name",       "proto",       "addr",      "subdomain", "hostname",
+		"domain",     "auth",        "schemes",   "bind_tls",  "inspect",
+		"basic_auth", "remote_port", "authtoken", "metadata",
+	};
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(body, key, v)
+	{
+		bool found = json_is_null(v);
+
+		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+			found |= strcmp(key, known[k]) == 0;
+		if (!found)
+			return key;
+	}
+	return NULL;
+}
+
 static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[static 16])
 {
 	const json_t *inspect = json_object_get(body, "inspect");
 	const json_t *port = json_object_get(body, "remote_port");
-	bool ok = json_is_object(body);
+	bool ok = json_is_object(body) && (!inspect || json_is_boolean(inspect));
+	const char *domain = member(body, "domain", &ok);
 
 	*t = (struct inspect_tunnel){
 		.name = member(body, "name", &ok),
-		.proto = member(body, "proto", &ok),
+		.proto = proto_member(body, &ok),
 		.addr = addr_member(body, addr, &ok),
 		.subdomain = member(body, "subdomain", &ok),
-		.hostname = member(body, "hostname", &ok),
-		.auth = member(body, "auth", &ok),
+		.hostname = domain ? domain : member(body, "hostname", &ok),
+		.auth = auth_member(body, &ok),
 		.inspect = !json_is_false(inspect),
 	};
 	if (port && (!json_is_integer(port) || json_integer_value(port) < 0 ||
@@ -179,7 +241,10 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	uint64_t id = ++i->order_ids;
 
 	if (!read_tunnel(body, &t, addr)) {
-		answer_error(r, 400, "a JSON object with name and addr is needed");
+		answer_error(r, 400,
+			     "a JSON object with name and addr is needed, each value of its type");
+	} else if (unknown_key(body)) {
+		answer_error(r, 400, "%.60s is not known here", unknown_key(body));
 	} else if (!hooks || !hooks->open) {
 		answer_error(r, 501, "tunnels can't be opened here");
 	} else if (too_many(i)) {

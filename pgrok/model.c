@@ -157,6 +157,13 @@ void model_note(struct model *m, const char *text)
 	m->note = NULL;
 }
 
+void model_secret_note(struct model *m, const char *text)
+{
+	m->note_secret = true;
+	model_note(m, text);
+	m->note_secret = false;
+}
+
 void model_conn_begin(struct model *m)
 {
 	m->counters.connections++;

@@ -80,6 +80,7 @@ struct model {
 
 	struct model_tunnel *changed; /* for TUNNEL and GONE */
 	const char *note;             /* for NOTE */
+	bool note_secret;             /* it does not belong into a log */
 	struct model_watch *watches;
 };
 
@@ -106,6 +107,8 @@ void model_drop_stale(struct model *m);
 const struct model_tunnel *model_find(const struct model *m, const char *url);
 
 void model_note(struct model *m, const char *text);
+/* The same for what does not belong into a log. */
+void model_secret_note(struct model *m, const char *text);
 
 void model_conn_begin(struct model *m);
 void model_conn_end(struct model *m, uint64_t duration_ms, uint64_t in, uint64_t out);

@@ -18,6 +18,7 @@
  * for a round trip, and one congestion window has to carry everything.
  */
 #define SESSIONS 4
+#define NEARLY_FULL (MUX_STREAMS_MAX / 4 * 3)
 #define FAR_US 5000 /* round trip of a long path */
 #define PROBES 3
 
@@ -101,10 +102,32 @@ static void lose(struct link *k, const char *why)
 
 /* ---- up ---- */
 
+/*
+ * The server gives a visitor to the session with the fewest, so if this one is nearly full, all
+ * are. One at a time; when there are no more, visitors get connections of their own.
+ */
+static void open_another(struct mux_link *all)
+{
+	struct link *off = NULL;
+
+	for (int i = 0; i < SESSIONS; i++) {
+		struct link *k = &all->link[i];
+
+		if (k->state == LINK_CONNECTING || k->state == LINK_REGISTERING)
+			return;
+		if (!off && k->state == LINK_OFF)
+			off = k;
+	}
+	if (off)
+		begin(off);
+}
+
 static void on_accepted(void *arg, struct stream *s)
 {
 	struct link *k = arg;
 
+	if (mux_streams(k->mux) >= NEARLY_FULL)
+		open_another(k->all);
 	proxies_accept(k->all->proxies, s);
 }
 

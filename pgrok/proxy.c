@@ -276,6 +276,25 @@ char *proxy_unavailable_page(const char *url, const char *local, size_t *len)
 
 /* ---- a visitor ---- */
 
+/*
+ * Is it our own inspector that was dialled? Then it has to know who comes by a tunnel; and nothing
+ * is captured, for each thing it shows would be a new one to show, and a token is on its way.
+ */
+static void mind_inspector(struct proxy *p, int fd)
+{
+	struct addr near, far;
+
+	if (!p->all->conf.inspect_port || p->local->port != p->all->conf.inspect_port)
+		return;
+	near = addr_of_local(fd);
+	far = addr_of_peer(fd);
+	if (!addr_same_ip(&near, &far))
+		return; /* another machine's port of that number */
+	p->near = addr_get_port(&near);
+	capture_conn_close(p->tapped, NULL);
+	p->tapped = NULL;
+}
+
 static void on_local(void *arg, int fd, const char *error)
 {
 	struct proxy *p = arg;
@@ -285,11 +304,7 @@ static void on_local(void *arg, int fd, const char *error)
 		refuse(p, error);
 		return;
 	}
-	if (p->all->conf.inspect_port && p->local->port == p->all->conf.inspect_port) {
-		struct addr a = addr_of_local(fd);
-
-		p->near = addr_get_port(&a);
-	}
+	mind_inspector(p, fd);
 	join(p, stream_new(p->all->loop, fd, NULL));
 }
 

@@ -13,10 +13,15 @@
 #define LABEL_NARROW 16
 #define NARROW 70  /* a screen of fewer columns than this */
 #define COMPACT 16 /* a screen of fewer rows: what matters most comes first */
-#define RESULT_COLUMNS 24
+#define WANTED 3   /* requests that are to be seen: for them other rows go */
+#define RESULT_NARROW 24
+#define RESULT_WIDE 36
 #define INDENT 2
 #define PATH_MAX_BYTES 512 /* remembered of a path */
 #define TALL 30            /* a screen of so many rows has room for notes and requests */
+
+/* How much there is beside the requests: blank rows go first, then what changes least. */
+enum level { FULL, DENSE, BARE };
 
 /* ---- the request list ---- */
 
@@ -208,15 +213,21 @@ static void add_tunnels(struct term_page *p, const struct term_view *v)
 	row_value(p, "Web Interface", STYLE_PLAIN, "%s", v->web ? v->web : "disabled");
 }
 
-static void add_traffic(struct term_page *p, const struct term_view *v)
+static void add_connections(struct term_page *p, const struct term_view *v)
 {
 	const struct model_counters *c = &v->m->counters;
 	double mean = c->ended ? (double)c->duration_ms / (double)c->ended : 0;
-	char a[TERM_NUMBER], b[TERM_NUMBER], ra[TERM_NUMBER], rb[TERM_NUMBER];
-	uint64_t in, out;
 
 	row_value(p, "# Conn", STYLE_PLAIN, "%llu", (unsigned long long)c->connections);
 	row_value(p, "Avg Conn Time", STYLE_PLAIN, "%.2fms", mean);
+}
+
+static void add_traffic(struct term_page *p, const struct term_view *v)
+{
+	const struct model_counters *c = &v->m->counters;
+	char a[TERM_NUMBER], b[TERM_NUMBER], ra[TERM_NUMBER], rb[TERM_NUMBER];
+	uint64_t in, out;
+
 	model_bytes(v->m, &in, &out);
 	if (v->rate_in || v->rate_out)
 		row_value(p, "Bytes In/Out", STYLE_PLAIN, "%s / %s (%s/s, %s/s)", term_bytes(in, a),
@@ -260,21 +271,29 @@ static enum term_style style_of(int status)
 			       : STYLE_PLAIN;
 }
 
-static void add_requests(struct term_page *p, const struct term_requests *q)
+/* Where the results stand: a path gets what they leave. */
+static int result_column(const struct term_page *p)
 {
-	int column = p->width > 100      ? p->width - 70
-		     : p->width < NARROW ? p->width - RESULT_COLUMNS
-					 : LABEL_WIDE;
+	int least = p->width < NARROW ? LABEL_NARROW : LABEL_WIDE;
+	int column = p->width - (p->width < NARROW ? RESULT_NARROW : RESULT_WIDE);
+
+	return column > least ? column : least;
+}
+
+static void add_requests(struct term_page *p, const struct term_requests *q, enum level level)
+{
+	int column = result_column(p);
 	const struct term_entry *e;
 
 	if (!q->n)
 		return;
-	if (column < LABEL_NARROW)
-		column = LABEL_NARROW;
-	row_new(p);
+	if (level == FULL)
+		row_new(p);
 	row_text(p, STYLE_PLAIN, "HTTP Requests");
-	row_text(p, STYLE_PLAIN, "-------------");
-	row_new(p);
+	if (level == FULL) {
+		row_text(p, STYLE_PLAIN, "-------------");
+		row_new(p);
+	}
 	for (size_t i = 0; (e = term_requests_at(q, i)); i++) {
 		struct term_row *r = row_new(p);
 		cell_add(p, r, 0, column - 1, STYLE_PLAIN, xstrdup(e->what));
@@ -315,22 +334,22 @@ static void add_hint(struct term_page *p, const struct term_view *v)
 		cell_add(p, &p->rows[0], v->width - columns, -1, STYLE_PLAIN, xstrdup(text));
 }
 
-void term_page_make(struct term_page *p, const struct term_view *v)
+static void make(struct term_page *p, const struct term_view *v, enum level level)
 {
-	bool compact = v->height < COMPACT;
-
 	p->width = v->width;
 	p->utf8 = v->utf8;
 	row_text(p, STYLE_TITLE, "pgrok");
-	if (!compact)
+	if (level == FULL)
 		row_new(p);
 	add_status(p, v);
 	p->fixed = p->n;
-	if (!compact)
+	if (level == FULL)
 		add_versions(p, v);
 	add_tunnels(p, v);
+	if (level != BARE)
+		add_connections(p, v);
 	add_traffic(p, v);
-	if (compact)
+	if (level == DENSE)
 		add_versions(p, v);
 	/* A note (which the log has, too) makes room when there is something to see. */
 	if (v->note && (!v->requests->n || v->height >= TALL)) {
@@ -338,8 +357,27 @@ void term_page_make(struct term_page *p, const struct term_view *v)
 		add_note(p, v->note);
 	}
 	p->before = p->n;
-	add_requests(p, v->requests);
+	add_requests(p, v->requests, level);
 	add_hint(p, v);
+}
+
+/* Are requests to be seen, as many as there are or as are wanted? */
+static bool shows_requests(const struct term_page *p, const struct term_view *v)
+{
+	size_t n = v->requests->n < WANTED ? v->requests->n : WANTED;
+
+	return !n || p->n - v->requests->n + n <= (size_t)v->height;
+}
+
+void term_page_make(struct term_page *p, const struct term_view *v)
+{
+	enum level level = v->height < COMPACT ? DENSE : FULL;
+
+	make(p, v, level);
+	while (level < BARE && !shows_requests(p, v)) {
+		term_page_free(p);
+		make(p, v, ++level);
+	}
 }
 
 void term_page_free(struct term_page *p)

@@ -244,6 +244,34 @@ def test_big_file(up, site, engine):
     assert r.status == 206 and len(r.body) == 12345
 
 
+def test_beyond_four_gigabytes(up, site):
+    """A file with holes, as large as no 32 bits can say."""
+    size = (5 << 30) + 7
+    with open(site / "huge.bin", "wb") as f:
+        f.truncate(size)
+        f.seek((4 << 30) - 2)
+        f.write(b"abcd")
+        f.seek(size - 3)
+        f.write(b"end")
+    up.start()
+    r = up.get("/huge.bin", method="HEAD")
+    assert (r.status, r.header("Content-Length"), r.body) == (200, str(size), b"")
+    for value, body, where in (("4294967293-4294967299", b"\0abcd\0\0", "4294967293-4294967299"),
+                               ("-3", b"end", f"{size - 3}-{size - 1}"),
+                               (f"{size - 1}-9999999999999", b"d", f"{size - 1}-{size - 1}")):
+        r = up.get("/huge.bin", headers=[f"Range: bytes={value}"])
+        assert (r.status, r.body, r.header("Content-Range")) == (206, body, f"bytes {where}/{size}")
+    assert up.get("/huge.bin", headers=[f"Range: bytes={size}-"]).header("Content-Range") == f"bytes */{size}"
+    # From there to the end, and through it.
+    host = f"{HOST}:{up.server.http_port}"
+    with dial(up.server.http_port) as v:
+        v.send(request(host, "/huge.bin", headers=[f"Range: bytes={(4 << 30) - (4 << 20)}-{(4 << 30) + (4 << 20)}"]))
+        body = v.response().body
+        assert len(body) == (8 << 20) + 1 and body[(4 << 20) - 2:(4 << 20) + 2] == b"abcd"
+    (site / "index.html").unlink()
+    assert "<td>5.4 G<td>" in up.get("/").body.decode()
+
+
 def test_file_gets_shorter(up, site):
     """The visitor sees that something is missing, and the client lives on."""
     with open(site / "big", "wb") as f:

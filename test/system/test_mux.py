@@ -67,6 +67,25 @@ def test_several_sessions_on_a_long_path(lab):
         v.close()
 
 
+def test_another_session_when_one_is_full(lab):
+    """A session has 4,096 streams; the visitors after that find another one, not own connections."""
+    s, wire, c = up(lab)
+    s.wait_log("mux session is up")
+    port = c.tcp_port()
+    visitors = []
+    for _ in range(45):
+        some = [dial(port) for _ in range(100)]
+        for v in some:
+            v.send(b"x")
+        for v in some:
+            assert v.recv_exact(1) == b"x"
+        visitors += some
+    assert s.count("mux session is up") == 2
+    assert len(wire.pairs) == 3
+    for v in visitors:
+        v.close()
+
+
 def test_no_session_that_nobody_may_use(lab):
     s, wire, c = up(lab, 0.0, "-mux=false")
     with dial(c.tcp_port()) as v:

@@ -43,7 +43,20 @@ static void test_guard(void **state)
 		{"GET", "Host: [::1]:4040", 200},
 		{"GET", "Host: listed.example:8", 200},
 		{"GET", "Host: LISTED.example", 200},
+		{"GET", "Host: 127.0.0.1.", 200},
+		{"GET", "Host: [::ffff:127.0.0.1]:80", 200},
 		{"GET", "Host: evil.example", 403},
+		{"GET", "Host: 127.1", 403},
+		{"GET", "Host: 2130706433", 403},
+		{"GET", "Host: 0x7f.0.0.1", 403},
+		{"GET", "Host: localhost:99999", 403},
+		{"GET", "Host: [::2]", 403},
+		{"GET", "Host: localhost\\x00.evil.example", 400},
+		{"GET", "Host: user@localhost", 400},
+		{"GET", "Host: localhost/x", 400},
+		{"GET", "Host: localhost, evil.example", 400},
+		{"GET", "Host: localhost\r\nHost: localhost", 400},
+		{"GET", "X: no host", 400},
 		{"GET", "Host: evil.example:4040", 403},
 		{"GET", "Host: localhost.evil.example", 403},
 		{"GET", "Host: 127.0.0.1.evil.example", 403},
@@ -98,6 +111,14 @@ static void test_guard(void **state)
 		if (a.status != rows[i].status)
 			fail_msg("%s -> %d", request, a.status);
 	}
+	/* Of an absolute target and a Host it is the target that counts (RFC 9112, 3.2.2). */
+	assert_int_equal(
+		ask(server.port, "GET http://evil.example/any/x HTTP/1.1\r\n" HOST "\r\n").status,
+		403);
+	assert_int_equal(ask(server.port, "DELETE http://localhost:1/any/x HTTP/1.1\r\n" HOST
+					  "Origin: http://localhost:2\r\n\r\n")
+				 .status,
+			 403);
 	/* HTTP/1.0 needs no Host, but the guard does. */
 	assert_int_equal(ask(server.port, "GET /hello HTTP/1.0\r\n\r\n").status, 403);
 	/* Refused before its body is waited for. */
@@ -149,7 +170,7 @@ static void test_token(void **state)
 	assert_null(strstr(a.head, secret));
 	at = strstr(a.head, "\r\nSet-Cookie: pgrok_");
 	assert_non_null(at);
-	assert_non_null(strstr(at, "; Path=/; HttpOnly; SameSite=Strict\r\n"));
+	assert_non_null(strstr(at, "; Path=/; HttpOnly; SameSite=Lax\r\n"));
 	snprintf(cookie, sizeof cookie, "%s", at + 14);
 	end = strchr(cookie, ';');
 	*end = '\0';

@@ -136,6 +136,11 @@ static const struct {
 	{"inspect_db_size: -1", "db=18446744073709551615", ""},
 	{"web_allow_hosts: [a, b.c]\n", "allow=a allow=b.c", ""},
 	{"web_allow_hosts: a\n", "allow=a", ""},
+	/* an address as a browser has it */
+	{"tunnels: {x: {proto: {http: 'http://localhost:8080/', https: 'HTTP://[::1]'}}}",
+	 "x(sub=x http=localhost:8080 https=[::1]:80)", ""},
+	{"tunnels: {x: {proto: {http: 'http://a.b', https: 'http://[::1]:8'}}}",
+	 "x(sub=x http=a.b:80 https=[::1]:8)", ""},
 	/* numbers where a text is wanted keep their spelling */
 	{"auth_token: 0123", "token=0123", ""},
 	{"auth_token: 1e3", "token=1e3", ""},
@@ -235,6 +240,12 @@ static const struct {
 	{"tunnels: {x: {proto: {http: localhost}}}",
 	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'localhost': address "
 	 "localhost: missing port in address"},
+	{"tunnels: {x: {proto: {http: 'https://a:1'}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'https://a:1': address "
+	 "https://a:1: too many colons in address"},
+	{"tunnels: {x: {proto: {http: 'http://a:1/b'}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'http://a:1/b': address "
+	 "a:1/b: invalid port 1/b (0-65535)"},
 	{"tunnels: {x: {proto: {http: 0x49c8}}}",
 	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] '0x49c8': address "
 	 "0x49c8: missing port in address"},

@@ -181,8 +181,8 @@ static void shows_the_rows_of_old(void **state)
 		"HTTP Requests",
 		"-------------",
 		"",
-		"DELETE /x                     200 OK",
-		"GET /a/very/long/path/that/go 404 Not Found",
+		"DELETE /x                                   200 OK",
+		"GET /a/very/long/path/that/goes/on/for/ever 404 Not Found",
 		"GET /slow",
 		NULL};
 	struct scene *s = *state;
@@ -195,12 +195,15 @@ static void shows_the_rows_of_old(void **state)
 	s->view.rate_in = 5;
 	s->view.rate_out = 2000;
 	term_requests_add(&s->requests, &(struct term_request){3, "GET", "/slow?a=1", 0, NULL});
-	term_requests_add(&s->requests, &(struct term_request){
-						1, "GET", "/a/very/long/path/that/goes/on", 0, ""});
+	term_requests_add(&s->requests,
+			  &(struct term_request){1, "GET",
+						 "/a/very/long/path/that/goes/on/for/ever/and/ever",
+						 0, ""});
 	term_requests_add(&s->requests, &(struct term_request){2, "DELETE", "/x", 200, "OK"});
 	term_requests_add(&s->requests,
-			  &(struct term_request){1, "GET", "/a/very/long/path/that/goes/on", 404,
-						 "Not Found"});
+			  &(struct term_request){1, "GET",
+						 "/a/very/long/path/that/goes/on/for/ever/and/ever",
+						 404, "Not Found"});
 	make(s);
 	assert_rows(&s->page, rows);
 	assert_int_equal(s->page.fixed, 3);
@@ -278,6 +281,41 @@ static void narrows(void **state)
 	}
 }
 
+/* Of a small screen's rows the requests have three, whatever else has to go. */
+static void makes_room_for_requests(void **state)
+{
+	static const char *const dense[] = {"# Conn          0",
+					    "Avg Conn Time   0.00ms",
+					    "Bytes In/Out    0 B / 0 B",
+					    "Version         3.0/3.0",
+					    "HTTP Requests",
+					    "GET /4                              200 OK",
+					    NULL};
+	static const char *const bare[] = {"Bytes In/Out    0 B / 0 B", "HTTP Requests",
+					   "GET /4                              200 OK", NULL};
+	struct scene *s = *state;
+	char path[] = "/0";
+
+	go_online(s);
+	for (uint64_t i = 0; i < 5; i++) {
+		path[1] = (char)('0' + i);
+		term_requests_add(&s->requests, &(struct term_request){i, "GET", path, 200, "OK"});
+	}
+	s->view.width = 60;
+	for (s->view.height = 11; s->view.height < 40; s->view.height++) {
+		make(s);
+		assert_in_range(s->page.n - 2, 1, s->view.height);
+	}
+	s->view.height = 14;
+	make(s);
+	for (size_t y = 0; dense[y]; y++)
+		assert_string_equal(row_text_of(&s->page, 6 + y), dense[y]);
+	s->view.height = 13;
+	make(s);
+	for (size_t y = 0; bare[y]; y++)
+		assert_string_equal(row_text_of(&s->page, 6 + y), bare[y]);
+}
+
 static void scrolls(void **state)
 {
 	struct scene *s = *state;
@@ -348,6 +386,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(colours_status, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(tells_why_it_is_not_online, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(narrows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(makes_room_for_requests, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(scrolls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(asks_who_is_live, set_up, tear_down),
 	};

@@ -5,8 +5,22 @@ import json
 import os
 
 from .backends import ws_frame, ws_read
-from .env import WAIT
+from .env import WAIT, free_port
 from .net import dial, eventually, get
+
+
+def started(lab, site, *flags, **kw):
+    """A server, a client with its inspector, and a tunnel http://test.pgrok.me: (visit, inspector)."""
+    port = free_port()
+    client_kw = {"inspect": f"127.0.0.1:{port}", **kw.pop("client_kw", {})}
+    s, c = lab.started(site, *flags, proto=kw.pop("proto", "http"), client_kw=client_kw, **kw)
+    i = Inspector(port)
+    i.client, i.server = c, s
+    i.public = f"test.pgrok.me:{s.http_port}"
+
+    def visit(path="/", **kw):
+        return get(s.http_port, i.public, path, **kw)
+    return visit, i
 
 
 class Inspector:
