@@ -179,7 +179,7 @@ system: all scaled ## the system tests alone (pytest, real binaries on loopback)
 WITH_BROWSER := $(if $(filter release,$(FLAVOR)),$(if $(filter no,$(BROWSER)),,browser))
 PLAYWRIGHT := test/browser/node_modules/.package-lock.json
 $(PLAYWRIGHT): test/browser/package-lock.json
-	npm ci --silent --no-audit --no-fund --prefix test/browser
+	npm ci --loglevel=error --no-audit --no-fund --prefix test/browser
 	@touch $@
 .PHONY: browser
 browser: all ## the inspector's page in real Chromium, with the real pair; PAGE= picks, screenshots in test/artefacts

@@ -7,7 +7,7 @@ const PAUSE_MS = 150; /* between two questions while requests arrive and grow */
 /* "name=value" asks for a header by name, anything else for text in the lines "Name: value". */
 const wanted = term => (term.part === "header" ? term.value.replace(/^([\w-]+)=/, "$1: ") : term.value);
 
-/* Settles every record of the store whose hit is open. on.left(n): so many are; on.failed(text). */
+/* Settles every record of the store that is open. on.left(n): so many are; on.failed(text). */
 export class DeepSearch {
 	constructor(store, on) {
 		this.store = store;
@@ -27,7 +27,7 @@ export class DeepSearch {
 	run() {
 		if (!this.terms.length || this.busy)
 			return;
-		const todo = this.store.all.filter(rec => rec.hit === null);
+		const todo = this.store.all.filter(rec => rec.open);
 
 		this.on.left(todo.length);
 		if (!todo.length)
@@ -53,7 +53,7 @@ export class DeepSearch {
 			return;
 		todo.forEach((rec, i) => {
 			/* What has grown meanwhile is asked for again. */
-			if (rec.hit === null && (!sets || rec.entry.rev === revs[i]))
+			if (rec.open && (!sets || rec.entry.rev === revs[i]))
 				this.store.settle(rec, Boolean(sets) && terms.every((term, k) => sets[k].has(rec.entry.id) !== term.not));
 		});
 		this.store.flush("search");

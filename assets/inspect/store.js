@@ -28,7 +28,8 @@ export class Store {
 
 		if (!rec) {
 			const last = this.all[this.all.length - 1];
-			const fresh = { entry, hit: this.match(entry), round: this.round };
+			const hit = this.match(entry);
+			const fresh = { entry, hit, open: hit === null, round: this.round };
 
 			this.byId.set(entry.id, fresh);
 			if (last && last.entry.seq > entry.seq)
@@ -44,8 +45,9 @@ export class Store {
 			return false;
 		rec.entry = entry;
 		let hit = this.match(entry);
-		if (hit === null && rec.hit)
-			hit = true; /* found before: more of it does not undo that */
+		rec.open = hit === null;
+		if (rec.open && rec.hit)
+			hit = true; /* found before: it stays until more of it has been looked at */
 		if (hit !== rec.hit) {
 			rec.hit = hit;
 			this.stale = true;
@@ -78,8 +80,9 @@ export class Store {
 		this.drop(rec => !set.has(rec.entry.id));
 	}
 
-	/* A hit that was open (null: it needs headers or a body to be known) has been found out. */
+	/* What was open (match() said null: it needs headers or a body to be known) has been found out. */
 	settle(rec, hit) {
+		rec.open = false;
 		if (rec.hit === hit)
 			return;
 		rec.hit = hit;
@@ -88,8 +91,10 @@ export class Store {
 
 	setMatch(match) {
 		this.match = match;
-		for (const rec of this.all)
+		for (const rec of this.all) {
 			rec.hit = match(rec.entry);
+			rec.open = rec.hit === null;
+		}
 		this.stale = true;
 	}
 

@@ -35,6 +35,13 @@ it("headers and bodies of many are searched by the server", async ({ browser }) 
 	await rig.send({ path: "/json?fits", headers: [["User-Agent", "GitHub-Hookshot/live"]] });
 	await row(page, "/json?fits").waitFor();
 	assert.equal(await row(page, "/json?other").count(), 0);
+	/* One that grows is looked at again. */
+	const tx = rig.mock.begin({ path: "/growing", headers: [["User-Agent", "GitHub-Hookshot/slow"]] });
+	for (const body of ["somewhere", "somewhere and nowhere"]) {
+		rig.mock.finish(tx, { status: 200, headers: [], body: Buffer.from(body) }, 5, "open");
+		rig.mock.tell({ ev: "updated", entry: tx.entry });
+		await row(page, "/growing").waitFor({ state: body === "somewhere" ? "visible" : "detached" });
+	}
 	await page.locator("#filter").fill("body:" + "x".repeat(300));
 	await page.getByText("No request matches the filter").waitFor();
 	quiet(page);

@@ -419,6 +419,7 @@ function accessCases() {
 		await rig.send({ path: "/crash" });
 		await rig.send({ path: "/redirect" });
 		await rig.send({ path: "/missing" });
+		await rig.send({ path: "/count?colours" });
 		await rig.send({ path: "/json?colours" });
 		const grounds = {};
 		for (const colorScheme of ["light", "dark"]) {
@@ -427,9 +428,36 @@ function accessCases() {
 			await openRow(page, "/json?colours");
 			await pageText(page, '"deep"');
 			await shot(page, `${colorScheme}`);
-			const { bad, texts } = await page.evaluate(contrastFaults);
-			assert.deepEqual(bad, []);
-			assert.ok(texts > 60, `${texts} texts were measured`);
+			const legible = async what => {
+				const { bad, texts } = await page.evaluate(contrastFaults);
+				assert.deepEqual(bad, [], `${what}, ${colorScheme}`);
+				assert.ok(texts > 60, `${texts} texts were measured`);
+			};
+			await legible("summary");
+			for (const name of ["headers", "body", "timing", "raw"]) {
+				await openTab(page, name);
+				await page.locator("#page .tab-page").waitFor();
+				await legible(name);
+			}
+			await openRow(page, "/count?colours");
+			await page.keyboard.press("r");
+			await page.locator(".diff .added").first().waitFor();
+			await legible("compare");
+			for (const [key, what] of [["e", ".editor"], ["?", ".key-columns"], ["i", "dialog .grid"], ["y", ".menu"], ["m", ".menu"]]) {
+				await page.keyboard.press(key);
+				await page.locator(what).waitFor();
+				await legible(key);
+				await page.keyboard.press("Escape");
+				await page.locator(what).waitFor({ state: "detached" });
+			}
+			await page.locator("#filter").fill("nothing-has-this");
+			await page.getByText("No request matches the filter").waitFor();
+			await legible("nothing found");
+			await page.locator("#filter").fill("");
+			await page.locator("#list").focus();
+			await page.locator("#filter").focus();
+			await page.locator("#filter-hints").waitFor();
+			await legible("hints");
 			grounds[colorScheme] = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 			quiet(page);
 		}
