@@ -110,6 +110,15 @@ struct order {
 	uint64_t id;
 };
 
+/* Does somebody still know this one? */
+static bool is_used(void *arg, const struct config_tunnel *t)
+{
+	const struct client *c = arg;
+
+	return model_has(c->model, t) || session_asks_for(c->session, t) ||
+	       proxies_serve(c->proxies, t);
+}
+
 /* It is not asked for any more, and its name is free. Its memory stays: visitors may be on it. */
 static void retire_tunnel(struct client *c, const struct config_tunnel *t)
 {
@@ -157,9 +166,9 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 		snprintf(err, INSPECT_ERR, "there is a tunnel %.100s already", it->name);
 		return NULL;
 	}
-	t = config_add_more(c->conf, it->name);
+	t = config_add_more(c->conf, it->name, is_used, c);
 	if (!t) {
-		snprintf(err, INSPECT_ERR, "too many tunnels since the start");
+		snprintf(err, INSPECT_ERR, "too many tunnels");
 		return NULL;
 	}
 	t->subdomain = copy(it->subdomain);

@@ -162,19 +162,6 @@ struct config_tunnel *config_tunnel_at(const struct config *c, size_t i)
 	return i < c->more_n ? c->more[i] : NULL;
 }
 
-struct config_tunnel *config_add_more(struct config *c, const char *name)
-{
-	struct config_tunnel *t;
-
-	if (c->more_n == CONFIG_TUNNELS)
-		return NULL;
-	t = xcalloc(1, sizeof *t);
-	*t = (struct config_tunnel){.mux = true, .inspect = true};
-	t->name = xstrdup(name);
-	c->more = xrealloc(c->more, (c->more_n + 1) * sizeof *c->more);
-	return c->more[c->more_n++] = t;
-}
-
 static void tunnel_clear(struct config_tunnel *t)
 {
 	free(t->name);
@@ -184,6 +171,28 @@ static void tunnel_clear(struct config_tunnel *t)
 	for (int i = 0; i < PROTOS; i++)
 		endpoint_free(&t->local[i]);
 	*t = (struct config_tunnel){.mux = true, .inspect = true};
+}
+
+struct config_tunnel *config_add_more(struct config *c, const char *name,
+				      bool (*is_used)(void *arg, const struct config_tunnel *t),
+				      void *arg)
+{
+	struct config_tunnel *t = NULL;
+
+	for (size_t i = 0; i < c->more_n && !t; i++) {
+		if (!c->more[i]->start && !*c->more[i]->name && !is_used(arg, c->more[i]))
+			t = c->more[i];
+	}
+	if (!t && c->more_n == CONFIG_TUNNELS)
+		return NULL;
+	if (!t) {
+		t = xcalloc(1, sizeof *t);
+		c->more = xrealloc(c->more, (c->more_n + 1) * sizeof *c->more);
+		c->more[c->more_n++] = t;
+	}
+	tunnel_clear(t);
+	t->name = xstrdup(name);
+	return t;
 }
 
 struct config_tunnel *config_add_tunnel(struct config *c, const char *name)

@@ -105,8 +105,13 @@ bool config_finish(struct config *c, const struct config_flags *f,
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name);
 /* All of them, those opened at run time last; NULL: i is behind the last. */
 struct config_tunnel *config_tunnel_at(const struct config *c, size_t i);
-/* A new tunnel of that name at run time; it stays where it is. NULL: CONFIG_TUNNELS are there. */
-struct config_tunnel *config_add_more(struct config *c, const char *name) MUSTCHECK;
+/*
+ * A new tunnel of that name at run time; it stays where it is. It takes the place of one that is
+ * started no more and has no name, if that is not used. NULL: CONFIG_TUNNELS are there.
+ */
+struct config_tunnel *config_add_more(struct config *c, const char *name,
+				      bool (*is_used)(void *arg, const struct config_tunnel *t),
+				      void *arg) MUSTCHECK;
 /* A new tunnel of that name, all at its defaults. Borrowed, until the next one is added. */
 struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
 /*

@@ -198,6 +198,15 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 		console_line(stderr, "%s", note);
 }
 
+/* Of the tunnel whose visitor came or went. */
+static struct meters_one *meters_of(struct inspect *i, const struct model_tunnel *t)
+{
+	char name[CAPTURE_NAME];
+
+	capture_tunnel_name(t->conf, t->proto, name);
+	return meters_get(&i->meters, name);
+}
+
 static void on_model(void *arg, const struct model *m, enum model_event ev)
 {
 	struct inspect *i = arg;
@@ -205,6 +214,12 @@ static void on_model(void *arg, const struct model *m, enum model_event ev)
 
 	if (ev == MODEL_EV_TUNNEL)
 		tell_public(i, m->changed);
+	if (ev == MODEL_EV_TRAFFIC && m->changed && m->ended_ms < 0)
+		meter_begin(&meters_of(i, m->changed)->conns, capture_now_ns());
+	else if (ev == MODEL_EV_TRAFFIC && m->changed)
+		meter_end(&meters_of(i, m->changed)->conns, (uint64_t)m->ended_ms * 1000000);
+	if (ev == MODEL_EV_GONE)
+		meters_drop(&i->meters, meters_of(i, m->changed));
 	if (ev == MODEL_EV_GONE && leads_here(i, m->changed) &&
 	    url_host(m->changed->url, host, sizeof(host)))
 		httpd_disallow_host(i->httpd, host);
@@ -218,7 +233,7 @@ static void on_capture(void *arg, enum capture_event ev, const struct capture_tx
 	struct inspect *i = arg;
 
 	if (ev == CAPTURE_EV_FINISHED)
-		meter_add(meters_get(&i->meters, x->tunnel->name), capture_now_ns(),
+		meter_add(&meters_get(&i->meters, x->tunnel->name)->http, capture_now_ns(),
 			  capture_duration_ns(x), x->status);
 	live_capture(i->live, ev, x, f);
 }

@@ -49,21 +49,32 @@ static uint64_t bucket_us(unsigned b)
 	return ((uint64_t)(2 * (8 + b % 8) + 1) << (b / 8 - 1)) / 2;
 }
 
-void meter_add(struct meter *m, uint64_t now_ns, uint64_t duration_ns, int status)
+void meter_begin(struct meter *m, uint64_t now_ns)
 {
 	tick(m, now_ns);
 	m->count++;
 	m->since_tick++;
+}
+
+void meter_end(struct meter *m, uint64_t duration_ns)
+{
+	m->timed++;
 	m->sum_ns += duration_ns;
-	m->classes[status >= 100 && status < 600 ? status / 100 : 0]++;
 	m->buckets[bucket_of(duration_ns / 1000)]++;
+}
+
+void meter_add(struct meter *m, uint64_t now_ns, uint64_t duration_ns, int status)
+{
+	meter_begin(m, now_ns);
+	meter_end(m, duration_ns);
+	m->classes[status >= 100 && status < 600 ? status / 100 : 0]++;
 }
 
 uint64_t meter_percentile(const struct meter *m, double share)
 {
-	double want = share * (double)m->count, seen = 0;
+	double want = share * (double)m->timed, seen = 0;
 
-	if (!m->count)
+	if (!m->timed)
 		return 0;
 	for (unsigned i = 0; i < METER_BUCKETS; i++) {
 		seen += m->buckets[i];
@@ -92,7 +103,7 @@ void meter_form(struct text *t, struct meter *m, uint64_t now_ns, int64_t gauge)
 	text_put(t, "}");
 }
 
-struct meter *meters_get(struct meters *all, const char *name)
+struct meters_one *meters_get(struct meters *all, const char *name)
 {
 	struct meters_one *one = all->first;
 
@@ -104,7 +115,18 @@ struct meter *meters_get(struct meters *all, const char *name)
 		one->next = all->first;
 		all->first = one;
 	}
-	return &one->http;
+	return one;
+}
+
+void meters_drop(struct meters *all, struct meters_one *one)
+{
+	struct meters_one **at = &all->first;
+
+	while (*at != one)
+		at = &(*at)->next;
+	*at = one->next;
+	free(one->name);
+	free(one);
 }
 
 void meters_free(struct meters *all)

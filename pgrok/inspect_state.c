@@ -57,11 +57,12 @@ static void put_uri(struct text *t, const char *name)
 
 void form_tunnel(struct inspect *i, struct text *t, const struct model_tunnel *m)
 {
-	static struct meter nothing;
 	uint64_t now = capture_now_ns();
 	char name[CAPTURE_NAME];
 
 	capture_tunnel_name(m->conf, m->proto, name);
+	struct meters_one *meters = meters_get(&i->meters, name);
+
 	text_comma(t);
 	text_put(t, "{");
 	put_string(t, "name", name);
@@ -76,9 +77,9 @@ void form_tunnel(struct inspect *i, struct text *t, const struct model_tunnel *m
 		 m->conf->inspect && m->proto != PROTO_TCP && i->conf.capture ? "true}" : "false}");
 	text_key(t, "metrics");
 	text_put(t, "{\"conns\":");
-	meter_form(t, &nothing, now, 0);
+	meter_form(t, &meters->conns, now, m->open);
 	text_put(t, ",\"http\":");
-	meter_form(t, meters_get(&i->meters, name), now, -1);
+	meter_form(t, &meters->http, now, -1);
 	text_put(t, "}");
 	text_key(t, "online");
 	text_put(t, m->session == i->conf.model->session ? "true" : "false");

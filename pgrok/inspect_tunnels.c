@@ -6,6 +6,7 @@
 #include "pgrok/inspect_parts.h"
 
 #define ORDERS_MAX 16
+#define NAME_BYTES 200 /* of a tunnel; its protocol's goes behind it */
 
 /* An order that waits for the server's word. */
 struct order {
@@ -226,7 +227,7 @@ static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[
 		     json_integer_value(port) > 65535))
 		return false;
 	t->remote_port = (uint16_t)json_integer_value(port);
-	return ok && t->name && *t->name && t->addr;
+	return ok && t->name && *t->name && strlen(t->name) <= NAME_BYTES && t->addr;
 }
 
 void api_tunnels_open(void *arg, struct httpd_req *r)
@@ -241,8 +242,9 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	uint64_t id = ++i->order_ids;
 
 	if (!read_tunnel(body, &t, addr)) {
-		answer_error(r, 400,
-			     "a JSON object with name and addr is needed, each value of its type");
+		answer_error(
+			r, 400,
+			"a JSON object with name (200 bytes at most) and addr is needed, each value of its type");
 	} else if (unknown_key(body)) {
 		answer_error(r, 400, "%.60s is not known here", unknown_key(body));
 	} else if (!hooks || !hooks->open) {

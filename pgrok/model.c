@@ -88,6 +88,7 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 		      const char *req_id, const char *url)
 {
 	struct model_tunnel *t = find_place(m, conf, proto);
+	unsigned open = t->open;
 
 	tunnel_clear(t);
 	*t = (struct model_tunnel){
@@ -97,6 +98,7 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 		.conf = conf,
 		.local = &conf->local[proto],
 		.session = m->session,
+		.open = open,
 	};
 	m->changed = t;
 	tell(m, MODEL_EV_TUNNEL);
@@ -140,6 +142,15 @@ void model_drop_stale(struct model *m)
 	drop_tunnels(m, NULL);
 }
 
+bool model_has(const struct model *m, const struct config_tunnel *conf)
+{
+	size_t i = 0;
+
+	while (i < m->tunnels_n && m->tunnels[i].conf != conf)
+		i++;
+	return i < m->tunnels_n;
+}
+
 const struct model_tunnel *model_find(const struct model *m, const char *url)
 {
 	for (size_t i = 0; i < m->tunnels_n; i++) {
@@ -164,21 +175,35 @@ void model_secret_note(struct model *m, const char *text)
 	m->note_secret = false;
 }
 
-void model_conn_begin(struct model *m)
+static void tell_traffic(struct model *m, const struct endpoint *local, int64_t ended_ms)
+{
+	for (size_t i = 0; local && i < m->tunnels_n; i++) {
+		if (m->tunnels[i].local == local)
+			m->changed = &m->tunnels[i];
+	}
+	if (m->changed)
+		m->changed->open += ended_ms < 0 ? 1 : -1u;
+	m->ended_ms = ended_ms;
+	tell(m, MODEL_EV_TRAFFIC);
+	m->changed = NULL;
+}
+
+void model_conn_begin(struct model *m, const struct endpoint *local)
 {
 	m->counters.connections++;
 	m->counters.open++;
-	tell(m, MODEL_EV_TRAFFIC);
+	tell_traffic(m, local, -1);
 }
 
-void model_conn_end(struct model *m, uint64_t duration_ms, uint64_t in, uint64_t out)
+void model_conn_end(struct model *m, const struct endpoint *local, uint64_t duration_ms,
+		    uint64_t in, uint64_t out)
 {
 	m->counters.open--;
 	m->counters.ended++;
 	m->counters.duration_ms += duration_ms;
 	m->counters.bytes_in += in;
 	m->counters.bytes_out += out;
-	tell(m, MODEL_EV_TRAFFIC);
+	tell_traffic(m, local, (int64_t)duration_ms);
 }
 
 void model_conn_refused(struct model *m)

@@ -25,6 +25,7 @@ struct model_tunnel {
 	const struct config_tunnel *conf; /* borrowed */
 	const struct endpoint *local;     /* borrowed: conf->local[proto] */
 	unsigned session;                 /* of which session it is; an older one's is stale */
+	unsigned open;                    /* connections of visitors */
 };
 
 struct model_counters {
@@ -41,7 +42,7 @@ enum model_event {
 	MODEL_EV_STATE,
 	MODEL_EV_TUNNEL,  /* m->changed came or came back */
 	MODEL_EV_GONE,    /* m->changed is about to be dropped */
-	MODEL_EV_TRAFFIC, /* counters */
+	MODEL_EV_TRAFFIC, /* counters; a connection of m->changed (NULL: none's) began or ended */
 	MODEL_EV_NOTE     /* m->note: something a person should know */
 };
 
@@ -78,7 +79,8 @@ struct model {
 	uint32_t latency_us; /* of the control connection's last question; 0: not known yet */
 	struct model_live live;
 
-	struct model_tunnel *changed; /* for TUNNEL and GONE */
+	struct model_tunnel *changed; /* for TUNNEL, GONE and TRAFFIC */
+	int64_t ended_ms;             /* for TRAFFIC: how long it was there; -1: it began */
 	const char *note;             /* for NOTE */
 	bool note_secret;             /* it does not belong into a log */
 	struct model_watch *watches;
@@ -99,6 +101,8 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 		      const char *req_id, const char *url);
 /* The tunnels of conf are closed. */
 void model_drop_tunnels(struct model *m, const struct config_tunnel *conf);
+/* Is a tunnel of conf among them? */
+bool model_has(const struct model *m, const struct config_tunnel *conf);
 /* Every answer has come: what is still stale is gone. */
 void model_drop_stale(struct model *m);
 /*
@@ -110,8 +114,10 @@ void model_note(struct model *m, const char *text);
 /* The same for what does not belong into a log. */
 void model_secret_note(struct model *m, const char *text);
 
-void model_conn_begin(struct model *m);
-void model_conn_end(struct model *m, uint64_t duration_ms, uint64_t in, uint64_t out);
+/* local: of the tunnel it is for; only compared, NULL: of none. */
+void model_conn_begin(struct model *m, const struct endpoint *local);
+void model_conn_end(struct model *m, const struct endpoint *local, uint64_t duration_ms,
+		    uint64_t in, uint64_t out);
 void model_conn_refused(struct model *m);
 
 /* arg is borrowed until the next call; NULL: nobody can be asked any more. */

@@ -136,7 +136,7 @@ static void proxy_close(struct proxy *p, enum log_level level, bool abort, const
 	if (p->next)
 		p->next->prev = p->prev;
 	if (p->counted)
-		model_conn_end(p->all->conf.model, age, in, out);
+		model_conn_end(p->all->conf.model, p->local, age, in, out);
 	loop_free_later(p->all->loop, p, proxy_free);
 	begin_queued(p->all);
 }
@@ -183,7 +183,7 @@ static void join(struct proxy *p, struct stream *local)
 	free(p->url);
 	p->url = NULL;
 	set_state(p, PROXY_JOINED);
-	model_conn_begin(p->all->conf.model);
+	model_conn_begin(p->all->conf.model, p->local);
 	pair_start(p->pair);
 }
 
@@ -585,6 +585,17 @@ bool proxies_visit_inspector(const struct proxies *all, const struct addr *near)
 	while (p && (!p->near || p->near != addr_get_port(near)))
 		p = p->next;
 	return p;
+}
+
+bool proxies_serve(const struct proxies *all, const struct config_tunnel *t)
+{
+	for (const struct proxy *p = all->first; p; p = p->next) {
+		for (int i = 0; i < PROTOS; i++) {
+			if (p->local == &t->local[i])
+				return true;
+		}
+	}
+	return false;
 }
 
 static void close_where(struct proxies *all, bool (*which)(enum proxy_state), const char *why)

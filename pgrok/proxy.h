@@ -42,6 +42,8 @@ void proxies_adopt(struct proxies *all, struct stream *s, const struct msg *m);
 void proxies_tunnel_up(struct proxies *all);
 /* Bytes that the connections in use have carried so far. */
 void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out);
+/* Has t a visitor? */
+bool proxies_serve(const struct proxies *all, const struct config_tunnel *t);
 /* Is this the near end of a connection that a visitor has to the inspector, through a tunnel? */
 bool proxies_visit_inspector(const struct proxies *all, const struct addr *near);
 /* The control connection is gone: closes what serves no visitor yet. */

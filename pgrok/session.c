@@ -247,6 +247,15 @@ bool session_expects_tunnels(const struct session *s)
 	return s->state == SESSION_UP && s->owed > 0;
 }
 
+bool session_asks_for(const struct session *s, const struct config_tunnel *t)
+{
+	size_t i = 0;
+
+	while (i < s->requests_n && s->requests[i].tunnel != t)
+		i++;
+	return i < s->requests_n;
+}
+
 /* ---- the end of a connection, and the next attempt ---- */
 
 static void drop_connection(struct session *s, bool abort)

@@ -50,6 +50,9 @@ enum session_closing session_close_tunnel(struct session *s, struct config_tunne
 /* Are there tunnels asked for whose answer is still to come? */
 bool session_expects_tunnels(const struct session *s);
 
+/* Is t asked for, and the answer still to come? */
+bool session_asks_for(const struct session *s, const struct config_tunnel *t);
+
 /* This machine in Go's words ("linux", "amd64"), which the server counts by. Static. */
 const char *session_os(void);
 const char *session_arch(void);

@@ -11,6 +11,7 @@
 #include "pgrok/inspect_check.h"
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_forms.h"
+#include "pgrok/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,6 +50,25 @@ static void form_frames(struct text *t, const struct capture_txn *x)
 	text_put(t, "]}");
 }
 
+/* What is sent once more is one request with the same body, however odd the first one was. */
+static void check_replay(const struct capture_txn *x)
+{
+	const struct replay_edit as_it_was = {0};
+	struct http_head h = {0};
+	const char *why;
+	size_t len;
+	char *request = replay_request(x, &as_it_was, "h", &len, &why);
+
+	check(request || why);
+	if (!request)
+		return;
+	check(http_request_scan(&h, request, len) == HTTP_OK && !h.chunked);
+	check(h.head_len + h.length == len && h.length == x->req.size);
+	check(h.target.len == x->target.len &&
+	      !memcmp(request + h.target.off, x->req_head.text + x->target.off, h.target.len));
+	free(request);
+}
+
 static void play(const uint8_t *data, size_t size)
 {
 	struct capture *s = capture_new(&(struct capture_limits){1u << 20, 8u << 20});
@@ -78,6 +98,7 @@ static void play(const uint8_t *data, size_t size)
 		check_form(form_compat, x);
 		check_form(form_har, x);
 		check_form(form_frames, x);
+		check_replay(x);
 	}
 	capture_free(s);
 }

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+import time
 
 import pytest
 
@@ -110,10 +111,38 @@ def test_ngrok_programs_start_tunnels(lab):
     for more in ({"oauth": {"provider": "google"}}, {"ip_restriction": {"allow_cidrs": ["10.0.0.0/8"]}},
                  {"basic_auth": ["a:b", "c:d"]}, {"mutual_tls_cas": "x"}, {"schemes": []}, {"schemes": ["tcp"]},
                  {"proto": "tcp", "schemes": ["http"]}, {"inspect": "false"}, {"addr": "https://localhost:1"},
-                 {"addr": "http://localhost:1/path"}):
+                 {"addr": "http://localhost:1/path"}, {"name": "n" * 201}, {"name": ""}, {"addr": 0}):
         r = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", **more}, 400)
         assert r["msg"], more
     assert protos() == []
+
+
+def test_connections_are_metered(lab):
+    """conns of each tunnel as ngrok counts them, tcp ones too."""
+    site = lab.site()
+    s, port = lab.server(), env.free_port()
+    c = lab.client(s, "-subdomain=test", "-proto=http+tcp", site.port, inspect=f"127.0.0.1:{port}", tunnels=2)
+    i = Inspector(port)
+
+    def conns(name):
+        return i.get("/api/tunnels/" + name)["metrics"]["conns"]
+
+    host = c.host()
+    with dial(s.http_port) as one, dial(s.http_port) as two, dial(c.tcp_port()) as tcp:
+        for v in (one, two, tcp):
+            v.send(request(host, "/"))
+            assert v.response().status == 200
+        assert (conns("default%20%28http%29")["count"], conns("default%20%28http%29")["gauge"]) == (2, 2)
+        assert (conns("default%20%28tcp%29")["count"], conns("default%20%28tcp%29")["gauge"]) == (1, 1)
+        assert conns("default%20%28http%29")["p50"] == 0
+        time.sleep(0.3)
+    eventually(lambda: conns("default%20%28http%29")["gauge"] == 0)
+    assert conns("default%20%28http%29")["count"] == 2 and 2.5e8 < conns("default%20%28http%29")["p50"] < 3e10
+    s.stop()
+    s.expected_status = 0
+    lab.again(s)
+    eventually(lambda: i.get("/api/status")["status"] == "online")
+    assert conns("default%20%28http%29")["count"] == 2
 
 
 def test_no_session(lab):
@@ -124,6 +153,26 @@ def test_no_session(lab):
     eventually(lambda: i.get("/api/status")["status"] == "reconnecting")
     e = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1"}, 502)
     assert e["details"]["err"] == "tunnel session not ready yet"
+
+
+def test_tunnels_come_and_go_for_ever(lab):
+    """A script opens one for each of its runs: their number has no end, but what is open at once has."""
+    site = lab.site()
+    _, i = started(lab, site)
+    for n in range(300):
+        t = i.post("/api/tunnels", {"name": f"run{n}", "proto": "http", "addr": site.port, "subdomain": "run"}, 201)
+        assert t["public_url"].startswith("http://run.")
+        if n % 50 == 0:
+            host = t["public_url"].split("://")[1]
+            with dial(i.server.http_port) as c:
+                c.send(request(host, "/"))
+                assert c.response().status == 200
+                assert i.ask(f"/api/tunnels/run{n}", "DELETE").status == 204
+        else:
+            assert i.ask(f"/api/tunnels/run{n}", "DELETE").status == 204
+    assert [t["name"] for t in i.get("/api/tunnels")["tunnels"]] == ["default"]
+    assert [e["tunnel_name"] for e in i.wait_entries(6)] == ["run250", "run200", "run150", "run100", "run50", "run0"]
+    assert set(re.findall(r'tunnel="([^"]+)"', i.ask("/metrics").body.decode())) == {"default"}
 
 
 # -- HAR 1.2 --

@@ -90,9 +90,9 @@ static void counts(void **state)
 	struct model *m = model_new();
 
 	model_watch(m, &seen.watch);
-	model_conn_begin(m);
-	model_conn_begin(m);
-	model_conn_end(m, 1500, 10, 20);
+	model_conn_begin(m, NULL);
+	model_conn_begin(m, NULL);
+	model_conn_end(m, NULL, 1500, 10, 20);
 	model_note(m, "x");
 	model_set_state(m, MODEL_RECONNECTING, "why", 2000);
 	/* The old reason may be given again. */

@@ -189,8 +189,8 @@ static void shows_the_rows_of_old(void **state)
 
 	go_online(s);
 	model_set_latency(s->m, 23400);
-	model_conn_begin(s->m);
-	model_conn_end(s->m, 7, 82, 1234);
+	model_conn_begin(s->m, NULL);
+	model_conn_end(s->m, NULL, 7, 82, 1234);
 	s->view.web = "http://127.0.0.1:4040";
 	s->view.rate_in = 5;
 	s->view.rate_out = 2000;
@@ -363,8 +363,8 @@ static void asks_who_is_live(void **state)
 	uint32_t rtt = 0;
 	struct model_live live = {.bytes = counts_what_is_open, .rtt_us = measures, .arg = &rtt};
 
-	model_conn_begin(s->m);
-	model_conn_end(s->m, 1, 82, 234);
+	model_conn_begin(s->m, NULL);
+	model_conn_end(s->m, NULL, 1, 82, 234);
 	model_set_latency(s->m, 5000);
 	model_set_live(s->m, &live);
 	make(s);
