@@ -3,6 +3,7 @@
 import os
 
 from lib import backends
+from lib.golike import message, send_message
 from lib.net import dial, eventually
 
 
@@ -92,3 +93,52 @@ def test_no_session_that_nobody_may_use(lab):
         talk(v)
     eventually(lambda: len(wire.pairs) >= 2)
     assert s.count("mux session is up") == 0
+
+
+def speak_through(conn, url):
+    """As a Go server does when a visitor came: the connection from its pool carries him."""
+    send_message(conn, message("StartProxy", Url=url, ClientAddr="127.0.0.1:33216"))
+    conn.send(b"hello")
+    assert conn.recv_exact(5) == b"hello"
+
+
+def test_go_server_takes_over_in_mid_flight(lab, certs):
+    """Behind the address stands a Go server all of a sudden, and then ours again: visitors are served."""
+    s, wire, c = up(lab)
+    s.wait_log("mux session is up")
+    with dial(c.tcp_port()) as v:
+        talk(v)
+    url = c.urls()[0]
+    go, ours = lab.goserver(certs), wire.target
+
+    # The control connection is still with ours; the session that is lost comes to the Go server,
+    # which pools it like any proxy connection.
+    wire.target = go.port
+    others, wire.pairs = wire.pairs[:1], wire.pairs[1:]
+    wire.drop_all()
+    wire.pairs = others
+    conn, reg = go.take()
+    assert reg["Mux"] == 1
+    speak_through(conn, url)
+    wire.target = ours
+    s.wait_log("mux session is up", count=2)
+    with dial(c.tcp_port()) as v:
+        talk(v)
+
+    # All of it: no mux is asked for any more.
+    wire.target = go.port
+    wire.drop_all()
+    control = go.wait_control()
+    assert "mux" in control.auth["Features"]
+    eventually(lambda: len(c.urls()) == 2)
+    conn, reg = go.take()
+    assert "Mux" not in reg
+    speak_through(conn, c.urls()[-1])
+
+    # And back.
+    wire.target = ours
+    wire.drop_all()
+    s.wait_log("mux session is up", count=3)
+    eventually(lambda: len(c.urls()) == 3)
+    with dial(int(c.urls()[-1].rsplit(":", 1)[1])) as v:
+        talk(v)
