@@ -92,6 +92,12 @@ static void out_advance(struct mux *m, size_t n)
 	}
 }
 
+void mux_send_now(struct mux *m)
+{
+	mux_flush(m);
+	out_give(m);
+}
+
 /*
  * Writes what stands in the output. Never calls back: a lost transport is dealt with by the tick.
  */
@@ -127,10 +133,11 @@ void mux_put_frame(struct mux *m, struct mux_frame f)
 
 char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags)
 {
-	if (!m->out) {
-		out_take(m);
-		mux_wake(m); /* gives it back if nothing is written */
-	}
+	/* It becomes the session's when something is written. */
+	if (!m->out && !spare)
+		spare = xmalloc(OUT_CAP);
+	if (!m->out)
+		return spare + MUX_HEADER;
 	return m->out + m->out_len + (m->tail == ms && !flags ? 0 : MUX_HEADER);
 }
 

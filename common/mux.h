@@ -27,6 +27,11 @@ struct mux_conf {
 	uint32_t first_id;     /* opener: 1 or 2, then every second one */
 	uint32_t start_window; /* both ends must have the same */
 	uint32_t max_streams;
+	/*
+	 * One stream at a time: its bytes need not wait for those of others at the end of the turn,
+	 * and the buffer they went through serves the next session of the same turn.
+	 */
+	bool alone;
 };
 
 struct mux_hooks {

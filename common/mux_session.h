@@ -95,6 +95,8 @@ char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags);
 void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len);
 bool mux_fin_tail(struct mux *m, struct mstream *ms);
 void mux_flush(struct mux *m);
+/* The same, and does without the buffer if all of it left. */
+void mux_send_now(struct mux *m);
 void mux_wake(struct mux *m);
 void mux_owe(struct mstream *ms, uint8_t what);
 void mux_maybe_free(struct mux *m);

@@ -335,6 +335,7 @@ static enum stream_rc mstream_write(struct stream *s, const void *buf, size_t le
 {
 	struct mstream *ms = mstream_of(s);
 	struct mux *m = ms->m;
+	uint16_t flags;
 	size_t most;
 
 	*n = 0;
@@ -345,9 +346,13 @@ static enum stream_rc mstream_write(struct stream *s, const void *buf, size_t le
 		return STREAM_AGAIN;
 	if (len > most)
 		len = most;
-	mux_put_data(m, ms, mstream_riding(ms), buf, len);
+	flags = mstream_riding(ms);
+	mux_put_data(m, ms, flags, buf, len);
 	ms->send_window -= (uint32_t)len;
 	*n = len;
+	/* What an opener says first is only the begin of what it will say at once. */
+	if (m->conf.alone && !(flags & MUX_SYN))
+		mux_send_now(m);
 	return STREAM_OK;
 }
 

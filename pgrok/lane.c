@@ -66,8 +66,8 @@ static const struct mux_hooks hooks = {.accepted = on_accepted, .down = on_down,
 void lanes_add(struct lanes *all, struct stream *s)
 {
 	/* The last frames of one visitor and the first of the next may come together. */
-	static const struct mux_conf conf = {.start_window = MUX_WINDOW_START,
-					     .max_streams = MUX_STREAMS_MAX};
+	static const struct mux_conf conf = {
+		.start_window = MUX_WINDOW_START, .max_streams = MUX_STREAMS_MAX, .alone = true};
 	struct lane *ln = xcalloc(1, sizeof *ln);
 
 	socket_always_read(stream_fd(s));

@@ -246,8 +246,11 @@ static const struct mux_hooks reusable_hooks = {.down = reusable_down, .idle = r
 
 static void reusable_add(struct control *c, struct stream *s)
 {
-	static const struct mux_conf conf = {
-		.opens = true, .first_id = 1, .start_window = MUX_WINDOW_START, .max_streams = 1};
+	static const struct mux_conf conf = {.opens = true,
+					     .first_id = 1,
+					     .start_window = MUX_WINDOW_START,
+					     .max_streams = 1,
+					     .alone = true};
 	struct proxy *x = proxy_new(c);
 
 	socket_always_read(stream_fd(s));
