@@ -17,6 +17,7 @@
  * brings no speed there, but is what everybody else's bytes have to wait behind.
  */
 #define NEAR_US 1000u
+#define NEAR_WINDOW (1u << 20)
 #define GROWTH_NEAR_US 500u
 #define QUICK_GROWTH (1u << 20) /* windows below grow fourfold, then twofold */
 
@@ -196,12 +197,15 @@ static void maybe_grow_window(struct mstream *ms)
 	struct mux *m = ms->m;
 	uint64_t now = mux_now_us(), span = (uint64_t)m->rtt_us * GROWTH_RTTS;
 	uint32_t by = ms->window < QUICK_GROWTH ? 3 * ms->window : ms->window;
+	uint32_t most = MUX_WINDOW_MAX;
 
-	if (m->rtt_us <= NEAR_US)
+	if (m->rtt_us <= NEAR_US) {
 		span = GROWTH_NEAR_US;
-	if (now - ms->epoch_us <= span && m->held <= memory_limit() / 2) {
-		if (by > MUX_WINDOW_MAX - ms->window)
-			by = MUX_WINDOW_MAX - ms->window;
+		most = NEAR_WINDOW;
+	}
+	if (now - ms->epoch_us <= span && ms->window < most && m->held <= memory_limit() / 2) {
+		if (by > most - ms->window)
+			by = most - ms->window;
 		ms->window += by;
 		ms->credit += by;
 	}

@@ -446,6 +446,27 @@ static void test_quick_window_grows(void **state)
 	rig_free(r);
 }
 
+/* Nearby, however quick its reader is: what is beyond only waits in somebody's buffer. */
+static void test_near_window_stops(void **state)
+{
+	struct rig *r = rig_new(false);
+	struct mstream *ms;
+
+	r->reads = true;
+	r->on_ready = read_some;
+	put(r, MUX_WINDOW, MUX_SYN, 1, 0);
+	turns(r->loop, 2);
+	ms = (struct mstream *)r->kept[0];
+	for (int i = 0; i < 200; i++) {
+		r->m->rtt_us = 100;
+		ms->epoch_us = mux_now_us(); /* as quick as can be */
+		put_data(r, 0, 1, MUX_WINDOW_START / 2);
+		turns(r->loop, 4);
+	}
+	assert_int_equal(ms->window, 1u << 20);
+	rig_free(r);
+}
+
 static void test_slow_window_stays(void **state)
 {
 	struct rig *r = rig_new(false);
@@ -546,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_process_memory),
 		cmocka_unit_test(test_buffer_shrinks),
 		cmocka_unit_test(test_quick_window_grows),
+		cmocka_unit_test(test_near_window_stops),
 		cmocka_unit_test(test_slow_window_stays),
 		cmocka_unit_test(test_lossy_window_grows),
 		cmocka_unit_test(test_slow_window_comes_down),
