@@ -388,6 +388,9 @@ static void wake_writers(struct mux *m)
 	struct mstream *ms;
 	uint32_t n = m->waiting_n;
 
+	/* Others, whose bytes came in this turn, may have filled it: in every turn, for ever. */
+	if (n && m->out_len >= OUT_HIGH)
+		mux_flush(m);
 	while (n-- && m->t && m->out_len < OUT_HIGH && (ms = TAILQ_FIRST(&m->waiting))) {
 		mstream_stop_waiting(ms);
 		if (ms->s.ready && (ms->want & STREAM_WRITE))

@@ -574,6 +574,28 @@ static void test_writers_take_turns(void **state)
 	rig_free(r);
 }
 
+/* Bulk that never has to wait fills the output in every turn: a writer that waits has its own. */
+static void test_writer_beside_bulk(void **state)
+{
+	struct rig *r = rig_with_streams(true);
+	size_t n;
+
+	r->on_ready = write_all;
+	for (uint32_t i = 1; i < 3; i++)
+		put(r, MUX_WINDOW, 0, 2 * i + 1, 1u << 20);
+	turns(r->loop, 2);
+	stream_want(r->kept[3], STREAM_WRITE);
+	for (int t = 0; t < 10; t++) {
+		for (uint32_t i = 1; i < 3; i++)
+			assert_int_equal(stream_write(r->kept[i], bytes, STREAM_PIECE, &n),
+					 STREAM_OK);
+		turns(r->loop, 1);
+		peer_reads(r);
+	}
+	assert_int_equal(r->wire.half[3].sent, MUX_WINDOW_START);
+	rig_free(r);
+}
+
 /* A writer that leaves no room for anything else, once. */
 static void fill_output(struct rig *r, struct stream *s)
 {
@@ -645,6 +667,7 @@ int main(void)
 		cmocka_unit_test(test_loop_ends),
 		cmocka_unit_test(test_no_busy_loop),
 		cmocka_unit_test(test_writers_take_turns),
+		cmocka_unit_test(test_writer_beside_bulk),
 		cmocka_unit_test(test_owed_later),
 	};
 
