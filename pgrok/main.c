@@ -209,6 +209,10 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 		return false;
 	}
 	endpoint_free(&e);
+	if (!config_auth_valid(opt.httpauth)) {
+		snprintf(err, CONFIG_ERR, "-httpauth: user:password is wanted, there is no ':'");
+		return false;
+	}
 	struct config_tunnel *t = config_add_tunnel(c, "default");
 	t->subdomain = xstrdup(opt.subdomain);
 	t->hostname = xstrdup(opt.hostname);
