@@ -114,9 +114,9 @@ $(B)/fuzz/%: $(B)/test/fuzz/%.o $$(call side,$$*) $(B)/libbase.a
 
 .PHONY: help deps deps-test deps-check demo test unit fuzz-replay system fuzz fuzz-run valgrind
 help: ## this list
-	@echo 'make          bin/pgrokd and bin/pgrok (V=1 shows commands, DEBUG=1 builds build/debug)'
+	@echo 'make              bin/pgrokd and bin/pgrok (V=1 shows commands, DEBUG=1 builds build/debug)'
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | \
-		while IFS='|' read -r t h; do printf 'make %-8s %s\n' "$$t" "$$h"; done
+		while IFS='|' read -r t h; do printf 'make %-12s %s\n' "$$t" "$$h"; done
 
 deps: ## installs what building and testing need (apt), or prints the command
 	@test/tools/deps.sh install build test

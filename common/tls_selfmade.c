@@ -310,8 +310,8 @@ static void explain(const struct pair *p, char note[static 256])
 			p->key_path);
 	else if (!p->made && !cert_is_for(p->cert, p->domain))
 		snprintf(note, 256,
-			 "%s is for another domain than %s; without that file a new one is made "
-			 "(key and pin stay)",
+			 "%s is for another domain than %s: remove it, and the next start makes "
+			 "one for this domain (key and pin stay)",
 			 p->cert_path, p->domain);
 }
 

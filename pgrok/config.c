@@ -143,6 +143,11 @@ void endpoint_free(struct endpoint *e)
 
 /* ---- tunnels ---- */
 
+bool config_auth_valid(const char *auth)
+{
+	return !auth || !*auth || strchr(auth, ':');
+}
+
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name)
 {
 	struct config_tunnel *t;

@@ -35,6 +35,8 @@ bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG
 bool endpoint_parse_local(struct endpoint *e, const char *text,
 			  char err[static CONFIG_ERR]) MUSTCHECK;
 void endpoint_free(struct endpoint *e);
+/* "user:password", or NULL or "" for none. Without a colon no visitor could ever give it. */
+bool config_auth_valid(const char *auth);
 
 struct config_tunnel {
 	char *name;

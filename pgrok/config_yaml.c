@@ -35,6 +35,7 @@ enum field_type {
 	FIELD_PORT,   /* uint16_t * */
 	FIELD_SIZE,   /* uint64_t *: bytes, with K, M or G behind the number */
 	FIELD_PIN,    /* char **: sha256//... */
+	FIELD_AUTH,   /* char **: user:password */
 	FIELD_FORMAT, /* char **: text or json */
 	FIELD_HOSTS,  /* the list web_allow_hosts */
 	FIELD_PROTOS,
@@ -71,7 +72,7 @@ static const struct field config_fields[] = {
 
 #define OF(member) offsetof(struct config_tunnel, member)
 static const struct field tunnel_fields[] = {
-	{"auth", FIELD_TEXT, OF(auth), 0},
+	{"auth", FIELD_AUTH, OF(auth), 0},
 	{"hostname", FIELD_TEXT, OF(hostname), 0},
 	{"inspect", FIELD_BOOL, OF(inspect), 0},
 	{"mux", FIELD_BOOL, OF(mux), 0},
@@ -268,6 +269,15 @@ static bool set_pin(struct reader *r, yaml_node_t *node, const char *path, char 
 	return set_text(r, node, path, out);
 }
 
+static bool set_auth(struct reader *r, yaml_node_t *node, const char *path, char **out)
+{
+	if (!set_text(r, node, path, out))
+		return false;
+	if (!config_auth_valid(*out))
+		return bad(r, node, path, "user:password is wanted, there is no ':'");
+	return true;
+}
+
 static bool set_format(struct reader *r, yaml_node_t *node, const char *path, char **out)
 {
 	const char *text;
@@ -444,6 +454,8 @@ static bool set_field(struct reader *r, const struct field *f, char *object, yam
 		return set_port(r, value, path, member);
 	case FIELD_SIZE:
 		return set_size(r, value, path, member);
+	case FIELD_AUTH:
+		return set_auth(r, value, path, member);
 	case FIELD_PIN:
 		return set_pin(r, value, path, member);
 	case FIELD_FORMAT:

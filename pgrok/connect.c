@@ -292,7 +292,10 @@ static void tls_failed(struct connect *a, const char *whom, const struct tls_cli
 	if (ssl && !tls_check_server(ssl, tls, pin, err) && *err)
 		fail(a, "%s: %.200s", whom, err);
 	else
-		fail(a, "TLS handshake with %s: %.180s", whom, stream_error(a->s));
+		fail(a, "TLS handshake with %s: %.120s%s", whom, stream_error(a->s),
+		     strstr(stream_error(a->s), "wrong version number")
+			     ? " (no TLS there; is it the right port?)"
+			     : "");
 }
 
 static void on_tls_ready(void *arg, int dirs)
@@ -491,7 +494,7 @@ static void on_dialed(void *arg, int fd, const char *error)
 
 	a->dial = NULL;
 	if (fd < 0)
-		fail(a, "%s", error);
+		fail(a, "%s%s", a->c->conf.proxy ? "http_proxy: " : "", error);
 	else if (a->c->conf.proxy)
 		start_proxy(a, fd);
 	else

@@ -249,8 +249,12 @@ static bool bind_address(const struct endpoint *at, struct listener_fds *fds,
 
 	if (listener_bind(at->text, fds, err))
 		return true;
-	if (!strstr(err, "in use"))
+	if (!strstr(err, "in use")) {
+		char *why = xasprintf("-inspectaddr (inspect_addr): %s", err);
+		snprintf(err, INSPECT_ERR, "%s", why);
+		free(why);
 		return false;
+	}
 	snprintf(text, sizeof(text), v6 ? "[%s]:0" : "%s:0", at->host);
 	log_warn("inspect", "%s: another port is taken for the inspector", err);
 	return listener_bind(text, fds, err);

@@ -247,6 +247,8 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 			"a JSON object with name (200 bytes at most) and addr is needed, each value of its type");
 	} else if (unknown_key(body)) {
 		answer_error(r, 400, "%.60s is not known here", unknown_key(body));
+	} else if (!config_auth_valid(t.auth)) {
+		answer_error(r, 400, "auth is user:password");
 	} else if (!hooks || !hooks->open) {
 		answer_error(r, 501, "tunnels can't be opened here");
 	} else if (too_many(i)) {

@@ -1,6 +1,5 @@
 /*
- * pgrok: the client's command line. Plain errors go to stdout with status 1, as with the Go
- * client.
+ * pgrok: the client's command line. Errors go to stderr with status 1, in the Go client's words.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +57,7 @@ static const struct flag flags[] = {
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
-/* A start-up fault of the user's: told on stdout, status 1. */
+/* A start-up fault of the user's: told on stderr, status 1. */
 PRINTF_LIKE(1, 2)
 static int complain(const char *fmt, ...)
 {
@@ -68,7 +67,7 @@ static int complain(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	console_line(stdout, "%s", text);
+	console_line(stderr, "%s", text);
 	return 1;
 }
 
@@ -185,6 +184,8 @@ static bool select_all(struct config *c, int argc, char **argv, char err[static 
 {
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		c->tunnels[i].start = true;
+	if (!c->tunnels_n)
+		on_config_warning(NULL, "The configuration has no tunnels to start.");
 	return true;
 }
 
@@ -202,6 +203,8 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 		for (int i = 0; i < argc && used < CONFIG_ERR; i++)
 			used += (size_t)snprintf(err + used, CONFIG_ERR - used, "%s%s", argv[i],
 						 i + 1 < argc ? " " : "]");
+		if (argv[1][0] == '-')
+			on_config_warning(NULL, "Flags stand before the port or command.");
 		return false;
 	}
 	if (!endpoint_parse_local(&e, argv[0], why)) {
@@ -209,6 +212,10 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 		return false;
 	}
 	endpoint_free(&e);
+	if (!config_auth_valid(opt.httpauth)) {
+		snprintf(err, CONFIG_ERR, "-httpauth: user:password is wanted, there is no ':'");
+		return false;
+	}
 	struct config_tunnel *t = config_add_tunnel(c, "default");
 	t->subdomain = xstrdup(opt.subdomain);
 	t->hostname = xstrdup(opt.hostname);
@@ -275,11 +282,11 @@ static void usage(FILE *out)
 		fprintf(out, "  %-9s %-8s %s\n", c->name, c->args, c->help);
 	fputs("\n"
 	      "Examples:\n"
-	      "  pgrok 8080                        a web server on port 8080, random name\n"
-	      "  pgrok -subdomain=test 8080        the same as test.<the server's domain>\n"
-	      "  pgrok ./site                      the files of a folder\n"
-	      "  pgrok -proto=tcp 22               a TCP service\n"
-	      "  pgrok -config=debug.yml start ssh tunnel 'ssh' of a file\n"
+	      "  pgrok 8080                         a web server on port 8080, random name\n"
+	      "  pgrok -subdomain=test 8080         the same as test.<the server's domain>\n"
+	      "  pgrok ./site                       the files of a folder\n"
+	      "  pgrok -proto=tcp 22                a TCP service\n"
+	      "  pgrok -config=debug.yml start ssh  the tunnel 'ssh' of a file\n"
 	      "\n"
 	      "Flags stand before the port or command:\n",
 	      out);
@@ -313,7 +320,7 @@ int main(int argc, char **argv)
 		fputs("Error: Specify a local port to tunnel to, or an pgrok command.\n"
 		      "\n"
 		      "Example: To expose port 80, run 'pgrok 80'\n",
-		      stdout);
+		      stderr);
 		return 1;
 	}
 	for (const struct command *c = commands; c->name; c++) {

@@ -78,7 +78,8 @@ static void refuse(struct session *s, const char *what, const char *error);
 
 static void set_state(struct session *s, enum session_state state)
 {
-	log_debug(s->name, "%s -> %s", state_names[s->state], state_names[state]);
+	if (state != s->state)
+		log_debug(s->name, "%s -> %s", state_names[s->state], state_names[state]);
 	s->state = state;
 }
 
@@ -514,7 +515,10 @@ static void end_of_input(struct session *s, enum chan_rc rc)
 	if (rc == CHAN_EOF)
 		lose(s, "closed by the server");
 	else
-		lose(s, "%s", chan_error(s->chan));
+		lose(s, "%s%s", chan_error(s->chan),
+		     rc == CHAN_BAD && s->state == SESSION_AUTH
+			     ? " (is it the server's port for clients?)"
+			     : "");
 }
 
 static void on_ready(void *arg, int dirs)

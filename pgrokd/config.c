@@ -236,6 +236,7 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, char err[st
 	case FLAGS_OK:
 		break;
 	}
+	c->ignored = rest < argc ? argv[rest] : NULL;
 	bool ok = parse_words(c, err) && parse_domain(c, err) && parse_listen(c, err) &&
 		  parse_tls(c, err) && parse_tcp_addr(c, err) && parse_tcp_ports(c, err) &&
 		  parse_env(c, err);

@@ -24,6 +24,7 @@ struct config {
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
+	const char *ignored;            /* the first word that is no flag; NULL: none */
 };
 
 enum config_rc {

@@ -133,6 +133,9 @@ int main(int argc, char **argv)
 	if (!log_open(config.log, config.log_level, err))
 		fatal("%s", err);
 	log_set_format(config.log_format);
+	if (config.ignored)
+		log_warn("server", "'%s' is no flag: it is ignored, and so is all that follows it",
+			 config.ignored);
 	stream_set_engine(config.engine);
 	mux_set_memory(config.mux_memory);
 	socket_raise_nofile();

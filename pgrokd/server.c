@@ -31,11 +31,11 @@ static bool load_tls(struct server *s, SSL_CTX *out[static PORTS], char err[stat
 		out[p] = tls_server_ctx(&conf, note, why);
 		if (!out[p])
 			goto fail;
-		if (note[0]) {
-			s->tls_in_memory = true;
-			log_warn("tls", "%s", note);
-		}
+		s->tls_in_memory |= note[0] != '\0';
 	}
+	/* The same of all ports. */
+	if (note[0])
+		log_warn("tls", "%s", note);
 	return true;
 fail:
 	snprintf(err, 256, "-tlsCrt, -tlsKey or a client CA: %.200s", why);

@@ -32,7 +32,7 @@ def pgrok(*args, config=True, **kw):
 
 def test_nothing():
     status, out, err = pgrok()
-    assert status == 1
+    assert (status, out) == (1, "")
     assert "Error: Specify a local port to tunnel to, or an pgrok command.\n\n" \
            "Example: To expose port 80, run 'pgrok 80'\n" in out + err
 
@@ -78,9 +78,10 @@ def test_list(tmp_path):
 
 
 def one(status_wanted, text, *args, **kw):
+    """What is wrong is told on stderr: stdout is for what was asked for."""
     status, out, err = pgrok(*args, **kw)
-    assert status == status_wanted, (status, out, err)
-    assert text in out + err, (out, err)
+    assert (status, out) == (status_wanted, ""), (status, out, err)
+    assert text in err, err
 
 
 def test_start_without_names():
@@ -104,6 +105,21 @@ def test_two_ports():
 def test_flags_after_the_port_are_arguments():
     one(1, "You may only specify one port to tunnel to on the command line, got 2: "
         "[18888 -proto=tcp]\n", "18888", "-proto=tcp")
+    one(1, "Flags stand before the port or command.\n", "18888", "-proto=tcp")
+
+
+def test_credentials_without_a_colon(tmp_path):
+    """No visitor could ever give them."""
+    one(1, "-httpauth: user:password is wanted, there is no ':'\n", "-httpauth=secret", "80")
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("tunnels:\n  a:\n    auth: secret\n    proto: {http: 80}\n")
+    status, out, err = run(PGROK, f"-config={cfg}", "start", "a")
+    assert (status, out) == (1, "")
+    assert err == f"{cfg}:3: tunnels.a.auth: user:password is wanted, there is no ':'\n"
+
+
+def test_inspect_address_of_another_machine():
+    one(1, "-inspectaddr (inspect_addr): listen tcp 192.0.2.1:80: bind: ", "-inspectaddr=192.0.2.1:80", "80")
 
 
 @pytest.mark.parametrize("address", ["foo", "10.0.0.1"])
@@ -262,6 +278,17 @@ def test_log_line_format(lab, certs):
     assert re.match(r"\[\d\d:\d\d:\d\d UTC \d{4}/\d\d/\d\d\] \[INFO\] ", line), line
 
 
+def test_what_answers_is_no_tunnel_port(lab):
+    """A wrong port is the commonest slip: the message says so, and a proxy's fault is the proxy's."""
+    s = lab.server()
+    for port, why in ((s.http_port, r"TLS: wrong version number \(no TLS there; is it the right port\?\)"),
+                      (s.https_port, r"bad length of a message \(is it the server's port for clients\?\)")):
+        lab.client(f"127.0.0.1:{port}", "-proto=http", 80, wait=False).allow(".*").wait_log(why)
+    gone = {"http_proxy": f"http://127.0.0.1:{env.free_port()}"}
+    c = lab.client(s, "-proto=http", 80, wait=False, extra_env=gone).allow(".*")
+    c.wait_log("http_proxy: dial tcp 127.0.0.1:.*: connection refused")
+
+
 # ---- pgrokd ----
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -308,7 +335,10 @@ def test_server_certificate_without_key(certs, tmp_path):
 
 
 def test_server_ignores_extra_words(lab):
-    lab.server("extra", "words")
+    """As the Go server does; but `-mux false` leaves all flags behind it out, so it is told."""
+    s = lab.server("-mux", "false", "-nonsense")
+    s.allow("is no flag")
+    s.wait_log("'false' is no flag: it is ignored, and so is all that follows it")
 
 
 @pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])

@@ -219,6 +219,7 @@ class Demo:
         self.urls = {"folder" if "://files." in url else url.split("://")[0]: url for url in urls}
         if sorted(self.urls) != ["folder", "http", "https", "tcp"]:
             raise Failure(f"unexpected tunnels: {urls}")
+        self.inspector = client.wait_for(r"web interface at (\S+)", 1, self.patience)[0]
         self.ports = {"http": http_port, "https": https_port, "folder": http_port}
         self.ports["tcp"] = int(self.urls["tcp"].rsplit(":", 1)[1])
         self.cert = os.path.join(state, "cert.pem")
@@ -241,6 +242,7 @@ class Demo:
             f"  {self.urls['tcp']}\n\n"
             "and so is a folder, without any service behind it, at\n\n"
             f"  {self.urls['folder']}/\n\n"
+            f"The inspector, which shows every request, is at\n\n  {self.inspector}/\n\n"
             "Open one in a browser, or try\n\n"
             f"  curl -H 'Host: {HOST}:{self.ports['http']}' http://127.0.0.1:{self.ports['http']}/\n"
             f"  curl --cacert {self.cert} --resolve {HOST}:{self.ports['https']}:127.0.0.1"

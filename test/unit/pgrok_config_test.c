@@ -176,14 +176,14 @@ static const struct {
 	{"tunnels:\n", "", ""},
 	{"tunnels: {}\n", "", ""},
 	/* aliases and merges */
-	{"tunnels:\n  a: &a {proto: {http: 1}, auth: x}\n  b: *a\n",
-	 "a(sub=a auth=x http=127.0.0.1:1) b(sub=b auth=x http=127.0.0.1:1)", ""},
-	{"tunnels:\n  a: &a {proto: {http: 1}, auth: x}\n  b: {auth: y, <<: *a}\n",
-	 "a(sub=a auth=x http=127.0.0.1:1) b(sub=b auth=y http=127.0.0.1:1)", ""},
-	{"tunnels:\n  a: &a {proto: {http: 1}, auth: x}\n  b: &b {proto: {tcp: 2}, auth: y}\n"
+	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: *a\n",
+	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=x: http=127.0.0.1:1)", ""},
+	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: {auth: 'y:', <<: *a}\n",
+	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: http=127.0.0.1:1)", ""},
+	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: &b {proto: {tcp: 2}, auth: 'y:'}\n"
 	 "  c: {<<: [*a, *b]}\n",
-	 "a(sub=a auth=x http=127.0.0.1:1) b(sub=b auth=y tcp=127.0.0.1:2) "
-	 "c(sub=c auth=x http=127.0.0.1:1 tcp=127.0.0.1:2)",
+	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: tcp=127.0.0.1:2) "
+	 "c(sub=c auth=x: http=127.0.0.1:1 tcp=127.0.0.1:2)",
 	 ""},
 	/* what is odd is told */
 	{"Tunnels: {a: 1}\ntls: true\n", "tls=y", "x.yml:1: Tunnels: unknown key, ignored\n"},
@@ -191,7 +191,7 @@ static const struct {
 	 "x.yml:3: tunnels.a.Proto: unknown key, ignored\n"},
 	{"auth_token: a\nauth_token: b\n", "token=b",
 	 "x.yml:2: auth_token: this key came before; the last one counts\n"},
-	{"tunnels:\n  a: {auth: x, proto: {http: 1}}\n  a: {proto: {https: 2}}\n",
+	{"tunnels:\n  a: {auth: 'x:', proto: {http: 1}}\n  a: {proto: {https: 2}}\n",
 	 "a(sub=a https=127.0.0.1:2)",
 	 "x.yml:3: tunnels.a: this key came before; the last one counts\n"},
 };
@@ -263,6 +263,8 @@ static const struct {
 	 "x.yml:1: trust_host_root_certs: true or false is wanted"},
 	{"auth_token: {a: b}\n", "x.yml:1: auth_token: a mapping where a text is wanted"},
 	{"auth_token: \"a\\0b\"\n", "x.yml:1: auth_token: the text contains a NUL character"},
+	{"tunnels:\n  a:\n    auth: secret\n",
+	 "x.yml:3: tunnels.a.auth: user:password is wanted, there is no ':'"},
 	{"server_pin: sha256//abc\n",
 	 "x.yml:1: server_pin: a pin is sha256// and 44 base64 digits of a SHA-256"},
 	{"server_pin: " PIN_A ";\n",
