@@ -477,7 +477,7 @@ int client_run(struct config *conf)
 		log_error("", "%s", err);
 		term_close(c.term);
 		c.term = NULL;
-		console_line(stderr, "%s", err);
+		console_line(stdout, "%s", err);
 		c.status = 1;
 	}
 	client_end(&c);

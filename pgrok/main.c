@@ -1,5 +1,6 @@
 /*
- * pgrok: the client's command line. Errors go to stderr with status 1, in the Go client's words.
+ * pgrok: the client's command line. Plain errors go to stdout with status 1, as with the Go
+ * client.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -57,7 +58,7 @@ static const struct flag flags[] = {
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
-/* A start-up fault of the user's: told on stderr, status 1. */
+/* A start-up fault of the user's: told on stdout, status 1. */
 PRINTF_LIKE(1, 2)
 static int complain(const char *fmt, ...)
 {
@@ -67,7 +68,7 @@ static int complain(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	console_line(stderr, "%s", text);
+	console_line(stdout, "%s", text);
 	return 1;
 }
 
@@ -320,7 +321,7 @@ int main(int argc, char **argv)
 		fputs("Error: Specify a local port to tunnel to, or an pgrok command.\n"
 		      "\n"
 		      "Example: To expose port 80, run 'pgrok 80'\n",
-		      stderr);
+		      stdout);
 		return 1;
 	}
 	for (const struct command *c = commands; c->name; c++) {
