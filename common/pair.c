@@ -209,16 +209,20 @@ static bool end_allowed(struct half *h)
 static void pass_end(struct half *h)
 {
 	struct pair *p = h->pair;
+	struct stream *to = peer_of(h)->s;
 
 	if (h->finished)
 		return;
 	drop(h); /* what the judge did not let pass even now */
-	/* The other direction has ended before: closing will say it, with one system call less. */
-	if (peer_of(h)->finished && stream_flushed(peer_of(h)->s)) {
+	/*
+	 * The other direction has ended before: closing will say it, with one system call less. Not
+	 * so on TLS: a close_notify is bytes, for which the socket may have no room just now.
+	 */
+	if (peer_of(h)->finished && !stream_ssl(to) && stream_flushed(to)) {
 		h->finished = true;
 		return;
 	}
-	switch (stream_finish(peer_of(h)->s)) {
+	switch (stream_finish(to)) {
 	case STREAM_OK:
 		h->finished = true;
 		break;
