@@ -107,12 +107,24 @@ static void drop(struct half *h)
 	h->off = h->pending = h->held = 0;
 }
 
+/* From the first half-close, or dead direction, on a pair on which nothing moves has an end. */
+static void watch_silence(struct pair *p)
+{
+	if (p->silence)
+		return;
+	p->silence = xcalloc(1, sizeof(*p->silence));
+	loop_timer_init(p->silence, p->loop, on_silence, p);
+	loop_after(p->silence, PAIR_SILENCE_MS / 4);
+}
+
 /* The other side takes no more. It may still have something to say, so only this direction ends. */
 static void direction_dead(struct half *h)
 {
 	h->dead = true;
 	h->pair->error = stream_error(peer_of(h)->s);
 	drop(h);
+	/* It may be stuck: what would move it may be what nobody reads here any more. */
+	watch_silence(h->pair);
 }
 
 /* Keeps pending + held bytes that start at `from` (which may be in h->buf). */
@@ -182,16 +194,6 @@ static bool flush_pending(struct half *h)
 	return !h->pending;
 }
 
-/* From the first half-close on, a pair on which nothing moves has an end. */
-static void watch_silence(struct pair *p)
-{
-	if (p->silence)
-		return;
-	p->silence = xcalloc(1, sizeof(*p->silence));
-	loop_timer_init(p->silence, p->loop, on_silence, p);
-	loop_after(p->silence, PAIR_SILENCE_MS / 4);
-}
-
 /* This side has ended: may that be passed on? Then what is held gets its last chance. */
 static bool end_allowed(struct half *h)
 {
@@ -209,16 +211,20 @@ static bool end_allowed(struct half *h)
 static void pass_end(struct half *h)
 {
 	struct pair *p = h->pair;
+	struct stream *to = peer_of(h)->s;
 
 	if (h->finished)
 		return;
 	drop(h); /* what the judge did not let pass even now */
-	/* The other direction has ended before: closing will say it, with one system call less. */
-	if (peer_of(h)->finished && stream_flushed(peer_of(h)->s)) {
+	/*
+	 * The other direction has ended before: closing will say it, with one system call less. Not
+	 * so on TLS: a close_notify is bytes, for which the socket may have no room just now.
+	 */
+	if (peer_of(h)->finished && !stream_ssl(to) && stream_flushed(to)) {
 		h->finished = true;
 		return;
 	}
-	switch (stream_finish(peer_of(h)->s)) {
+	switch (stream_finish(to)) {
 	case STREAM_OK:
 		h->finished = true;
 		break;

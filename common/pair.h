@@ -13,13 +13,13 @@
 
 #define PAIR_READ (64u << 10)  /* one read a wake-up; also what may be pending per direction */
 #define PAIR_HELD (64u << 10)  /* unjudged bytes kept per direction */
-#define PAIR_SILENCE_MS 120000 /* a half-closed pair without a byte */
+#define PAIR_SILENCE_MS 120000 /* a half-closed or half-dead pair without a byte */
 
 enum pair_end {
 	PAIR_DONE,  /* at least one direction ended cleanly and neither can move any more */
 	PAIR_CUT,   /* a judge cut it; side 0 has all that was passed */
 	PAIR_ABORT, /* a side aborted before any direction had ended cleanly */
-	PAIR_SILENT /* half-closed, nothing came for PAIR_SILENCE_MS */
+	PAIR_SILENT /* one direction ended or dead, nothing moved for PAIR_SILENCE_MS */
 };
 
 struct pair_hooks {

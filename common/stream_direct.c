@@ -17,9 +17,13 @@
 
 #include "common/stream_kind.h"
 
-#define RECORD_MAX 16384u            /* plain bytes in one TLS record (RFC 8446 section 5.1) */
-#define BATCH_MAX STREAM_PIECE       /* plain bytes encrypted before one write() */
-#define BATCH_BUF (BATCH_MAX + 2048) /* the same with the records' overhead */
+#define RECORD_MAX 16384u      /* plain bytes in one TLS record (RFC 8446 section 5.1) */
+#define BATCH_MAX STREAM_PIECE /* plain bytes encrypted before one write() */
+/*
+ * The same with the records' overhead. A peer may ask for records of 512 bytes (RFC 6066 section
+ * 4); the most is 85 bytes each, with TLS 1.2, CBC and SHA-384.
+ */
+#define BATCH_BUF (BATCH_MAX + BATCH_MAX / 512 * 85 + 2048)
 /*
  * One read() takes what one write() of ours has sent: the piece's three whole records of TLS 1.3
  * and a shorter one. Of a record that came in part OpenSSL reads the rest by itself. Its buffer

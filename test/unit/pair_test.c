@@ -132,7 +132,8 @@ struct rig {
 	size_t tapped_len;
 };
 
-static int tls_side = -1; /* which side of the pair is TLS; -1 none, 2 both */
+static int tls_side = -1;  /* which side of the pair is TLS; -1 none, 2 both */
+static bool short_records; /* the TLS clients ask for records of 512 bytes (RFC 6066 section 4) */
 
 static void on_done(void *arg, enum pair_end why)
 {
@@ -202,6 +203,8 @@ static void tls_over(int fd[2], SSL **far, SSL **near)
 
 	*near = tls_accept_ssl(server_ctx);
 	*far = tls_connect_ssl(client_ctx, &trust_all, "localhost");
+	if (short_records)
+		SSL_set_tlsext_max_fragment_length(*far, TLSEXT_max_fragment_length_512);
 	SSL_set_fd(*near, fd[1]);
 	SSL_set_fd(*far, fd[0]);
 	h.ssl = *near;
@@ -324,6 +327,16 @@ static void test_half_close(void **state)
 	free(down);
 	free(got);
 	rig_free(r);
+}
+
+/* As before, to small devices: many heads of records in what is written at once. */
+static void test_short_records(void **state)
+{
+	if (tls_side == -1)
+		skip();
+	short_records = true;
+	test_half_close(state);
+	short_records = false;
 }
 
 /* Small messages back and forth: nothing waits for a full buffer. */
@@ -608,13 +621,40 @@ static void test_silence(void **state)
 #endif
 }
 
-#define TESTS                                                                           \
-	cmocka_unit_test(test_half_close), cmocka_unit_test(test_ping_pong),            \
-		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_abort),     \
-		cmocka_unit_test(test_bare_fin), cmocka_unit_test(test_early_answer),   \
-		cmocka_unit_test(test_answer_then_reset), cmocka_unit_test(test_judge), \
-		cmocka_unit_test(test_judge_stop), cmocka_unit_test(test_held_end),     \
-		cmocka_unit_test(test_silence)
+/* The visitor is gone, and what it had sent the other side never takes: that has an end, too. */
+static void test_half_dead(void **state)
+{
+#ifdef PGROK_DEBUG
+	struct rig *r;
+	char *piece;
+
+	if (tls_side != -1) /* a blocking TLS end would wait for ever */
+		skip();
+	r = rig_new();
+	piece = random_data(65536);
+	rig_go(r);
+	fcntl(r->far[0].fd, F_SETFL, O_NONBLOCK);
+	for (struct pollfd p = {.fd = r->far[0].fd, .events = POLLOUT}; poll(&p, 1, 300) == 1;)
+		(void)!send(r->far[0].fd, piece, 65536, MSG_NOSIGNAL);
+	far_close(&r->far[0], true);
+	for (struct pollfd p = {.fd = r->done_pipe[0], .events = POLLIN}; poll(&p, 1, 10) == 0;)
+		assert_true(far_send(&r->far[1], "?", 1));
+	assert_int_equal(rig_end(r), PAIR_SILENT);
+	free(piece);
+	rig_free(r);
+#else
+	skip();
+#endif
+}
+
+#define TESTS                                                                                  \
+	cmocka_unit_test(test_half_close), cmocka_unit_test(test_short_records),               \
+		cmocka_unit_test(test_ping_pong), cmocka_unit_test(test_back_pressure),        \
+		cmocka_unit_test(test_abort), cmocka_unit_test(test_bare_fin),                 \
+		cmocka_unit_test(test_early_answer), cmocka_unit_test(test_answer_then_reset), \
+		cmocka_unit_test(test_judge), cmocka_unit_test(test_judge_stop),               \
+		cmocka_unit_test(test_held_end), cmocka_unit_test(test_silence),               \
+		cmocka_unit_test(test_half_dead)
 
 int main(void)
 {
