@@ -420,7 +420,7 @@ static bool way_over(const struct way *y)
 	if (y->plan == PLAN_WHOLE && !y->w->dead)
 		return whole(y);
 #ifndef PGROK_DEBUG
-	/* Stuck between two ends that are gone: only a time-out that is not shortened here ends it. */
+	/* Stuck between two ends that are gone: a time-out not shortened here ends it. */
 	if (y->far[0].fd < 0 && y->far[1].fd < 0)
 		return true;
 #endif
