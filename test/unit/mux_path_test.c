@@ -478,7 +478,7 @@ static void fail_seed(const struct world *w)
 	for (uint32_t i = 0; i < w->n; i++) {
 		const struct way *y = &w->way[i];
 
-		for (int k = 0; k < 2; k++)
+		for (int k = 0; k < 2; k++) {
 			print_message(
 				"way %u, plan %d, far end %d: sent %llu of %llu, got %llu%s%s%s\n",
 				i, (int)y->plan, k, (unsigned long long)y->far[k].sent,
@@ -486,6 +486,8 @@ static void fail_seed(const struct world *w)
 				(unsigned long long)y->far[k].got, y->far[k].eof ? ", end" : "",
 				y->far[k].broken ? ", broken" : "",
 				y->joint[k].over ? ", pair over" : "");
+			print_message("  (pair_end %d)\n", (int)y->joint[k].why);
+		}
 	}
 	fail_msg("MUX_SEED=%u: %s", w->seed, w->error);
 }
@@ -541,7 +543,7 @@ int main(void)
 	char note[256], err[256];
 	int failed = 0;
 
-	setenv("PGROK_TIME_SCALE", "0.005", 1);
+	setenv("PGROK_TIME_SCALE", "0.02", 1);
 	server_ctx = tls_server_ctx(&sc, note, err);
 	client_ctx = tls_client_ctx(&trust_all, err);
 	if (!server_ctx || !client_ctx)
