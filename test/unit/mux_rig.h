@@ -78,7 +78,10 @@ static inline void count_tick(void *arg)
 
 static inline struct rig *rig_new(bool opens)
 {
-	struct mux_conf conf = {opens, 1, MUX_WINDOW_START, MUX_STREAMS_MAX};
+	struct mux_conf conf = {.opens = opens,
+				.first_id = 1,
+				.start_window = MUX_WINDOW_START,
+				.max_streams = MUX_STREAMS_MAX};
 	struct rig *r = xcalloc(1, sizeof(*r));
 	struct fake *end[2];
 

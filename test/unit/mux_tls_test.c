@@ -198,7 +198,10 @@ static void post(struct end *e, void (*fn)(struct call *c), int fd)
 
 static void do_start(struct call *c)
 {
-	struct mux_conf conf = {c->end->opens, 1, MUX_WINDOW_START, MUX_STREAMS_MAX};
+	struct mux_conf conf = {.opens = c->end->opens,
+				.first_id = 1,
+				.start_window = MUX_WINDOW_START,
+				.max_streams = MUX_STREAMS_MAX};
 	struct stream *t = stream_settle(stream_new_direct(c->end->loop, c->end->fd, c->end->ssl));
 
 	c->end->mux = mux_new(t, &conf, &mux_hooks, c->end);
