@@ -81,8 +81,10 @@ def test_another_session_when_one_is_full(lab):
         for v in some:
             assert v.recv_exact(1) == b"x"
         visitors += some
-    assert s.count("mux session is up") == 2
-    assert len(wire.pairs) == 3
+    # A busy machine may look like a long path, which has up to four.
+    sessions = s.count("mux session is up")
+    assert 2 <= sessions <= 4
+    assert len(wire.pairs) == 1 + sessions
     for v in visitors:
         v.close()
 
