@@ -53,15 +53,17 @@ PYTHON ?= $(shell for p in python3 /usr/bin/python3; do \
 	$$p -c 'import pytest' 2>/dev/null && echo $$p && exit; done; echo python3)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
-COMMON := $(call obj,$(wildcard common/*.c))
-MSG    := $(call obj,$(wildcard msg/*.c))
+# A folder's own files and those of its rooms.
+files  = $(wildcard $(1)/*.$(2) $(1)/*/*.$(2))
+COMMON := $(call obj,$(call files,common,c))
+MSG    := $(call obj,$(call files,msg,c))
 ASSETS := $(call obj,$(wildcard assets/*.c))
-PGROKD := $(call obj,$(wildcard pgrokd/*.c))
-PGROK  := $(call obj,$(wildcard pgrok/*.c))
+PGROKD := $(call obj,$(call files,pgrokd,c))
+PGROK  := $(call obj,$(call files,pgrok,c))
 
 # T="addr loop" picks unit tests and fuzzers by name.
 pick = $(if $(T),$(foreach t,$(T),$(filter %/$(t)$(2) %/$(t),$(1))),$(1))
-UNIT   := $(call pick,$(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*_test.c)),_test)
+UNIT   := $(call pick,$(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/*/*_test.c)),_test)
 FUZZ   := $(call pick,$(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*_fuzz.c)),_fuzz)
 REPLAY := $(FUZZ:$(B)/fuzz/%=$(B)/replay/%)
 
@@ -82,7 +84,7 @@ $(B)/libpgrokd.a: $(filter-out %/main.o,$(PGROKD))
 $(B)/libpgrok.a: $(filter-out %/main.o,$(PGROK))
 $(B)/%.a:
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar qcs $@ $^ # q: names are unique by folder only
 
 $(B)/%.o: %.c | $(if $(HAVE_DEPS),,no-deps)
 	$(call say,CC,$<)
@@ -93,11 +95,11 @@ $(B)/%.o: %.c | $(if $(HAVE_DEPS),,no-deps)
 no-deps:
 	@echo 'The libraries ($(DEPS)) are not all there: run `make deps` first.' >&2; exit 1
 
-# A test links what it tests: pgrokd_* the server's modules, pgrok_* and fuzzers that include the
-# client's headers the client's, all libbase.
+# A test links what it tests: by its folder the server's modules or the client's, a fuzzer that includes
+# the client's headers the client's, all libbase.
 CLIENT_FUZZ := $(basename $(notdir $(shell grep -l '^#include "pgrok/' test/fuzz/*_fuzz.c)))
-side = $(if $(filter pgrokd_%,$(1)),$(B)/libpgrokd.a,$(if \
-	$(filter pgrok_% $(CLIENT_FUZZ),$(1)),$(B)/libpgrok.a))
+side = $(if $(filter pgrokd/%,$(1)),$(B)/libpgrokd.a,$(if \
+	$(filter pgrok/% $(CLIENT_FUZZ),$(1)),$(B)/libpgrok.a))
 .SECONDEXPANSION:
 $(B)/unit/%: $(B)/test/unit/%.o $$(call side,$$*) $(B)/libbase.a
 	$(call say,LINK,$@)
@@ -222,9 +224,10 @@ valgrind: ## the demo with both programs under valgrind: no error, nothing lost
 # check: form, lint, borders between folders, sizes. Only clang-format 14 counts: others differ.
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))
 CLANG_TIDY   ?= $(firstword $(shell command -v clang-tidy-14 clang-tidy))
-SOURCES := $(wildcard common/*.c msg/*.c pgrokd/*.c pgrok/*.c assets/*.c)
-HEADERS := $(wildcard common/*.h msg/*.h pgrokd/*.h pgrok/*.h assets/*.h)
-TESTSRC := $(wildcard test/unit/*.[ch] test/fuzz/*.[ch])
+OURS    := common msg pgrokd pgrok assets
+SOURCES := $(foreach d,$(OURS),$(call files,$(d),c))
+HEADERS := $(foreach d,$(OURS),$(call files,$(d),h))
+TESTSRC := $(wildcard test/unit/*/*.[ch] test/fuzz/*.[ch])
 
 .PHONY: check check-run format-check format tidy rules
 check: ## form (clang-format), lint (clang-tidy), borders between folders, sizes
