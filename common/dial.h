@@ -2,8 +2,8 @@
 #ifndef COMMON_DIAL_H
 #define COMMON_DIAL_H
 
-#include "common/addr.h"
-#include "common/loop.h"
+#include "common/base/addr.h"
+#include "common/base/loop.h"
 
 struct dial;
 

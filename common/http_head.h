@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define HTTP_HEAD_MAX (64u << 10)
 

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "common/httpd_conn.h"
-#include "common/idmap.h"
-#include "common/log.h"
-#include "common/randid.h"
+#include "common/base/idmap.h"
+#include "common/base/log.h"
+#include "common/base/randid.h"
 
 #define READ_PIECE (16u << 10)
 #define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */

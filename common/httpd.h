@@ -16,11 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 #include "common/httpd_query.h"
 #include "common/httpd_ws.h"
 #include "common/listener.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 #define HTTPD_CONNECTIONS 64      /* at once; an idle one makes room for a new one, else 503 */
 #define HTTPD_BODY_MAX (1u << 20) /* of a request, unless the config says otherwise */

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "common/httpd_conn.h"
-#include "common/log.h"
+#include "common/base/log.h"
 
 #define PRODUCE_ENOUGH (64u << 10) /* bytes after which what is there is written first */
 

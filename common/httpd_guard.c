@@ -6,8 +6,8 @@
 #include <strings.h>
 
 #include "common/httpd_conn.h"
-#include "common/log.h"
-#include "common/randid.h"
+#include "common/base/log.h"
+#include "common/base/randid.h"
 
 /* ---- names ---- */
 

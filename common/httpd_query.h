@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define QUERY_PAIRS_MAX 256
 

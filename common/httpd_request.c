@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #include "common/httpd_conn.h"
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 
 static bool is_authority_end(char c)
 {

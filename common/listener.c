@@ -15,7 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 #define BACKLOG 4096            /* the system cuts it to somaxconn */
 #define ACCEPT_PER_WAKE 64      /* then the other sockets of the loop have their turn */

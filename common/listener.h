@@ -5,8 +5,8 @@
 #ifndef COMMON_LISTENER_H
 #define COMMON_LISTENER_H
 
-#include "common/addr.h"
-#include "common/loop.h"
+#include "common/base/addr.h"
+#include "common/base/loop.h"
 
 struct listener;
 

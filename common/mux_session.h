@@ -4,8 +4,8 @@
 
 #include <sys/queue.h>
 
-#include "common/idmap.h"
-#include "common/log.h"
+#include "common/base/idmap.h"
+#include "common/base/log.h"
 #include "common/mux.h"
 #include "common/mux_frame.h"
 #include "common/stream_kind.h"

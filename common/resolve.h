@@ -2,8 +2,8 @@
 #ifndef COMMON_RESOLVE_H
 #define COMMON_RESOLVE_H
 
-#include "common/addr.h"
-#include "common/loop.h"
+#include "common/base/addr.h"
+#include "common/base/loop.h"
 
 #define RESOLVE_MAX 8 /* addresses kept of an answer, in the system's order (RFC 6724) */
 

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 enum stream_rc {
 	STREAM_OK,

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 #include "common/listener.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/tls_selfmade.h"
 
 /* The Go server knows only the P curves. */

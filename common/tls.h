@@ -5,7 +5,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define TLS_PIN_TEXT 64 /* "sha256//" + base64 of 32 bytes and NUL fit */
 

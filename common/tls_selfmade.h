@@ -6,7 +6,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /*
  * Loads dir/cert.pem and dir/key.pem, or makes what is missing or broken: a P-256 key (0600) and a

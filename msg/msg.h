@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define MSG_PROTO_VERSION "2"
 #define MSG_SOFTWARE_VERSION "3.0"

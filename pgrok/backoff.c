@@ -1,7 +1,7 @@
 /* How long to wait before the next attempt. */
 #include "pgrok/backoff.h"
 
-#include "common/randid.h"
+#include "common/base/randid.h"
 #include "pgrok/limits.h"
 
 uint32_t backoff_next(struct backoff *b)

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/idmap.h"
-#include "common/randid.h"
+#include "common/base/idmap.h"
+#include "common/base/randid.h"
 #include "pgrok/capture_store.h"
 
 /* What an entry costs in the map of ids. */

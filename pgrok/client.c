@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/listener.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "pgrok/console.h"
 #include "pgrok/inspect.h"
 #include "pgrok/mux_link.h"

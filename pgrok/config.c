@@ -12,7 +12,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 #include "pgrok/config_yaml.h"
 #include "pgrok/files.h"
 #include "pgrok/limits.h"

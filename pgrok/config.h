@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define CONFIG_ERR 512
 #define DEFAULT_SERVER_ADDR "ejemplo.me:4443"

@@ -14,7 +14,7 @@
 
 #include "common/dial.h"
 #include "common/http_head.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/pair.h"
 #include "pgrok/limits.h"
 

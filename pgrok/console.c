@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 /* Control characters, C1 ones included (in UTF-8: 0xC2 0x80-0x9F), become '?'. */
 static void make_safe(char *text)

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 #define FILES_ERR 256
 #define FILES_LISTED 10000  /* names in a listing; there is a line that more were there */

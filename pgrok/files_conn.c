@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/http_head.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/stream.h"
 #include "pgrok/files.h"
 #include "pgrok/files_path.h"

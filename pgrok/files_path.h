@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 enum path_rc {
 	PATH_OK,

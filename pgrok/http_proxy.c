@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 /* ---- the URL ---- */
 

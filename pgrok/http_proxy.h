@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 struct http_proxy {
 	bool tls; /* an https proxy: TLS to it, too */

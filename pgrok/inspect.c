@@ -11,8 +11,8 @@
 
 #include "assets/assets.h"
 #include "common/listener.h"
-#include "common/log.h"
-#include "common/randid.h"
+#include "common/base/log.h"
+#include "common/base/randid.h"
 #include "pgrok/capture_store.h"
 #include "pgrok/console.h"
 #include "pgrok/inspect_parts.h"

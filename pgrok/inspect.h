@@ -5,8 +5,8 @@
 #ifndef PGROK_INSPECT_H
 #define PGROK_INSPECT_H
 
-#include "common/addr.h"
-#include "common/loop.h"
+#include "common/base/addr.h"
+#include "common/base/loop.h"
 #include "pgrok/capture.h"
 #include "pgrok/config.h"
 #include "pgrok/model.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define CHECK_ERROR 128
 

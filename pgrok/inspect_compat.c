@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/flags.h"
+#include "common/base/flags.h"
 #include "common/httpd_query.h"
 #include "pgrok/inspect_check.h"
 #include "pgrok/inspect_forms.h"

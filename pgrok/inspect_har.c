@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/flags.h"
+#include "common/base/flags.h"
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_forms.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 #include "pgrok/inspect_parts.h"
 
 #define GATHER_MS 100

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* Zeroed memory is an empty one. There is always a NUL behind what text_* has written. */
 struct text {

@@ -5,7 +5,7 @@
 #include <sys/queue.h>
 
 #include "common/listener.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/mux.h"
 
 struct lane {

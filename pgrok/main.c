@@ -8,8 +8,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/flags.h"
-#include "common/log.h"
+#include "common/base/flags.h"
+#include "common/base/log.h"
 #include "common/stream.h"
 #include "msg/msg.h"
 #include "pgrok/client.h"

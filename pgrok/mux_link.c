@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/listener.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/mux.h"
 #include "msg/chan.h"
 #include "pgrok/backoff.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/dial.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/pair.h"
 #include "msg/chan.h"
 #include "pgrok/files.h"

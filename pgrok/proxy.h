@@ -4,7 +4,7 @@
 #ifndef PGROK_PROXY_H
 #define PGROK_PROXY_H
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 #include "msg/msg.h"
 #include "pgrok/capture.h"
 #include "pgrok/connect.h"

@@ -6,7 +6,7 @@
 
 #include "common/dial.h"
 #include "common/http_head.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/stream.h"
 #include "pgrok/files.h"
 #include "pgrok/inspect_head.h"

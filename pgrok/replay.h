@@ -5,7 +5,7 @@
 #ifndef PGROK_REPLAY_H
 #define PGROK_REPLAY_H
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "pgrok/capture.h"
 #include "pgrok/model.h"
 

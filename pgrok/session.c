@@ -11,8 +11,8 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#include "common/log.h"
-#include "common/randid.h"
+#include "common/base/log.h"
+#include "common/base/randid.h"
 #include "msg/chan.h"
 #include "pgrok/backoff.h"
 #include "pgrok/limits.h"

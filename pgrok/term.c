@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "pgrok/term_curses.h"
 #include "pgrok/term_tty.h"
 

@@ -5,7 +5,7 @@
 #ifndef PGROK_TERM_H
 #define PGROK_TERM_H
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "pgrok/model.h"
 #include "pgrok/term_page.h"
 

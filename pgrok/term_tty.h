@@ -5,7 +5,7 @@
 #ifndef PGROK_TERM_TTY_H
 #define PGROK_TERM_TTY_H
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct term_tty;
 

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 #include "pgrokd/route.h"
 
 #define AFFINITY_KEY 34 /* a hash as hex digits: neither tokens nor ids are kept in clear */

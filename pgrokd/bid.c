@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/randid.h"
+#include "common/base/randid.h"
 #include "pgrokd/challenge.h"
 #include "pgrokd/tunnel.h"
 

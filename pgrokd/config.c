@@ -7,8 +7,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/addr.h"
-#include "common/flags.h"
+#include "common/base/addr.h"
+#include "common/base/flags.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/name.h"
 

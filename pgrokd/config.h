@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/stream.h"
 
 struct config {

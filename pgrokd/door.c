@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 
 struct door {
 	pthread_mutex_t lock;  /* held for one look-up in the map */

@@ -2,7 +2,7 @@
 #ifndef PGROKD_DOOR_H
 #define PGROKD_DOOR_H
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 struct door;
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/http_head.h"
-#include "common/randid.h"
+#include "common/base/randid.h"
 #include "msg/chan.h"
 #include "pgrokd/parcel.h"
 #include "pgrokd/public.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 static const char *const proto_names[] = {"http", "https", "tcp"};
 

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "pgrokd/limits.h"
 
 enum proto { PROTO_HTTP, PROTO_HTTPS, PROTO_TCP };

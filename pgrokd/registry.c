@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 
 /* Where a ClientId lives, as long as an Auth under way or a control uses it. */
 struct home {

@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <sys/queue.h>
 
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 #include "common/listener.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "common/tls.h"
 #include "pgrokd/config.h"
 #include "pgrokd/door.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

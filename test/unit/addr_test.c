@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 static void split_good(void **state)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "assets/assets.h"
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 static size_t seen;
 static char trouble[256];

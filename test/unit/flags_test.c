@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/flags.h"
+#include "common/base/flags.h"
 
 #define MAX_ARGS 8
 

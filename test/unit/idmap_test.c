@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 
 #define MANY 5000
 

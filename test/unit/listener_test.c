@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "common/listener.h"
-#include "common/log.h"
+#include "common/base/log.h"
 
 static uint16_t bind_ok(const char *where, struct listener_fds *fds)
 {

@@ -21,7 +21,7 @@
 
 #include "common/mux.h"
 #include "common/pair.h"
-#include "common/randid.h"
+#include "common/base/randid.h"
 #include "common/tls.h"
 
 #define VISITORS 8

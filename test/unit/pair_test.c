@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #include "common/pair.h"
-#include "common/randid.h"
+#include "common/base/randid.h"
 #include "common/tls.h"
 
 /* ---- far ends: blocking, plain or TLS ---- */

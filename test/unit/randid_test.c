@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/randid.h"
+#include "common/base/randid.h"
 
 static void hex_has_its_form(void **state)
 {

@@ -1,5 +1,5 @@
 /* Allocation that cannot fail: the one place where running out of memory is handled. */
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #include <stdarg.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* Maps from numbers (by hand) and from texts (over uthash) to pointers. */
-#include "common/idmap.h"
+#include "common/base/idmap.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/randid.h"
-#include "common/xalloc.h"
+#include "common/base/randid.h"
+#include "common/base/xalloc.h"
 
 #define uthash_malloc(size) xmalloc(size)
 #define uthash_fatal(msg) abort()

@@ -1,6 +1,6 @@
 /* Random ids and constant-time comparison. */
-#ifndef COMMON_RANDID_H
-#define COMMON_RANDID_H
+#ifndef COMMON_BASE_RANDID_H
+#define COMMON_BASE_RANDID_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Command-line flags with the rules and the texts of Go's flag package (Go 1.19). */
-#include "common/flags.h"
+#include "common/base/flags.h"
 
 #include <assert.h>
 #include <limits.h>

@@ -1,12 +1,12 @@
 /* Random ids from getrandom(2), and constant-time comparison. */
-#include "common/randid.h"
+#include "common/base/randid.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 void rand_bytes(void *buf, size_t len)
 {

@@ -2,13 +2,13 @@
  * Go-style command-line flags from one table: -n=v, -n v, --n, booleans alone; usage from the
  * table.
  */
-#ifndef COMMON_FLAGS_H
-#define COMMON_FLAGS_H
+#ifndef COMMON_BASE_FLAGS_H
+#define COMMON_BASE_FLAGS_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 enum flag_type { FLAG_STRING, FLAG_BOOL, FLAG_INT };
 

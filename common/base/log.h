@@ -1,11 +1,11 @@
 /* The log: levels, text or JSON lines, one write() per line, safe from any thread. */
-#ifndef COMMON_LOG_H
-#define COMMON_LOG_H
+#ifndef COMMON_BASE_LOG_H
+#define COMMON_BASE_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 enum log_format { LOG_TEXT, LOG_JSON };

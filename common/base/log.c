@@ -1,5 +1,5 @@
 /* The log: one write() a line from a stack buffer, no lock, no allocation. */
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/flags.h"
+#include "common/base/flags.h"
 
 #define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is whole or not at all */
 #define LINE_TAIL 8     /* kept free for the mark of a cut and the end of a JSON object */

@@ -1,5 +1,5 @@
 /* Network addresses as text and as sockaddr. */
-#include "common/addr.h"
+#include "common/base/addr.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>

@@ -1,6 +1,6 @@
 /* Maps from ids to objects: what crosses a thread or a wait is an id, and not found is normal. */
-#ifndef COMMON_IDMAP_H
-#define COMMON_IDMAP_H
+#ifndef COMMON_BASE_IDMAP_H
+#define COMMON_BASE_IDMAP_H
 
 #include <stdbool.h>
 #include <stddef.h>

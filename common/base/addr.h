@@ -1,6 +1,6 @@
 /* Network addresses as text and as sockaddr. */
-#ifndef COMMON_ADDR_H
-#define COMMON_ADDR_H
+#ifndef COMMON_BASE_ADDR_H
+#define COMMON_BASE_ADDR_H
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 #define ADDR_TEXT 64 /* "[v6 address%scope]:65535" and NUL fit */
 

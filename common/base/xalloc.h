@@ -1,6 +1,6 @@
 /* Memory that is there or the process ends: out of memory has one place, xalloc.c. */
-#ifndef COMMON_XALLOC_H
-#define COMMON_XALLOC_H
+#ifndef COMMON_BASE_XALLOC_H
+#define COMMON_BASE_XALLOC_H
 
 #include <stddef.h>
 

@@ -3,15 +3,15 @@
  * Every object lives and dies on one loop. Only loop_post() and loop_stop() may be called from
  * another thread.
  */
-#ifndef COMMON_LOOP_H
-#define COMMON_LOOP_H
+#ifndef COMMON_BASE_LOOP_H
+#define COMMON_BASE_LOOP_H
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 struct loop;
 

@@ -1,5 +1,5 @@
 /* A worker: event_base, inbox (lock-free list + eventfd), timers, next-tick list, exit hooks. */
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 #include <assert.h>
 #include <errno.h>
