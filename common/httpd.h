@@ -19,7 +19,7 @@
 #include "common/base/addr.h"
 #include "common/httpd_query.h"
 #include "common/httpd_ws.h"
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/loop.h"
 
 #define HTTPD_CONNECTIONS 64      /* at once; an idle one makes room for a new one, else 503 */

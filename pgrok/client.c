@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/log.h"
 #include "pgrok/console.h"
 #include "pgrok/inspect.h"

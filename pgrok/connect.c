@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/dial.h"
+#include "common/net/dial.h"
 #include "common/http_head.h"
 #include "common/base/log.h"
 #include "common/pair.h"

@@ -6,7 +6,7 @@
 #define PGROK_CONNECT_H
 
 #include "common/stream.h"
-#include "common/tls.h"
+#include "common/net/tls.h"
 #include "pgrok/config.h"
 #include "pgrok/http_proxy.h"
 

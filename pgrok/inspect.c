@@ -10,7 +10,7 @@
 #include <time.h>
 
 #include "assets/assets.h"
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "pgrok/capture_store.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/mux.h"
 #include "msg/chan.h"

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/dial.h"
+#include "common/net/dial.h"
 #include "common/base/log.h"
 #include "common/pair.h"
 #include "msg/chan.h"

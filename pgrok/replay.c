@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/dial.h"
+#include "common/net/dial.h"
 #include "common/http_head.h"
 #include "common/base/log.h"
 #include "common/stream.h"

@@ -7,9 +7,9 @@
 #include <sys/queue.h>
 
 #include "common/base/idmap.h"
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/loop.h"
-#include "common/tls.h"
+#include "common/net/tls.h"
 #include "pgrokd/config.h"
 #include "pgrokd/door.h"
 #include "pgrokd/limits.h"

@@ -21,8 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/dial.h"
-#include "common/listener.h"
+#include "common/net/dial.h"
+#include "common/net/listener.h"
 
 struct outcome {
 	struct loop *loop;

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/log.h"
 
 static uint16_t bind_ok(const char *where, struct listener_fds *fds)

@@ -19,7 +19,7 @@
 #include <cmocka.h>
 
 #include "common/pair.h"
-#include "common/tls.h"
+#include "common/net/tls.h"
 #include "test/unit/mux_pipe.h"
 
 #define WAYS 4

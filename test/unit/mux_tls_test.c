@@ -22,7 +22,7 @@
 #include "common/mux.h"
 #include "common/pair.h"
 #include "common/base/randid.h"
-#include "common/tls.h"
+#include "common/net/tls.h"
 
 #define VISITORS 8
 #define BIG (2u << 20)

@@ -18,7 +18,7 @@
 
 #include "common/pair.h"
 #include "common/base/randid.h"
-#include "common/tls.h"
+#include "common/net/tls.h"
 
 /* ---- far ends: blocking, plain or TLS ---- */
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "pgrok/connect.h"
 
 #define MANY 20

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/resolve.h"
+#include "common/net/resolve.h"
 
 struct answer {
 	struct loop *loop;

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/tls.h"
+#include "common/net/tls.h"
 
 static char dir[64];
 

@@ -1,5 +1,5 @@
 /* TLS contexts for both ends, who is trusted, and pins. */
-#include "common/tls.h"
+#include "common/net/tls.h"
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "common/base/addr.h"
-#include "common/listener.h"
+#include "common/net/listener.h"
 #include "common/base/log.h"
-#include "common/tls_selfmade.h"
+#include "common/net/tls_selfsigned.h"
 
 /* The Go server knows only the P curves. */
 static const int groups[] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1, NID_secp521r1};

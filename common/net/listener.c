@@ -1,5 +1,5 @@
 /* Binds ports, accepts on them, backs off when descriptors run out; options of TCP sockets. */
-#include "common/listener.h"
+#include "common/net/listener.h"
 
 #include <assert.h>
 #include <ctype.h>

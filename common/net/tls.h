@@ -1,6 +1,6 @@
 /* TLS contexts for both ends, who is trusted, and pins. */
-#ifndef COMMON_TLS_H
-#define COMMON_TLS_H
+#ifndef COMMON_NET_TLS_H
+#define COMMON_NET_TLS_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* The certificate that a server makes for itself, once, and keeps with its key. */
-#ifndef COMMON_TLS_SELFMADE_H
-#define COMMON_TLS_SELFMADE_H
+#ifndef COMMON_NET_TLS_SELFSIGNED_H
+#define COMMON_NET_TLS_SELFSIGNED_H
 
 #include <openssl/evp.h>
 #include <openssl/x509.h>

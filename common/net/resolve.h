@@ -1,6 +1,6 @@
 /* Names to addresses without blocking the loop: getaddrinfo on a helper thread. */
-#ifndef COMMON_RESOLVE_H
-#define COMMON_RESOLVE_H
+#ifndef COMMON_NET_RESOLVE_H
+#define COMMON_NET_RESOLVE_H
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"

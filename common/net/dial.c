@@ -1,5 +1,5 @@
 /* Connects to host:port: look-up, then each address in turn, under one deadline. */
-#include "common/dial.h"
+#include "common/net/dial.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/listener.h"
-#include "common/resolve.h"
+#include "common/net/listener.h"
+#include "common/net/resolve.h"
 
 #define SHARE_MIN_MS 2000 /* of one address among several, before the next is tried */
 

@@ -1,5 +1,5 @@
 /* Names to addresses: getaddrinfo on a few short-lived threads, the answer through the inbox. */
-#include "common/resolve.h"
+#include "common/net/resolve.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/listener.h"
+#include "common/net/listener.h"
 
 #define THREADS_MAX 16   /* a dead name server holds each for up to 30 s */
 #define HOST_MAX_LEN 253 /* RFC 1035, without the trailing dot */

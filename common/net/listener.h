@@ -2,8 +2,8 @@
  * A bound port on one or more loops. Accepted sockets are non-blocking, close-on-exec, TCP_NODELAY,
  * and have keep-alive on as after socket_keepalive().
  */
-#ifndef COMMON_LISTENER_H
-#define COMMON_LISTENER_H
+#ifndef COMMON_NET_LISTENER_H
+#define COMMON_NET_LISTENER_H
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"

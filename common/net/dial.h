@@ -1,6 +1,6 @@
 /* A connection to host:port: look-up, then each address in turn, under one deadline. */
-#ifndef COMMON_DIAL_H
-#define COMMON_DIAL_H
+#ifndef COMMON_NET_DIAL_H
+#define COMMON_NET_DIAL_H
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"

@@ -1,5 +1,5 @@
 /* Makes, keeps and loads the certificate of a server that was given none. */
-#include "common/tls_selfmade.h"
+#include "common/net/tls_selfsigned.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/listener.h"
-#include "common/tls.h"
+#include "common/net/listener.h"
+#include "common/net/tls.h"
 
 #define LIFETIME_DAYS 3650
 #define SERIAL_BYTES 16
