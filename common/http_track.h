@@ -19,7 +19,7 @@
 #define COMMON_HTTP_TRACK_H
 
 #include "common/http_head.h"
-#include "common/judge.h"
+#include "common/stream/judge.h"
 
 #define TRACK_OWED_MAX 32 /* pipelined requests without an answer; more are held */
 

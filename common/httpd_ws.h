@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 #define WS_RECV_MAX (64u << 10) /* a message from the peer; a longer one ends it with 1009 */
 #define WS_QUEUE_MAX (8u << 20) /* waiting to be sent, unless hooks say otherwise */

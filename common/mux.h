@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 #define MUX_WINDOW_START (64u << 10) /* between our own ends */
 #define MUX_WINDOW_MAX (16u << 20)   /* a bulk stream on a long path grows to this */

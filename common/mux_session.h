@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 #include "common/mux.h"
 #include "common/mux_frame.h"
-#include "common/stream_kind.h"
+#include "common/stream/kind.h"
 
 #define OUT_CAP (256u << 10)        /* the session's output */
 #define OUT_HIGH (2 * STREAM_PIECE) /* above it streams have to wait */

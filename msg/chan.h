@@ -3,7 +3,7 @@
 #ifndef MSG_CHAN_H
 #define MSG_CHAN_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "msg/frame.h"
 
 #define CHAN_QUEUE_MAX (1u << 20) /* bytes that wait for a peer that does not read */

@@ -15,7 +15,7 @@
 #include "common/net/dial.h"
 #include "common/http_head.h"
 #include "common/base/log.h"
-#include "common/pair.h"
+#include "common/stream/pair.h"
 #include "pgrok/limits.h"
 
 struct connector {

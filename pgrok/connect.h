@@ -5,7 +5,7 @@
 #ifndef PGROK_CONNECT_H
 #define PGROK_CONNECT_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "common/net/tls.h"
 #include "pgrok/config.h"
 #include "pgrok/http_proxy.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/httpd_query.h"
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 #define OPEN_TRIES 8 /* openat2() says EAGAIN when something was renamed meanwhile */

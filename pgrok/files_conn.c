@@ -9,7 +9,7 @@
 
 #include "common/http_head.h"
 #include "common/base/log.h"
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "pgrok/files.h"
 #include "pgrok/files_path.h"
 

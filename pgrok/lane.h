@@ -5,7 +5,7 @@
 #ifndef PGROK_LANE_H
 #define PGROK_LANE_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 struct lanes;
 

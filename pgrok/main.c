@@ -10,7 +10,7 @@
 
 #include "common/base/flags.h"
 #include "common/base/log.h"
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "msg/msg.h"
 #include "pgrok/client.h"
 #include "pgrok/console.h"

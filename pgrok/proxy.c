@@ -10,7 +10,7 @@
 
 #include "common/net/dial.h"
 #include "common/base/log.h"
-#include "common/pair.h"
+#include "common/stream/pair.h"
 #include "msg/chan.h"
 #include "pgrok/files.h"
 #include "pgrok/lane.h"

@@ -7,7 +7,7 @@
 #include "common/net/dial.h"
 #include "common/http_head.h"
 #include "common/base/log.h"
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "pgrok/files.h"
 #include "pgrok/inspect_head.h"
 #include "pgrok/limits.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/log.h"
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 struct config {
 	const char *http_addr, *https_addr; /* "": not wanted */

@@ -4,7 +4,7 @@
 
 #include <sys/queue.h>
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 struct control;
 

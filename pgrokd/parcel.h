@@ -5,7 +5,7 @@
 #ifndef PGROKD_PARCEL_H
 #define PGROKD_PARCEL_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "msg/msg.h"
 #include "pgrokd/server.h"
 

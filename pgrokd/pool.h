@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 #include "pgrokd/limits.h"
 
 struct control;

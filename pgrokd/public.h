@@ -3,7 +3,7 @@
 #define PGROKD_PUBLIC_H
 
 #include "common/http_track.h"
-#include "common/pair.h"
+#include "common/stream/pair.h"
 #include "pgrokd/parcel.h"
 #include "pgrokd/server.h"
 

@@ -2,7 +2,7 @@
 #ifndef PGROKD_REPLY_H
 #define PGROKD_REPLY_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 #define REPLY_MAX 1024
 

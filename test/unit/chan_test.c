@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/stream_kind.h"
+#include "common/stream/kind.h"
 #include "msg/chan.h"
 
 #define PING "\x1c\0\0\0\0\0\0\0{\"Type\":\"Ping\",\"Payload\":{}}"

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#include "common/pair.h"
+#include "common/stream/pair.h"
 #include "common/net/tls.h"
 #include "test/unit/mux_pipe.h"
 

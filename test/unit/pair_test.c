@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "common/pair.h"
+#include "common/stream/pair.h"
 #include "common/base/randid.h"
 #include "common/net/tls.h"
 

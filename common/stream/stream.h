@@ -5,8 +5,8 @@
  * A stream call never calls back: it returns OK, AGAIN, EOF or ABORT. Readiness and death are
  * reported from the loop only, through on_ready.
  */
-#ifndef COMMON_STREAM_H
-#define COMMON_STREAM_H
+#ifndef COMMON_STREAM_STREAM_H
+#define COMMON_STREAM_STREAM_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>

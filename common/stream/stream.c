@@ -1,5 +1,5 @@
 /* Streams: what is the same for every kind, and the lingering close. */
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include <linux/sockios.h>
 #endif
 
-#include "common/stream_kind.h"
+#include "common/stream/kind.h"
 
 static enum stream_engine engine = ENGINE_DIRECT;
 

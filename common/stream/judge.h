@@ -1,6 +1,6 @@
 /* What a judge says of bytes that want to pass through a pair. */
-#ifndef COMMON_JUDGE_H
-#define COMMON_JUDGE_H
+#ifndef COMMON_STREAM_JUDGE_H
+#define COMMON_STREAM_JUDGE_H
 
 enum judge {
 	JUDGE_PASS, /* `pass` bytes may go on; the rest is kept until more has come */

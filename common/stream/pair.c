@@ -1,7 +1,7 @@
 /*
  * Two streams joined. The life of a byte: read -> judge -> tap -> write -> (what is left) pending.
  */
-#include "common/pair.h"
+#include "common/stream/pair.h"
 
 #include <assert.h>
 #include <stdlib.h>

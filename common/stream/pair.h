@@ -3,13 +3,13 @@
  * half-close, the copy code written once for both directions. Two hooks: a judge, which may hold or
  * cut, and a tap, which gets a copy. Side 0 is the visitor (or local service), side 1 the tunnel.
  */
-#ifndef COMMON_PAIR_H
-#define COMMON_PAIR_H
+#ifndef COMMON_STREAM_PAIR_H
+#define COMMON_STREAM_PAIR_H
 
 #include <stdint.h>
 
-#include "common/judge.h"
-#include "common/stream.h"
+#include "common/stream/judge.h"
+#include "common/stream/stream.h"
 
 #define PAIR_READ (64u << 10)  /* one read a wake-up; also what may be pending per direction */
 #define PAIR_HELD (64u << 10)  /* unjudged bytes kept per direction */

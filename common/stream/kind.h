@@ -2,7 +2,7 @@
 #ifndef COMMON_STREAM_KIND_H
 #define COMMON_STREAM_KIND_H
 
-#include "common/stream.h"
+#include "common/stream/stream.h"
 
 struct stream_ops {
 	const char *kind;

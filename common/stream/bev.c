@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/stream_kind.h"
+#include "common/stream/kind.h"
 
 #define OUT_MAX (64u << 10)
 #define RECORD_MAX 16384u

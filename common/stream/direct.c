@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/stream_kind.h"
+#include "common/stream/kind.h"
 
 #define RECORD_MAX 16384u      /* plain bytes in one TLS record (RFC 8446 section 5.1) */
 #define BATCH_MAX STREAM_PIECE /* plain bytes encrypted before one write() */
