@@ -6,7 +6,7 @@
 
 #include "common/net/listener.h"
 #include "common/base/log.h"
-#include "common/mux.h"
+#include "common/mux/mux.h"
 
 struct lane {
 	TAILQ_ENTRY(lane) link;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/mux.h"
+#include "common/mux/mux.h"
 #include "pgrokd/cachefile.h"
 #include "pgrokd/server.h"
 

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "common/mux.h"
+#include "common/mux/mux.h"
 #include "pgrokd/control.h"
 
 struct mux_link {

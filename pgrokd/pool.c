@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "common/mux.h"
+#include "common/mux/mux.h"
 #include "pgrokd/control.h"
 #include "pgrokd/public.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/mux_frame.h"
+#include "common/mux/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

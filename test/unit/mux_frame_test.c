@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "common/mux_frame.h"
+#include "common/mux/frame.h"
 
 static const struct {
 	uint8_t bytes[MUX_HEADER];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/mux_session.h"
+#include "common/mux/session.h"
 
 /* ---- dice ---- */
 

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-#include "common/mux.h"
+#include "common/mux/mux.h"
 #include "common/stream/pair.h"
 #include "common/base/randid.h"
 #include "common/net/tls.h"

@@ -4,13 +4,13 @@
  * stream_write() -> the session's output -> one stream_write() on the transport at the end of the
  * turn.
  */
-#include "common/mux.h"
+#include "common/mux/mux.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/mux_session.h"
+#include "common/mux/session.h"
 
 #define READ_SIZE (64u << 10) /* once a wake-up, as pairs do */
 #define DRAIN_MS 10000        /* the last frames of a session that is nobody's */

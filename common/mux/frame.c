@@ -1,5 +1,5 @@
 /* yamux frame headers. */
-#include "common/mux_frame.h"
+#include "common/mux/frame.h"
 
 static void put32(uint8_t *p, uint32_t v)
 {

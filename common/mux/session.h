@@ -6,8 +6,8 @@
 
 #include "common/base/idmap.h"
 #include "common/base/log.h"
-#include "common/mux.h"
-#include "common/mux_frame.h"
+#include "common/mux/mux.h"
+#include "common/mux/frame.h"
 #include "common/stream/kind.h"
 
 #define OUT_CAP (256u << 10)        /* the session's output */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/mux_session.h"
+#include "common/mux/session.h"
 
 #define BUFFER_MIN 4096u         /* a power of two */
 #define SHRINK_ABOVE (64u << 10) /* buffers */

@@ -7,8 +7,8 @@
  * MUX_UNREAD_SESSION (or those of all sessions more than mux_set_memory()) the stream that holds
  * most is reset. Long before, the windows of streams with slow readers go back to where they began.
  */
-#ifndef COMMON_MUX_H
-#define COMMON_MUX_H
+#ifndef COMMON_MUX_MUX_H
+#define COMMON_MUX_MUX_H
 
 #include <stdint.h>
 
