@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "common/base/addr.h"
-#include "common/httpd_query.h"
+#include "common/http/query.h"
 #include "common/httpd_ws.h"
 #include "common/net/listener.h"
 #include "common/base/loop.h"

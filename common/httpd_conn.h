@@ -2,7 +2,7 @@
 #ifndef COMMON_HTTPD_CONN_H
 #define COMMON_HTTPD_CONN_H
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/httpd.h"
 
 #define SESSION_BYTES 16

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "pgrok/capture_blob.h"
 #include "pgrok/config.h"
 

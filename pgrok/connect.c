@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/net/dial.h"
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/pair.h"
 #include "pgrok/limits.h"

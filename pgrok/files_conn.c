@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files.h"

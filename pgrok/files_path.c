@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/httpd_query.h"
+#include "common/http/query.h"
 
 /* ---- paths ---- */
 

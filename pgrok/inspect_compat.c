@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/flags.h"
-#include "common/httpd_query.h"
+#include "common/http/query.h"
 #include "pgrok/inspect_check.h"
 #include "pgrok/inspect_forms.h"
 

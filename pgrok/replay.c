@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/net/dial.h"
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/base/randid.h"
 #include "msg/chan.h"
 #include "pgrokd/parcel.h"

@@ -2,7 +2,7 @@
 #ifndef PGROKD_PUBLIC_H
 #define PGROKD_PUBLIC_H
 
-#include "common/http_track.h"
+#include "common/http/track.h"
 #include "common/stream/pair.h"
 #include "pgrokd/parcel.h"
 #include "pgrokd/server.h"

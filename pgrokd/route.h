@@ -4,7 +4,7 @@
 
 #include <stdatomic.h>
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "pgrokd/name.h"
 
 #define TOKEN_HASH 32

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/http_track.h"
+#include "common/http/track.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

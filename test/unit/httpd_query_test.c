@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/httpd_query.h"
+#include "common/http/query.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "pgrokd/reply.h"
 
 static void check(int status, const char *reason)

@@ -1,7 +1,7 @@
 /*
  * The head of an HTTP/1.x message: where it ends, what it says, what is refused. See http_head.h.
  */
-#include "common/http_head.h"
+#include "common/http/head.h"
 
 #include <string.h>
 

@@ -18,7 +18,7 @@
 #ifndef COMMON_HTTP_TRACK_H
 #define COMMON_HTTP_TRACK_H
 
-#include "common/http_head.h"
+#include "common/http/head.h"
 #include "common/stream/judge.h"
 
 #define TRACK_OWED_MAX 32 /* pipelined requests without an answer; more are held */

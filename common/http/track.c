@@ -3,7 +3,7 @@
  * the response side for two things only: that a request with Upgrade was answered, and with what;
  * and when a refusal may be said. So whatever a backend sends, no request gets by unjudged.
  */
-#include "common/http_track.h"
+#include "common/http/track.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Query strings and forms, decoded. See httpd_query.h. */
-#include "common/httpd_query.h"
+#include "common/http/query.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * Query strings and forms (application/x-www-form-urlencoded): text in, names and values out.
  * Pure.
  */
-#ifndef COMMON_HTTPD_QUERY_H
-#define COMMON_HTTPD_QUERY_H
+#ifndef COMMON_HTTP_QUERY_H
+#define COMMON_HTTP_QUERY_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* A chunked body, passed over byte by byte where it is framing and in runs where it is data. */
-#include "common/http_head.h"
+#include "common/http/head.h"
 
 #include <string.h>
 
