@@ -2,7 +2,7 @@
 #ifndef PGROK_INSPECT_PARTS_H
 #define PGROK_INSPECT_PARTS_H
 
-#include "common/httpd.h"
+#include "common/httpd/httpd.h"
 #include "pgrok/inspect.h"
 #include "pgrok/inspect_forms.h"
 #include "pgrok/inspect_meter.h"

@@ -11,7 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "common/httpd.h"
+#include "common/httpd/httpd.h"
 
 struct server {
 	struct loop *loop;

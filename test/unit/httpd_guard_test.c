@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 #include "test/unit/httpd_far.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

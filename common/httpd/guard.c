@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
 

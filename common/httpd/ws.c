@@ -2,7 +2,7 @@
  * A WebSocket: wslay makes and reads the frames, this moves their bytes. Everything happens in
  * ws_pump(), which only the loop calls, so that no call from outside ever calls back.
  */
-#include "common/httpd_ws.h"
+#include "common/httpd/ws.h"
 
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 
 #define OUT_ENOUGH (64u << 10)   /* frames made ahead of the socket */
 #define READ_BUDGET (256u << 10) /* bytes per turn of the loop */

@@ -3,14 +3,14 @@
  * route) -> step_body -> the handler -> an answer (httpd_answer.c) -> flush -> step_over -> the
  * next head.
  */
-#include "common/httpd.h"
+#include "common/httpd/httpd.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 #include "common/base/idmap.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"

@@ -9,8 +9,8 @@
  * Sec-Fetch-Site not cross-site. Where a token is asked for, it comes as "Authorization: Bearer
  * T", or once as ?token=T, which is answered with a session cookie.
  */
-#ifndef COMMON_HTTPD_H
-#define COMMON_HTTPD_H
+#ifndef COMMON_HTTPD_HTTPD_H
+#define COMMON_HTTPD_HTTPD_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 
 #include "common/base/addr.h"
 #include "common/http/query.h"
-#include "common/httpd_ws.h"
+#include "common/httpd/ws.h"
 #include "common/net/listener.h"
 #include "common/base/loop.h"
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 #include "common/base/idmap.h"
 
 static bool is_authority_end(char c)

@@ -3,7 +3,7 @@
 #define COMMON_HTTPD_CONN_H
 
 #include "common/http/head.h"
-#include "common/httpd.h"
+#include "common/httpd/httpd.h"
 
 #define SESSION_BYTES 16
 #define HOST_TEXT 256 /* a host name and NUL: at most 253 bytes (RFC 1035) */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/httpd_conn.h"
+#include "common/httpd/conn.h"
 #include "common/base/log.h"
 
 #define PRODUCE_ENOUGH (64u << 10) /* bytes after which what is there is written first */
