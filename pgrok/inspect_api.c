@@ -7,7 +7,7 @@
 #include <qrencode.h>
 #endif
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrok/inspect_parts.h"
 
 #define LIST_MAX 100000

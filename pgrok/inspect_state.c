@@ -2,7 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrok/capture_store.h"
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_parts.h"

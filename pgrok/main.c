@@ -11,7 +11,7 @@
 #include "common/base/flags.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
 #include "pgrok/console.h"
 

@@ -7,7 +7,7 @@
 #include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/mux/mux.h"
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 #include "pgrok/backoff.h"
 #include "pgrok/limits.h"
 

@@ -11,7 +11,7 @@
 #include "common/net/dial.h"
 #include "common/base/log.h"
 #include "common/stream/pair.h"
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 #include "pgrok/files.h"
 #include "pgrok/lane.h"
 #include "pgrok/limits.h"

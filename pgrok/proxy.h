@@ -5,7 +5,7 @@
 #define PGROK_PROXY_H
 
 #include "common/base/addr.h"
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrok/capture.h"
 #include "pgrok/connect.h"
 #include "pgrok/model.h"

@@ -13,7 +13,7 @@
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 #include "pgrok/backoff.h"
 #include "pgrok/limits.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrok/term_text.h"
 
 #define LABEL_WIDE 30 /* columns, as the Go client has it */

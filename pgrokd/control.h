@@ -2,7 +2,7 @@
 #ifndef PGROKD_CONTROL_H
 #define PGROKD_CONTROL_H
 
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 #include "pgrokd/mux_link.h"
 #include "pgrokd/parcel.h"
 #include "pgrokd/pool.h"

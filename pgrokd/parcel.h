@@ -6,7 +6,7 @@
 #define PGROKD_PARCEL_H
 
 #include "common/stream/stream.h"
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 #include "pgrokd/server.h"
 
 enum parcel_kind {

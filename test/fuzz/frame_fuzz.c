@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg/frame.h"
+#include "msg/pgrok/frame.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

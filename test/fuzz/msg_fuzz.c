@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/stream/kind.h"
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 
 #define PING "\x1c\0\0\0\0\0\0\0{\"Type\":\"Ping\",\"Payload\":{}}"
 #define PONG "\x1c\0\0\0\0\0\0\0{\"Type\":\"Pong\",\"Payload\":{}}"

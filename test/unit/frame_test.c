@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "msg/frame.h"
+#include "msg/pgrok/frame.h"
 
 static void put_length(unsigned char head[FRAME_HEADER], uint64_t n)
 {

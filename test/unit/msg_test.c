@@ -11,7 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 
 #define WIRE "test/data/wire.jsonl"
 

@@ -1,5 +1,5 @@
 /* Messages over a stream: assembling what comes, queueing what goes. */
-#include "msg/chan.h"
+#include "msg/pgrok/chan.h"
 
 #include <stdio.h>
 #include <stdlib.h>

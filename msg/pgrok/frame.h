@@ -2,10 +2,10 @@
  * Framing: 8 bytes little-endian signed length, then that many bytes of JSON (compat facts,
  * section 1).
  */
-#ifndef MSG_FRAME_H
-#define MSG_FRAME_H
+#ifndef MSG_PGROK_FRAME_H
+#define MSG_PGROK_FRAME_H
 
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 
 #define FRAME_HEADER 8
 #define FRAME_BODY_MAX (64u << 10)

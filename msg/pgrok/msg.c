@@ -1,5 +1,5 @@
 /* The nine messages: one table of fields drives encoding and decoding. */
-#include "msg/msg.h"
+#include "msg/pgrok/msg.h"
 
 #include <jansson.h>
 #include <stdarg.h>

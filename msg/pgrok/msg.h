@@ -3,8 +3,8 @@
  * fields of a payload always written, in a fixed order, as Go's encoding/json does. Keys that only
  * our ends know (Features, Mux) are left out when they have their default value.
  */
-#ifndef MSG_MSG_H
-#define MSG_MSG_H
+#ifndef MSG_PGROK_MSG_H
+#define MSG_PGROK_MSG_H
 
 #include <stdbool.h>
 #include <stddef.h>

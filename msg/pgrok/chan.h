@@ -1,10 +1,10 @@
 /* Messages over a stream: a reader that takes frames in any pieces, and a writer that sends each
  * frame in one piece. */
-#ifndef MSG_CHAN_H
-#define MSG_CHAN_H
+#ifndef MSG_PGROK_CHAN_H
+#define MSG_PGROK_CHAN_H
 
 #include "common/stream/stream.h"
-#include "msg/frame.h"
+#include "msg/pgrok/frame.h"
 
 #define CHAN_QUEUE_MAX (1u << 20) /* bytes that wait for a peer that does not read */
 

@@ -1,5 +1,5 @@
 /* Framing: a length and a body. */
-#include "msg/frame.h"
+#include "msg/pgrok/frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>
