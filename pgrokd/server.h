@@ -10,7 +10,7 @@
 #include "common/net/listener.h"
 #include "common/base/loop.h"
 #include "common/net/tls.h"
-#include "pgrokd/config.h"
+#include "pgrokd/config/config.h"
 #include "pgrokd/door.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/registry.h"

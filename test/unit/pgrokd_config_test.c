@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrokd/config.h"
+#include "pgrokd/config/config.h"
 #include "pgrokd/name.h"
 
 static char err[256];

@@ -1,6 +1,6 @@
 /* The server's options: flags, environment, defaults. */
-#ifndef PGROKD_CONFIG_H
-#define PGROKD_CONFIG_H
+#ifndef PGROKD_CONFIG_CONFIG_H
+#define PGROKD_CONFIG_CONFIG_H
 
 #include <stdio.h>
 

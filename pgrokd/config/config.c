@@ -1,5 +1,5 @@
 /* The server's options: flags, environment, defaults. */
-#include "pgrokd/config.h"
+#include "pgrokd/config/config.h"
 
 #include <ctype.h>
 #include <stdlib.h>
