@@ -4,7 +4,7 @@
 
 #include "msg/pgrok/chan.h"
 #include "pgrokd/mux_link.h"
-#include "pgrokd/parcel.h"
+#include "pgrokd/core/parcel.h"
 #include "pgrokd/pool.h"
 #include "pgrokd/server.h"
 

@@ -8,7 +8,7 @@
 #include "common/http/head.h"
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
-#include "pgrokd/parcel.h"
+#include "pgrokd/core/parcel.h"
 #include "pgrokd/public.h"
 #include "pgrokd/reply.h"
 

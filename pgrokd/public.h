@@ -4,7 +4,7 @@
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
-#include "pgrokd/parcel.h"
+#include "pgrokd/core/parcel.h"
 #include "pgrokd/server.h"
 
 struct tunnel;

@@ -2,8 +2,8 @@
  * What goes from the lobby to the worker where a client is at home: an Auth, a RegProxy or a
  * visitor. It owns what is in it; whoever takes it adopts or closes it.
  */
-#ifndef PGROKD_PARCEL_H
-#define PGROKD_PARCEL_H
+#ifndef PGROKD_CORE_PARCEL_H
+#define PGROKD_CORE_PARCEL_H
 
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"

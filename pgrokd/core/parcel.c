@@ -1,5 +1,5 @@
 /* What goes from the lobby to the worker where a client is at home. */
-#include "pgrokd/parcel.h"
+#include "pgrokd/core/parcel.h"
 
 #include <stdlib.h>
 #include <unistd.h>
