@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/mux/mux.h"
-#include "pgrokd/cachefile.h"
+#include "pgrokd/names/cachefile.h"
 #include "pgrokd/server.h"
 
 /* What the main thread does while the workers work. */

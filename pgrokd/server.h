@@ -13,7 +13,7 @@
 #include "pgrokd/config/config.h"
 #include "pgrokd/door.h"
 #include "pgrokd/limits.h"
-#include "pgrokd/registry.h"
+#include "pgrokd/names/registry.h"
 
 enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
 

@@ -3,7 +3,7 @@
  *
  *   make build/release/bench-registry && build/release/bench-registry
  */
-#include "pgrokd/registry.h"
+#include "pgrokd/names/registry.h"
 
 #include <pthread.h>
 #include <stdio.h>

@@ -10,7 +10,7 @@
 #include "common/base/addr.h"
 #include "common/base/flags.h"
 #include "pgrokd/limits.h"
-#include "pgrokd/name.h"
+#include "pgrokd/names/name.h"
 
 /* What the flags are parsed into; config_parse() makes a struct config of it. */
 struct words {

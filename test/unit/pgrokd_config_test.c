@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "pgrokd/config/config.h"
-#include "pgrokd/name.h"
+#include "pgrokd/names/name.h"
 
 static char err[256];
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrokd/registry.h"
+#include "pgrokd/names/registry.h"
 
 /* ---- keys ---- */
 

@@ -1,5 +1,5 @@
 /* Public names: which are allowed, how a Host becomes a key, how a URL is written. Pure. */
-#include "pgrokd/name.h"
+#include "pgrokd/names/name.h"
 
 #include <ctype.h>
 #include <stdio.h>

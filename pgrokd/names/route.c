@@ -1,5 +1,5 @@
 /* A route: who serves a public URL. Immutable and counted, so that any thread may look at it. */
-#include "pgrokd/route.h"
+#include "pgrokd/names/route.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

@@ -1,5 +1,5 @@
 /* What was given to whom: random names and TCP ports, in a bounded LRU. */
-#include "pgrokd/affinity.h"
+#include "pgrokd/names/affinity.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* REGISTRY_CACHE_FILE: the affinity as a JSON file, so that names survive a restart. */
-#ifndef PGROKD_CACHEFILE_H
-#define PGROKD_CACHEFILE_H
+#ifndef PGROKD_NAMES_CACHEFILE_H
+#define PGROKD_NAMES_CACHEFILE_H
 
-#include "pgrokd/registry.h"
+#include "pgrokd/names/registry.h"
 
 /*
  * Reads the file into the registry, before any worker runs. Missing: fine. A file that is no JSON

@@ -2,11 +2,11 @@
  * The one thing all workers share: which URL is whose, where a client is at home, who had which
  * name. A monitor: its lock is held for look-ups only, never over I/O, logging or a callback.
  */
-#ifndef PGROKD_REGISTRY_H
-#define PGROKD_REGISTRY_H
+#ifndef PGROKD_NAMES_REGISTRY_H
+#define PGROKD_NAMES_REGISTRY_H
 
-#include "pgrokd/affinity.h"
-#include "pgrokd/route.h"
+#include "pgrokd/names/affinity.h"
+#include "pgrokd/names/route.h"
 
 struct registry;
 

@@ -1,6 +1,6 @@
 /* Public names: which are allowed, how a Host becomes a key, how a URL is written. Pure. */
-#ifndef PGROKD_NAME_H
-#define PGROKD_NAME_H
+#ifndef PGROKD_NAMES_NAME_H
+#define PGROKD_NAMES_NAME_H
 
 #include <stdbool.h>
 #include <stddef.h>

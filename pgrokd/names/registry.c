@@ -1,5 +1,5 @@
 /* The one thing all workers share: which URL is whose, where a client is at home, who had what. */
-#include "pgrokd/registry.h"
+#include "pgrokd/names/registry.h"
 
 #include <pthread.h>
 #include <stdlib.h>

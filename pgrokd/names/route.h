@@ -1,11 +1,11 @@
 /* A route: who serves a public URL. Immutable and counted, so that any thread may look at it. */
-#ifndef PGROKD_ROUTE_H
-#define PGROKD_ROUTE_H
+#ifndef PGROKD_NAMES_ROUTE_H
+#define PGROKD_NAMES_ROUTE_H
 
 #include <stdatomic.h>
 
 #include "common/http/head.h"
-#include "pgrokd/name.h"
+#include "pgrokd/names/name.h"
 
 #define TOKEN_HASH 32
 

@@ -3,14 +3,14 @@
  * same again if it is free. A bounded LRU; not for use by two threads (the registry locks around
  * it).
  */
-#ifndef PGROKD_AFFINITY_H
-#define PGROKD_AFFINITY_H
+#ifndef PGROKD_NAMES_AFFINITY_H
+#define PGROKD_NAMES_AFFINITY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/addr.h"
-#include "pgrokd/route.h"
+#include "pgrokd/names/route.h"
 
 #define AFFINITY_KEY 34 /* a hash as hex digits: neither tokens nor ids are kept in clear */
 #define AFFINITY_KEYS 3

@@ -1,5 +1,5 @@
 /* REGISTRY_CACHE_FILE: the affinity as a JSON file, so that names survive a restart. */
-#include "pgrokd/cachefile.h"
+#include "pgrokd/names/cachefile.h"
 
 #include <errno.h>
 #include <fcntl.h>
