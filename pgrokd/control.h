@@ -3,9 +3,9 @@
 #define PGROKD_CONTROL_H
 
 #include "msg/pgrok/chan.h"
-#include "pgrokd/mux_link.h"
+#include "pgrokd/carrier/shared.h"
 #include "pgrokd/core/parcel.h"
-#include "pgrokd/pool.h"
+#include "pgrokd/carrier/pool.h"
 #include "pgrokd/server.h"
 
 TAILQ_HEAD(tunnel_list, tunnel);

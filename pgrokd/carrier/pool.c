@@ -1,5 +1,5 @@
 /* Proxy connections that wait for a visitor, visitors that wait for a proxy connection. */
-#include "pgrokd/pool.h"
+#include "pgrokd/carrier/pool.h"
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
 /* The mux sessions of one control, over which its visitors go as streams. */
-#ifndef PGROKD_MUX_LINK_H
-#define PGROKD_MUX_LINK_H
+#ifndef PGROKD_CARRIER_SHARED_H
+#define PGROKD_CARRIER_SHARED_H
 
 #include <sys/queue.h>
 

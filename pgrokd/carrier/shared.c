@@ -1,5 +1,5 @@
 /* The mux sessions of one control: from RegProxy to closed. */
-#include "pgrokd/mux_link.h"
+#include "pgrokd/carrier/shared.h"
 
 #include <stdlib.h>
 

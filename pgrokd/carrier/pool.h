@@ -6,8 +6,8 @@
  * carry yamux instead, with one stream at a time: when its visitor has gone it waits here again,
  * and the next visitor costs no handshake.
  */
-#ifndef PGROKD_POOL_H
-#define PGROKD_POOL_H
+#ifndef PGROKD_CARRIER_POOL_H
+#define PGROKD_CARRIER_POOL_H
 
 #include <stdbool.h>
 #include <stdint.h>
