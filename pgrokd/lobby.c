@@ -9,8 +9,8 @@
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
 #include "pgrokd/core/parcel.h"
-#include "pgrokd/public.h"
-#include "pgrokd/reply.h"
+#include "pgrokd/visitor/visitor.h"
+#include "pgrokd/visitor/reply.h"
 
 #define GUEST_BUF 2048 /* at first; grows to HTTP_HEAD_MAX */
 

@@ -6,7 +6,7 @@
 
 #include "pgrokd/control.h"
 #include "pgrokd/lobby.h"
-#include "pgrokd/public.h"
+#include "pgrokd/visitor/visitor.h"
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
 static const char *const port_words[PORTS] = {"public http", "public https", "control and proxy"};

@@ -1,7 +1,7 @@
 /* One public URL of a control: its route, its listener if it is TCP, its visitors. */
 #include "pgrokd/tunnel.h"
 
-#include "pgrokd/public.h"
+#include "pgrokd/visitor/visitor.h"
 
 /* Ids and owner are in the route before anybody else can see it. */
 static void tunnel_sign(struct control *c, struct route *route)

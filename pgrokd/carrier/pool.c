@@ -5,7 +5,7 @@
 
 #include "common/mux/mux.h"
 #include "pgrokd/control.h"
-#include "pgrokd/public.h"
+#include "pgrokd/visitor/visitor.h"
 
 struct proxy {
 	TAILQ_ENTRY(proxy) link;

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "pgrokd/control.h"
-#include "pgrokd/public.h"
+#include "pgrokd/visitor/visitor.h"
 
 struct parcel *parcel_new(enum parcel_kind kind, const struct addr *peer)
 {

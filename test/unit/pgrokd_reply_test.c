@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/http/head.h"
-#include "pgrokd/reply.h"
+#include "pgrokd/visitor/reply.h"
 
 static void check(int status, const char *reason)
 {

@@ -1,5 +1,5 @@
 /* The server's own short answers to visitors. */
-#include "pgrokd/reply.h"
+#include "pgrokd/visitor/reply.h"
 
 #include <stdio.h>
 #include <stdlib.h>

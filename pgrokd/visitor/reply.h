@@ -1,6 +1,6 @@
 /* The server's own short answers to visitors. */
-#ifndef PGROKD_REPLY_H
-#define PGROKD_REPLY_H
+#ifndef PGROKD_VISITOR_REPLY_H
+#define PGROKD_VISITOR_REPLY_H
 
 #include "common/stream/stream.h"
 

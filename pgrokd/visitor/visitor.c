@@ -1,11 +1,11 @@
 /* A visitor of a tunnel, from the tunnel's home to closed. */
-#include "pgrokd/public.h"
+#include "pgrokd/visitor/visitor.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "pgrokd/control.h"
-#include "pgrokd/reply.h"
+#include "pgrokd/visitor/reply.h"
 #include "pgrokd/tunnel.h"
 
 static void public_timeout(void *arg);

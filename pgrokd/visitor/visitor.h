@@ -1,6 +1,6 @@
 /* A visitor of a tunnel, from the tunnel's home to closed. */
-#ifndef PGROKD_PUBLIC_H
-#define PGROKD_PUBLIC_H
+#ifndef PGROKD_VISITOR_VISITOR_H
+#define PGROKD_VISITOR_VISITOR_H
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
