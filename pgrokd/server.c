@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 #include "pgrokd/lobby.h"
 #include "pgrokd/visitor/visitor.h"
 

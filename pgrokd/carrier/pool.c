@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "common/mux/mux.h"
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 #include "pgrokd/visitor/visitor.h"
 
 struct proxy {

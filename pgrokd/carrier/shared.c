@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/mux/mux.h"
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 
 struct mux_link {
 	TAILQ_ENTRY(mux_link) link;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 #include "pgrokd/visitor/visitor.h"
 
 struct parcel *parcel_new(enum parcel_kind kind, const struct addr *peer)

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 #include "pgrokd/visitor/reply.h"
-#include "pgrokd/tunnel.h"
+#include "pgrokd/client/tunnel.h"
 
 static void public_timeout(void *arg);
 static void public_close(struct public *p, bool abort, const char *why);

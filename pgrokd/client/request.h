@@ -1,8 +1,8 @@
 /* One ReqTunnel: what a client wants, worked off protocol by protocol. */
-#ifndef PGROKD_BID_H
-#define PGROKD_BID_H
+#ifndef PGROKD_CLIENT_REQUEST_H
+#define PGROKD_CLIENT_REQUEST_H
 
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 
 struct bid {
 	TAILQ_ENTRY(bid) link;

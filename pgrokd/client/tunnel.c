@@ -1,5 +1,5 @@
 /* One public URL of a control: its route, its listener if it is TCP, its visitors. */
-#include "pgrokd/tunnel.h"
+#include "pgrokd/client/tunnel.h"
 
 #include "pgrokd/visitor/visitor.h"
 

@@ -1,12 +1,12 @@
 /* One ReqTunnel: what a client wants, worked off protocol by protocol. */
-#include "pgrokd/bid.h"
+#include "pgrokd/client/request.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/randid.h"
-#include "pgrokd/challenge.h"
-#include "pgrokd/tunnel.h"
+#include "pgrokd/client/takeover.h"
+#include "pgrokd/client/tunnel.h"
 
 enum bid_rc {
 	BID_OK,

@@ -1,8 +1,8 @@
 /* One public URL of a control: its route, its listener if it is TCP, its visitors. */
-#ifndef PGROKD_TUNNEL_H
-#define PGROKD_TUNNEL_H
+#ifndef PGROKD_CLIENT_TUNNEL_H
+#define PGROKD_CLIENT_TUNNEL_H
 
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 
 struct tunnel {
 	TAILQ_ENTRY(tunnel) link;

@@ -1,6 +1,6 @@
 /* A client's session, on its home worker: its connection, tunnels, proxies and waiting visitors. */
-#ifndef PGROKD_CONTROL_H
-#define PGROKD_CONTROL_H
+#ifndef PGROKD_CLIENT_CLIENT_H
+#define PGROKD_CLIENT_CLIENT_H
 
 #include "msg/pgrok/chan.h"
 #include "pgrokd/carrier/shared.h"

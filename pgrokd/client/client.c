@@ -1,13 +1,13 @@
 /* A client's session, on its home worker. From Auth to closed. */
-#include "pgrokd/control.h"
+#include "pgrokd/client/client.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/randid.h"
-#include "pgrokd/bid.h"
-#include "pgrokd/challenge.h"
-#include "pgrokd/tunnel.h"
+#include "pgrokd/client/request.h"
+#include "pgrokd/client/takeover.h"
+#include "pgrokd/client/tunnel.h"
 
 /* The words of Features that this server knows. */
 #define FEATURE_PING "ping"

@@ -2,10 +2,10 @@
  * Somebody with the owner's token wants the owner's name: does the owner still live? Asked by the
  * worker of the one who bids, decided on the owner's home, answered by message.
  */
-#ifndef PGROKD_CHALLENGE_H
-#define PGROKD_CHALLENGE_H
+#ifndef PGROKD_CLIENT_TAKEOVER_H
+#define PGROKD_CLIENT_TAKEOVER_H
 
-#include "pgrokd/bid.h"
+#include "pgrokd/client/request.h"
 
 /* Asks the home of `owner`; bid_resume() comes later, unless the bid closes before. */
 void challenge_ask(struct bid *b, const struct route *owner);

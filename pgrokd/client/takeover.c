@@ -1,5 +1,5 @@
 /* Somebody with the owner's token wants the owner's name: does the owner still live? */
-#include "pgrokd/challenge.h"
+#include "pgrokd/client/takeover.h"
 
 #include <linux/sockios.h>
 #include <stdlib.h>
