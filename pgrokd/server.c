@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "pgrokd/client/client.h"
-#include "pgrokd/lobby.h"
+#include "pgrokd/front/lobby.h"
 #include "pgrokd/visitor/visitor.h"
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};

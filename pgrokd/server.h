@@ -11,7 +11,7 @@
 #include "common/base/loop.h"
 #include "common/net/tls.h"
 #include "pgrokd/config/config.h"
-#include "pgrokd/door.h"
+#include "pgrokd/front/door.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/registry.h"
 

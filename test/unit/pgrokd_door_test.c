@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "pgrokd/door.h"
+#include "pgrokd/front/door.h"
 #include "pgrokd/limits.h"
 
 static struct addr of(const char *text)

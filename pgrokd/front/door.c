@@ -1,5 +1,5 @@
 /* Counts half-open connections per address, over all workers. */
-#include "pgrokd/door.h"
+#include "pgrokd/front/door.h"
 
 #include <netinet/in.h>
 #include <pthread.h>

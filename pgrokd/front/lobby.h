@@ -3,8 +3,8 @@
  * first message, on the public ports TLS and the first request head. What is decided goes, as a
  * parcel, to the worker where its client is at home.
  */
-#ifndef PGROKD_LOBBY_H
-#define PGROKD_LOBBY_H
+#ifndef PGROKD_FRONT_LOBBY_H
+#define PGROKD_FRONT_LOBBY_H
 
 #include "pgrokd/server.h"
 

@@ -1,6 +1,6 @@
 /* Counts half-open connections per address, over all workers. */
-#ifndef PGROKD_DOOR_H
-#define PGROKD_DOOR_H
+#ifndef PGROKD_FRONT_DOOR_H
+#define PGROKD_FRONT_DOOR_H
 
 #include "common/base/addr.h"
 

@@ -1,5 +1,5 @@
 /* Connections whose first bytes have not decided yet what they are. */
-#include "pgrokd/lobby.h"
+#include "pgrokd/front/lobby.h"
 
 #include <stdlib.h>
 #include <string.h>
