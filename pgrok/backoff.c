@@ -2,7 +2,7 @@
 #include "pgrok/backoff.h"
 
 #include "common/base/randid.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 uint32_t backoff_next(struct backoff *b)
 {

@@ -20,7 +20,7 @@
 
 #include "common/http/head.h"
 #include "pgrok/capture_blob.h"
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 #define CAPTURE_ID 17 /* 16 hex digits and a NUL */
 #define CAPTURE_MARK 17

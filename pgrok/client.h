@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 /*
  * Opens the tunnels of conf that are marked to start and serves them until SIGINT or SIGTERM (0)

@@ -16,7 +16,7 @@
 #include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/pair.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 struct connector {
 	struct loop *loop;

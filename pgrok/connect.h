@@ -7,7 +7,7 @@
 
 #include "common/stream/stream.h"
 #include "common/net/tls.h"
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 #include "pgrok/http_proxy.h"
 
 /* What all connections of this client have in common. Lives as long as the client. */

@@ -8,7 +8,7 @@
 #include "common/base/addr.h"
 #include "common/base/loop.h"
 #include "pgrok/capture.h"
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 #include "pgrok/model.h"
 
 struct inspect;

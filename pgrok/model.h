@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 enum model_state {
 	MODEL_CONNECTING, /* never been online yet */

@@ -9,7 +9,7 @@
 #include "common/mux/mux.h"
 #include "msg/pgrok/chan.h"
 #include "pgrok/backoff.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 #define NAME "mux"
 

@@ -14,7 +14,7 @@
 #include "msg/pgrok/chan.h"
 #include "pgrok/files.h"
 #include "pgrok/lane.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 enum proxy_state {
 	PROXY_CONNECTING, /* waits for the connector, which has a deadline */

@@ -10,7 +10,7 @@
 #include "common/stream/stream.h"
 #include "pgrok/files.h"
 #include "pgrok/inspect_head.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 #define READ_SIZE (64u << 10)
 #define READS_PER_TURN 4

@@ -15,7 +15,7 @@
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
 #include "pgrok/backoff.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 /* What this build understands beyond the Go protocol. */
 #define FEATURE_MUX "mux"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 static char warnings[2048];
 

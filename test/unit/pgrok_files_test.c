@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 #include "pgrok/files.h"
 #include "pgrok/files_path.h"
 

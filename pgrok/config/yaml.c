@@ -3,7 +3,7 @@
  * what files made for the Go client rely on (numbers are texts where a text is wanted, "<<" merges,
  * aliases, the last of equal keys counts) and names file, line and key where a type is wrong.
  */
-#include "pgrok/config_yaml.h"
+#include "pgrok/config/yaml.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 #define PATH_CAP 160 /* a key for messages: "tunnels.test.remote_port" */
 

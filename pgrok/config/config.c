@@ -1,5 +1,5 @@
 /* The client's configuration: file and flags brought together; the YAML itself is config_yaml.c. */
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "common/base/addr.h"
-#include "pgrok/config_yaml.h"
+#include "pgrok/config/yaml.h"
 #include "pgrok/files.h"
-#include "pgrok/limits.h"
+#include "pgrok/config/limits.h"
 
 static const char *const proto_names[PROTOS] = {"http", "https", "tcp"};
 

@@ -1,6 +1,6 @@
 /* The client's limits, all in one place. Times in milliseconds. */
-#ifndef PGROK_LIMITS_H
-#define PGROK_LIMITS_H
+#ifndef PGROK_CONFIG_LIMITS_H
+#define PGROK_CONFIG_LIMITS_H
 
 #define CONNECT_MS 10000 /* look-up, dial, CONNECT and TLS handshake together */
 #define LOCAL_DIAL_MS 10000

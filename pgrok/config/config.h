@@ -1,6 +1,6 @@
 /* What the client was told to do: the YAML file, the flags, and what follows from both. */
-#ifndef PGROK_CONFIG_H
-#define PGROK_CONFIG_H
+#ifndef PGROK_CONFIG_CONFIG_H
+#define PGROK_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>

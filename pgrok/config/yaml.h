@@ -2,7 +2,7 @@
 #ifndef PGROK_CONFIG_YAML_H
 #define PGROK_CONFIG_YAML_H
 
-#include "pgrok/config.h"
+#include "pgrok/config/config.h"
 
 /* Fills c, whose file names the source in messages. */
 bool config_yaml_parse(struct config *c, const char *text, size_t len, config_warn_fn *warn,
