@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 struct console {
 	struct model_watch watch;

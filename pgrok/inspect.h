@@ -9,7 +9,7 @@
 #include "common/base/loop.h"
 #include "pgrok/capture.h"
 #include "pgrok/config/config.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 struct inspect;
 

@@ -8,7 +8,7 @@
 #include "msg/pgrok/msg.h"
 #include "pgrok/capture.h"
 #include "pgrok/connect.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 struct proxies;
 

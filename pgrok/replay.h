@@ -7,7 +7,7 @@
 
 #include "common/base/loop.h"
 #include "pgrok/capture.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 #define REPLAY_TIMES 100 /* of one job */
 #define REPLAY_JOBS 16   /* at once */

@@ -6,7 +6,7 @@
 #define PGROK_SESSION_H
 
 #include "pgrok/connect.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 #define CLIENT_ID_MAX 256
 

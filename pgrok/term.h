@@ -6,7 +6,7 @@
 #define PGROK_TERM_H
 
 #include "common/base/loop.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 #include "pgrok/term_page.h"
 
 struct term;

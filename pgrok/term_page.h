@@ -5,7 +5,7 @@
 #ifndef PGROK_TERM_PAGE_H
 #define PGROK_TERM_PAGE_H
 
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 #define TERM_REQUESTS 200 /* remembered for the list */
 #define TERM_CELLS 2

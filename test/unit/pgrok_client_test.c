@@ -10,7 +10,7 @@
 
 #include "pgrok/backoff.h"
 #include "pgrok/console.h"
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 #include "pgrok/proxy.h"
 #include "pgrok/session.h"
 

@@ -1,5 +1,5 @@
 /* What a person sees of the client. */
-#include "pgrok/model.h"
+#include "pgrok/model/model.h"
 
 #include <stdlib.h>
 #include <string.h>

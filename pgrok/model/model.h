@@ -2,8 +2,8 @@
  * What a person sees of the client: state, versions, tunnels, counters. Written by session and
  * proxy, read by whoever watches (status lines; later a screen and a web page).
  */
-#ifndef PGROK_MODEL_H
-#define PGROK_MODEL_H
+#ifndef PGROK_MODEL_MODEL_H
+#define PGROK_MODEL_MODEL_H
 
 #include <stdbool.h>
 #include <stddef.h>
