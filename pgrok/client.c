@@ -11,9 +11,9 @@
 #include "common/base/log.h"
 #include "pgrok/console.h"
 #include "pgrok/inspect.h"
-#include "pgrok/mux_link.h"
-#include "pgrok/proxy.h"
-#include "pgrok/session.h"
+#include "pgrok/uplink/shared.h"
+#include "pgrok/uplink/pgrok_proxy.h"
+#include "pgrok/uplink/pgrok_session.h"
 #include "pgrok/term.h"
 
 #define SIGNALS 3

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/backoff.h"
+#include "pgrok/uplink/backoff.h"
 #include "pgrok/console.h"
 #include "pgrok/model/model.h"
-#include "pgrok/proxy.h"
-#include "pgrok/session.h"
+#include "pgrok/uplink/pgrok_proxy.h"
+#include "pgrok/uplink/pgrok_session.h"
 
 static void backs_off(void **state)
 {

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/net/listener.h"
-#include "pgrok/connect.h"
+#include "pgrok/uplink/connect.h"
 
 #define MANY 20
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/http_proxy.h"
+#include "pgrok/uplink/http_proxy.h"
 
 static const struct {
 	const char *url;

@@ -2,13 +2,13 @@
  * A ready TLS connection to the server: look-up, dial, an HTTP proxy's CONNECT if there is one,
  * handshake and the check of who answered, all under one deadline.
  */
-#ifndef PGROK_CONNECT_H
-#define PGROK_CONNECT_H
+#ifndef PGROK_UPLINK_CONNECT_H
+#define PGROK_UPLINK_CONNECT_H
 
 #include "common/stream/stream.h"
 #include "common/net/tls.h"
 #include "pgrok/config/config.h"
-#include "pgrok/http_proxy.h"
+#include "pgrok/uplink/http_proxy.h"
 
 /* What all connections of this client have in common. Lives as long as the client. */
 struct connector;

@@ -2,8 +2,8 @@
  * Connections to the server that carry one visitor after the other: the server pools them as it
  * pools ordinary proxy connections, and opens a stream for each visitor.
  */
-#ifndef PGROK_LANE_H
-#define PGROK_LANE_H
+#ifndef PGROK_UPLINK_REUSED_H
+#define PGROK_UPLINK_REUSED_H
 
 #include "common/stream/stream.h"
 

@@ -1,6 +1,6 @@
 /* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
-#ifndef PGROK_HTTP_PROXY_H
-#define PGROK_HTTP_PROXY_H
+#ifndef PGROK_UPLINK_HTTP_PROXY_H
+#define PGROK_UPLINK_HTTP_PROXY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* How long to wait before the next attempt. */
-#include "pgrok/backoff.h"
+#include "pgrok/uplink/backoff.h"
 
 #include "common/base/randid.h"
 #include "pgrok/config/limits.h"

@@ -1,5 +1,5 @@
 /* The mux sessions to the server: each opened, lost, opened again. */
-#include "pgrok/mux_link.h"
+#include "pgrok/uplink/shared.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 #include "common/mux/mux.h"
 #include "msg/pgrok/chan.h"
-#include "pgrok/backoff.h"
+#include "pgrok/uplink/backoff.h"
 #include "pgrok/config/limits.h"
 
 #define NAME "mux"

@@ -2,7 +2,7 @@
  * One proxy connection, from top to bottom: connect -> RegProxy -> wait for StartProxy -> find the
  * tunnel -> dial the local service -> join both -> done.
  */
-#include "pgrok/proxy.h"
+#include "pgrok/uplink/pgrok_proxy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "common/stream/pair.h"
 #include "msg/pgrok/chan.h"
 #include "pgrok/files.h"
-#include "pgrok/lane.h"
+#include "pgrok/uplink/reused.h"
 #include "pgrok/config/limits.h"
 
 enum proxy_state {

@@ -1,5 +1,5 @@
 /* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
-#include "pgrok/http_proxy.h"
+#include "pgrok/uplink/http_proxy.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

@@ -1,7 +1,7 @@
 /* How long to wait before the next attempt: doubling, with jitter, so that clients of a server that
  * comes back do not all knock at the same moment. */
-#ifndef PGROK_BACKOFF_H
-#define PGROK_BACKOFF_H
+#ifndef PGROK_UPLINK_BACKOFF_H
+#define PGROK_UPLINK_BACKOFF_H
 
 #include <stdint.h>
 

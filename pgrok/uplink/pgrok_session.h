@@ -2,10 +2,10 @@
  * The control connection: asks the server for tunnels, keeps asking when it is lost, and passes on
  * the server's wish for proxy connections.
  */
-#ifndef PGROK_SESSION_H
-#define PGROK_SESSION_H
+#ifndef PGROK_UPLINK_PGROK_SESSION_H
+#define PGROK_UPLINK_PGROK_SESSION_H
 
-#include "pgrok/connect.h"
+#include "pgrok/uplink/connect.h"
 #include "pgrok/model/model.h"
 
 #define CLIENT_ID_MAX 256

@@ -2,7 +2,7 @@
  * A ready TLS connection to the server. Steps: dial -> (TLS to an https proxy) -> (CONNECT) -> TLS
  * to the server -> check of the server.
  */
-#include "pgrok/connect.h"
+#include "pgrok/uplink/connect.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
  * The control connection, from top to bottom: connect -> Auth -> AuthResp -> ReqTunnel for each
  * tunnel -> NewTunnel, ReqProxy, Pong ... -> lost -> wait -> connect.
  */
-#include "pgrok/session.h"
+#include "pgrok/uplink/pgrok_session.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
-#include "pgrok/backoff.h"
+#include "pgrok/uplink/backoff.h"
 #include "pgrok/config/limits.h"
 
 /* What this build understands beyond the Go protocol. */

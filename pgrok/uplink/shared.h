@@ -3,11 +3,11 @@
  * Each: connect -> RegProxy with Mux -> StartProxy "mux:" -> session -> lost -> again, as long as
  * the control session that granted it lives.
  */
-#ifndef PGROK_MUX_LINK_H
-#define PGROK_MUX_LINK_H
+#ifndef PGROK_UPLINK_SHARED_H
+#define PGROK_UPLINK_SHARED_H
 
-#include "pgrok/connect.h"
-#include "pgrok/proxy.h"
+#include "pgrok/uplink/connect.h"
+#include "pgrok/uplink/pgrok_proxy.h"
 
 struct mux_link;
 

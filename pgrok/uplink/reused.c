@@ -1,5 +1,5 @@
 /* Connections to the server that carry one visitor after the other. */
-#include "pgrok/lane.h"
+#include "pgrok/uplink/reused.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>

@@ -1,13 +1,13 @@
 /*
  * Proxy connections: each waits at the server for one visitor and joins it with the local service.
  */
-#ifndef PGROK_PROXY_H
-#define PGROK_PROXY_H
+#ifndef PGROK_UPLINK_PGROK_PROXY_H
+#define PGROK_UPLINK_PGROK_PROXY_H
 
 #include "common/base/addr.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/capture.h"
-#include "pgrok/connect.h"
+#include "pgrok/uplink/connect.h"
 #include "pgrok/model/model.h"
 
 struct proxies;
