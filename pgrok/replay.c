@@ -8,7 +8,7 @@
 #include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
-#include "pgrok/files.h"
+#include "pgrok/files/files.h"
 #include "pgrok/inspect_head.h"
 #include "pgrok/config/limits.h"
 

@@ -14,7 +14,7 @@
 
 #include "common/base/addr.h"
 #include "pgrok/config/yaml.h"
-#include "pgrok/files.h"
+#include "pgrok/files/files.h"
 #include "pgrok/config/limits.h"
 
 static const char *const proto_names[PROTOS] = {"http", "https", "tcp"};

@@ -12,7 +12,7 @@
 #include "common/base/log.h"
 #include "common/stream/pair.h"
 #include "msg/pgrok/chan.h"
-#include "pgrok/files.h"
+#include "pgrok/files/files.h"
 #include "pgrok/uplink/reused.h"
 #include "pgrok/config/limits.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/files_path.h"
+#include "pgrok/files/path.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

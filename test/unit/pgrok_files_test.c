@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "pgrok/config/config.h"
-#include "pgrok/files.h"
-#include "pgrok/files_path.h"
+#include "pgrok/files/files.h"
+#include "pgrok/files/path.h"
 
 static void maps_paths(void **state)
 {

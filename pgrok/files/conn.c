@@ -10,8 +10,8 @@
 #include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
-#include "pgrok/files.h"
-#include "pgrok/files_path.h"
+#include "pgrok/files/files.h"
+#include "pgrok/files/path.h"
 
 #define NAME "files"
 #define READ_PIECE (8u << 10)

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pgrok/files.h"
-#include "pgrok/files_path.h"
+#include "pgrok/files/files.h"
+#include "pgrok/files/path.h"
 
 struct entry {
 	char *name;

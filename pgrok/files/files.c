@@ -1,5 +1,5 @@
 /* A folder as a tunnel's local service: its address, and what is opened below it. */
-#include "pgrok/files.h"
+#include "pgrok/files/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * within this process. Nothing outside of the folder is ever reached, by no path and no link;
  * names that begin with a dot do not exist.
  */
-#ifndef PGROK_FILES_H
-#define PGROK_FILES_H
+#ifndef PGROK_FILES_FILES_H
+#define PGROK_FILES_FILES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* What a request for a file means. */
-#include "pgrok/files_path.h"
+#include "pgrok/files/path.h"
 
 #include <ctype.h>
 #include <stdlib.h>
