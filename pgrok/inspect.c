@@ -13,7 +13,7 @@
 #include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
-#include "pgrok/capture_store.h"
+#include "pgrok/capture/store_in.h"
 #include "pgrok/console.h"
 #include "pgrok/inspect_parts.h"
 

@@ -7,7 +7,7 @@
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 #include "pgrok/config/config.h"
 #include "pgrok/model/model.h"
 

@@ -2,7 +2,7 @@
 #ifndef PGROK_INSPECT_FIND_H
 #define PGROK_INSPECT_FIND_H
 
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 
 #define FIND_TEXT 256              /* bytes of a text, its NUL included */
 #define FIND_DECODE_MAX (2u << 20) /* bytes of a coded body that are decoded and looked at */

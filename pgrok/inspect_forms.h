@@ -2,7 +2,7 @@
 #ifndef PGROK_INSPECT_FORMS_H
 #define PGROK_INSPECT_FORMS_H
 
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 #include "pgrok/inspect_head.h"
 #include "pgrok/inspect_text.h"
 

@@ -2,7 +2,7 @@
 #ifndef PGROK_INSPECT_HEAD_H
 #define PGROK_INSPECT_HEAD_H
 
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 #include "pgrok/inspect_text.h"
 
 struct head_part {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "msg/pgrok/msg.h"
-#include "pgrok/capture_store.h"
+#include "pgrok/capture/store_in.h"
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_parts.h"
 

@@ -6,7 +6,7 @@
 #define PGROK_REPLAY_H
 
 #include "common/base/loop.h"
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 #include "pgrok/model/model.h"
 
 #define REPLAY_TIMES 100 /* of one job */

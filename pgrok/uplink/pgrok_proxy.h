@@ -6,7 +6,7 @@
 
 #include "common/base/addr.h"
 #include "msg/pgrok/msg.h"
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 #include "pgrok/uplink/connect.h"
 #include "pgrok/model/model.h"
 

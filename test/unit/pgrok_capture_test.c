@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 
 #define SEGMENTS 12
 

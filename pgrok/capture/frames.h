@@ -2,7 +2,7 @@
 #ifndef PGROK_CAPTURE_FRAMES_H
 #define PGROK_CAPTURE_FRAMES_H
 
-#include "pgrok/capture_store.h"
+#include "pgrok/capture/store_in.h"
 
 /* Of a message's decoded bytes: a bomb is not decoded any further. */
 #define CAPTURE_INFLATE_MAX (4u << 20)

@@ -1,5 +1,5 @@
 /* The store of transactions: what is kept, what has to go, who is told. See capture.h. */
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 #include "common/base/idmap.h"
 #include "common/base/randid.h"
-#include "pgrok/capture_store.h"
+#include "pgrok/capture/store_in.h"
 
 /* What an entry costs in the map of ids. */
 #define MAP_COST 112

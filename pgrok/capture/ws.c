@@ -4,7 +4,7 @@
 #include <strings.h>
 #include <zlib.h>
 
-#include "pgrok/capture_frames.h"
+#include "pgrok/capture/frames.h"
 
 /* What zlib takes for a window of 32 KiB, roughly (its documentation: 1 << 15 and about 7 KiB). */
 #define INFLATE_COST (44u << 10)

@@ -11,15 +11,15 @@
  * inspect_max_total (64 MiB), or inspect_db_size (ngrok's name) if that is given and smaller;
  * inspect_db_size 0 means not given, -1 that nothing is captured.
  */
-#ifndef PGROK_CAPTURE_H
-#define PGROK_CAPTURE_H
+#ifndef PGROK_CAPTURE_CAPTURE_H
+#define PGROK_CAPTURE_CAPTURE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/http/head.h"
-#include "pgrok/capture_blob.h"
+#include "pgrok/capture/blob.h"
 #include "pgrok/config/config.h"
 
 #define CAPTURE_ID 17 /* 16 hex digits and a NUL */

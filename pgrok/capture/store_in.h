@@ -1,8 +1,8 @@
 /* Inside of the capture: what its parsers ask of the store. Others use capture.h. */
-#ifndef PGROK_CAPTURE_STORE_H
-#define PGROK_CAPTURE_STORE_H
+#ifndef PGROK_CAPTURE_STORE_IN_H
+#define PGROK_CAPTURE_STORE_IN_H
 
-#include "pgrok/capture.h"
+#include "pgrok/capture/capture.h"
 
 /* What an allocation costs beside its bytes. */
 #define CAPTURE_ALLOC 16

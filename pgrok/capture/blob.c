@@ -1,5 +1,5 @@
 /* Bytes kept in parts. See capture_blob.h. */
-#include "pgrok/capture_blob.h"
+#include "pgrok/capture/blob.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/capture_frames.h"
+#include "pgrok/capture/frames.h"
 
 struct capture_sse {
 	struct capture *store;

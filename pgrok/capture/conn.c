@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/capture.h"
-#include "pgrok/capture_frames.h"
-#include "pgrok/capture_store.h"
+#include "pgrok/capture/capture.h"
+#include "pgrok/capture/frames.h"
+#include "pgrok/capture/store_in.h"
 
 #define OWED_MAX 64 /* pipelined requests; more are not followed */
 
