@@ -6,7 +6,7 @@
 #include "pgrok/inspect.h"
 #include "pgrok/inspect_forms.h"
 #include "pgrok/inspect_meter.h"
-#include "pgrok/replay.h"
+#include "pgrok/replay/replay.h"
 
 #define JSON_TYPE "application/json; charset=utf-8"
 

@@ -11,7 +11,7 @@
 #include "pgrok/inspect_check.h"
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_forms.h"
-#include "pgrok/replay.h"
+#include "pgrok/replay/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -16,7 +16,7 @@
 #include "pgrok/inspect_decode.h"
 #include "pgrok/inspect_head.h"
 #include "pgrok/inspect_meter.h"
-#include "pgrok/replay.h"
+#include "pgrok/replay/replay.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

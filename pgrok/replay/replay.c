@@ -1,5 +1,5 @@
 /* Requests sent once more, from top to bottom: made up -> dialled -> written -> answered. */
-#include "pgrok/replay.h"
+#include "pgrok/replay/replay.h"
 
 #include <stdlib.h>
 #include <string.h>

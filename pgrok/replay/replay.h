@@ -2,8 +2,8 @@
  * Requests sent once more, as they were or changed: straight to the local service, not through the
  * server. What goes to and fro is captured like a visitor's.
  */
-#ifndef PGROK_REPLAY_H
-#define PGROK_REPLAY_H
+#ifndef PGROK_REPLAY_REPLAY_H
+#define PGROK_REPLAY_REPLAY_H
 
 #include "common/base/loop.h"
 #include "pgrok/capture/capture.h"
