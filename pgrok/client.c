@@ -10,7 +10,7 @@
 #include "common/net/listener.h"
 #include "common/base/log.h"
 #include "pgrok/console.h"
-#include "pgrok/inspect.h"
+#include "pgrok/inspect/inspect.h"
 #include "pgrok/uplink/shared.h"
 #include "pgrok/uplink/pgrok_proxy.h"
 #include "pgrok/uplink/pgrok_session.h"

@@ -9,7 +9,7 @@
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files/files.h"
-#include "pgrok/inspect_head.h"
+#include "pgrok/inspect/head.h"
 #include "pgrok/config/limits.h"
 
 #define READ_SIZE (64u << 10)

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_check.h"
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_forms.h"
+#include "pgrok/inspect/check.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/forms.h"
 #include "pgrok/replay/replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

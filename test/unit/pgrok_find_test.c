@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "pgrok/inspect_find.h"
+#include "pgrok/inspect/find.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define PLENTY ((size_t)1 << 30)

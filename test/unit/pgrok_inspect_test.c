@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "pgrok/inspect_check.h"
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_head.h"
-#include "pgrok/inspect_meter.h"
+#include "pgrok/inspect/check.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/head.h"
+#include "pgrok/inspect/meter.h"
 #include "pgrok/replay/replay.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

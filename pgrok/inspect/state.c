@@ -4,8 +4,8 @@
 
 #include "msg/pgrok/msg.h"
 #include "pgrok/capture/store_in.h"
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/parts.h"
 
 static const char *state_word(enum model_state s)
 {

@@ -3,8 +3,8 @@
 #define PGROK_INSPECT_FORMS_H
 
 #include "pgrok/capture/capture.h"
-#include "pgrok/inspect_head.h"
-#include "pgrok/inspect_text.h"
+#include "pgrok/inspect/head.h"
+#include "pgrok/inspect/text.h"
 
 /* A row of the list. */
 void form_entry(struct text *t, const struct capture_txn *x);

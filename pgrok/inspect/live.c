@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/base/idmap.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/parts.h"
 
 #define GATHER_MS 100
 #define FRAMES_MAX (2u << 20) /* bytes of frames kept for one page's next message */

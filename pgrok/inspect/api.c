@@ -8,7 +8,7 @@
 #endif
 
 #include "msg/pgrok/msg.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/parts.h"
 
 #define LIST_MAX 100000
 #define LIST_DEFAULT 50 /* of GET /api/requests/http, as large as it can be */

@@ -1,5 +1,5 @@
 /* Content-Encoding undone. See inspect_decode.h. */
-#include "pgrok/inspect_decode.h"
+#include "pgrok/inspect/decode.h"
 
 #include <string.h>
 #include <strings.h>

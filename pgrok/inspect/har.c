@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "common/base/flags.h"
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_forms.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/forms.h"
 
 static void put_part(struct text *t, const char *key, struct head_part p)
 {

@@ -1,5 +1,5 @@
 /* The forms of the API. See inspect_forms.h. */
-#include "pgrok/inspect_forms.h"
+#include "pgrok/inspect/forms.h"
 
 #include <stdlib.h>
 #include <string.h>

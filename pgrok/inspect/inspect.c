@@ -1,5 +1,5 @@
 /* The inspector's beginning and end: address, routes, guards, files of the page. See inspect.h. */
-#include "pgrok/inspect.h"
+#include "pgrok/inspect/inspect.h"
 
 #include <netinet/in.h>
 #include <stdarg.h>
@@ -15,7 +15,7 @@
 #include "common/base/randid.h"
 #include "pgrok/capture/store_in.h"
 #include "pgrok/console.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/parts.h"
 
 #define PAGE "/http/in"
 #define REPLAY_BODY_MAX \

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/parts.h"
 
 static bool is_yes(const struct query *q, const char *name)
 {

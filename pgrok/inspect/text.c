@@ -1,5 +1,5 @@
 /* Text that grows while it is written. See inspect_text.h. */
-#include "pgrok/inspect_text.h"
+#include "pgrok/inspect/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>

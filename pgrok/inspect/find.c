@@ -1,11 +1,11 @@
 /* The search in heads and bodies. See inspect_find.h. */
-#include "pgrok/inspect_find.h"
+#include "pgrok/inspect/find.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_decode.h"
-#include "pgrok/inspect_head.h"
+#include "pgrok/inspect/decode.h"
+#include "pgrok/inspect/head.h"
 
 #define SLICE (64u << 10) /* of a body at once */
 #define TXN_COST 512      /* of looking at a transaction at all, in bytes */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/parts.h"
 
 /* What the body of a POST asks for. */
 struct wish {

@@ -3,9 +3,9 @@
 #define PGROK_INSPECT_PARTS_H
 
 #include "common/httpd/httpd.h"
-#include "pgrok/inspect.h"
-#include "pgrok/inspect_forms.h"
-#include "pgrok/inspect_meter.h"
+#include "pgrok/inspect/inspect.h"
+#include "pgrok/inspect/forms.h"
+#include "pgrok/inspect/meter.h"
 #include "pgrok/replay/replay.h"
 
 #define JSON_TYPE "application/json; charset=utf-8"

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "pgrok/inspect_text.h"
+#include "pgrok/inspect/text.h"
 
 #define METER_BUCKETS 256
 

@@ -4,8 +4,8 @@
 
 #include "common/base/flags.h"
 #include "common/http/query.h"
-#include "pgrok/inspect_check.h"
-#include "pgrok/inspect_forms.h"
+#include "pgrok/inspect/check.h"
+#include "pgrok/inspect/forms.h"
 
 /* The chunk framing that a head speaks of is put back: one chunk. */
 static bool is_chunked(const struct capture_head *h)

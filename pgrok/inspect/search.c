@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_find.h"
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/find.h"
+#include "pgrok/inspect/parts.h"
 
 #define TURN_BUDGET (1u << 20) /* bytes that are looked at in a turn of the loop */
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/inspect_parts.h"
+#include "pgrok/inspect/parts.h"
 
 #define ORDERS_MAX 16
 #define NAME_BYTES 200 /* of a tunnel; its protocol's goes behind it */

@@ -1,5 +1,5 @@
 /* Checkers of JSON (RFC 8259) and XML with Go's words. See inspect_check.h. */
-#include "pgrok/inspect_check.h"
+#include "pgrok/inspect/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* What a captured head says. See inspect_head.h. */
-#include "pgrok/inspect_head.h"
+#include "pgrok/inspect/head.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * The inspector: what was captured, for a browser and for programs, at inspect_addr. Its paths and
  * forms are described in assets/inspect/API.md; common/httpd serves it and checks who asks.
  */
-#ifndef PGROK_INSPECT_H
-#define PGROK_INSPECT_H
+#ifndef PGROK_INSPECT_INSPECT_H
+#define PGROK_INSPECT_INSPECT_H
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"

@@ -1,5 +1,5 @@
 /* Rates and durations. See inspect_meter.h. */
-#include "pgrok/inspect_meter.h"
+#include "pgrok/inspect/meter.h"
 
 #include <stdlib.h>
 #include <string.h>
