@@ -9,12 +9,12 @@
 
 #include "common/net/listener.h"
 #include "common/base/log.h"
-#include "pgrok/console.h"
+#include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"
 #include "pgrok/uplink/shared.h"
 #include "pgrok/uplink/pgrok_proxy.h"
 #include "pgrok/uplink/pgrok_session.h"
-#include "pgrok/term.h"
+#include "pgrok/show/term.h"
 
 #define SIGNALS 3
 

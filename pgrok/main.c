@@ -13,7 +13,7 @@
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
-#include "pgrok/console.h"
+#include "pgrok/show/console.h"
 
 static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;

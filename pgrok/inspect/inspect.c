@@ -14,7 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "pgrok/capture/store_in.h"
-#include "pgrok/console.h"
+#include "pgrok/show/console.h"
 #include "pgrok/inspect/parts.h"
 
 #define PAGE "/http/in"

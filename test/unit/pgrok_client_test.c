@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "pgrok/uplink/backoff.h"
-#include "pgrok/console.h"
+#include "pgrok/show/console.h"
 #include "pgrok/model/model.h"
 #include "pgrok/uplink/pgrok_proxy.h"
 #include "pgrok/uplink/pgrok_session.h"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrok/term_page.h"
-#include "pgrok/term_text.h"
+#include "pgrok/show/term_page.h"
+#include "pgrok/show/term_text.h"
 
 /* ---- texts ---- */
 

@@ -1,6 +1,6 @@
 /* Texts for a terminal's screen: widths in columns, what is safe to show, short numbers. */
-#ifndef PGROK_TERM_TEXT_H
-#define PGROK_TERM_TEXT_H
+#ifndef PGROK_SHOW_TERM_TEXT_H
+#define PGROK_SHOW_TERM_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  * What stands on the terminal's screen, row by row, before any terminal is involved: made anew from
  * the model for each drawing.
  */
-#ifndef PGROK_TERM_PAGE_H
-#define PGROK_TERM_PAGE_H
+#ifndef PGROK_SHOW_TERM_PAGE_H
+#define PGROK_SHOW_TERM_PAGE_H
 
 #include "pgrok/model/model.h"
 

@@ -2,11 +2,11 @@
  * Pages drawn by curses, which knows what differs from the last one. Curses would wait for a slow
  * terminal; so it draws into memory, and what comes of it is queued at the terminal.
  */
-#ifndef PGROK_TERM_CURSES_H
-#define PGROK_TERM_CURSES_H
+#ifndef PGROK_SHOW_TERM_CURSES_H
+#define PGROK_SHOW_TERM_CURSES_H
 
-#include "pgrok/term_page.h"
-#include "pgrok/term_tty.h"
+#include "pgrok/show/term_page.h"
+#include "pgrok/show/term_tty.h"
 
 #define TERM_COLUMNS_MAX 500
 #define TERM_ROWS_MAX 300

@@ -2,8 +2,8 @@
  * The terminal itself: a descriptor of our own that never blocks, its modes, and its restoration,
  * whatever ends the program.
  */
-#ifndef PGROK_TERM_TTY_H
-#define PGROK_TERM_TTY_H
+#ifndef PGROK_SHOW_TERM_TTY_H
+#define PGROK_SHOW_TERM_TTY_H
 
 #include "common/base/loop.h"
 

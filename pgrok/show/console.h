@@ -2,8 +2,8 @@
  * What happens, line by line: plain status lines on stdout for people without a log there, or
  * events (one JSON object a line) for scripts.
  */
-#ifndef PGROK_CONSOLE_H
-#define PGROK_CONSOLE_H
+#ifndef PGROK_SHOW_CONSOLE_H
+#define PGROK_SHOW_CONSOLE_H
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* The screen: events in, curses out. */
-#include "pgrok/term.h"
+#include "pgrok/show/term.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
-#include "pgrok/term_curses.h"
-#include "pgrok/term_tty.h"
+#include "pgrok/show/term_curses.h"
+#include "pgrok/show/term_tty.h"
 
 #define DRAW_MS 100    /* at most ten drawings a second */
 #define SECOND_MS 1000 /* rates and countdowns */

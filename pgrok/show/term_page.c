@@ -1,5 +1,5 @@
 /* What stands on the terminal's screen, row by row. */
-#include "pgrok/term_page.h"
+#include "pgrok/show/term_page.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "msg/pgrok/msg.h"
-#include "pgrok/term_text.h"
+#include "pgrok/show/term_text.h"
 
 #define LABEL_WIDE 30 /* columns, as the Go client has it */
 #define LABEL_NARROW 16

@@ -1,5 +1,5 @@
 /* Texts for a terminal's screen. */
-#include "pgrok/term_text.h"
+#include "pgrok/show/term_text.h"
 
 #include <stdio.h>
 #include <string.h>

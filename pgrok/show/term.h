@@ -2,12 +2,12 @@
  * The screen: what a person sees of the client on a terminal, drawn with curses at most ten times a
  * second and never waited for: a terminal that is slow or stopped holds up no traffic.
  */
-#ifndef PGROK_TERM_H
-#define PGROK_TERM_H
+#ifndef PGROK_SHOW_TERM_H
+#define PGROK_SHOW_TERM_H
 
 #include "common/base/loop.h"
 #include "pgrok/model/model.h"
-#include "pgrok/term_page.h"
+#include "pgrok/show/term_page.h"
 
 struct term;
 

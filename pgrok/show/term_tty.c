@@ -1,5 +1,5 @@
 /* The terminal: descriptor, modes, restoration. */
-#include "pgrok/term_tty.h"
+#include "pgrok/show/term_tty.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* Curses, drawing into memory. */
-#include "pgrok/term_curses.h"
+#include "pgrok/show/term_curses.h"
 
 #include <langinfo.h>
 #include <locale.h>
@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "pgrok/term_text.h"
+#include "pgrok/show/term_text.h"
 
 /* Last: these define words like "columns" as macros. */
 #define NCURSES_NOMACROS 1

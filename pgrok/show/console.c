@@ -1,5 +1,5 @@
 /* What happens, line by line. */
-#include "pgrok/console.h"
+#include "pgrok/show/console.h"
 
 #include <stdarg.h>
 #include <string.h>
