@@ -5,7 +5,7 @@
  * Input: {1 byte: role, window}, then operations: {code, argument 1 byte} and what they take.
  */
 #define WIRE_IDS 512
-#include "test/unit/mux_pipe.h"
+#include "test/unit/common/mux_pipe.h"
 
 #define STREAMS 16
 #define OPENS_MAX 400

@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-#include "test/unit/httpd_far.h"
+#include "test/unit/common/httpd_far.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define KEY "dGhlIHNhbXBsZSBub25jZQ==" /* of RFC 6455 section 1.3, with the answer below */

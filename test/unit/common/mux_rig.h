@@ -2,12 +2,12 @@
  * For tests of the mux: one session whose peer the test plays, frame by frame. A test that includes
  * this has included cmocka.
  */
-#ifndef TEST_UNIT_MUX_RIG_H
-#define TEST_UNIT_MUX_RIG_H
+#ifndef TEST_UNIT_COMMON_MUX_RIG_H
+#define TEST_UNIT_COMMON_MUX_RIG_H
 
 #include <stdio.h>
 
-#include "test/unit/mux_pipe.h"
+#include "test/unit/common/mux_pipe.h"
 
 #define KEEP 4096
 

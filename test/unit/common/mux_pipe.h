@@ -2,8 +2,8 @@
  * For tests of the mux: a transport in memory, two ends on one loop, which splits, delays and
  * refuses as its dice say, and a checker of the frames that go over it.
  */
-#ifndef TEST_UNIT_MUX_PIPE_H
-#define TEST_UNIT_MUX_PIPE_H
+#ifndef TEST_UNIT_COMMON_MUX_PIPE_H
+#define TEST_UNIT_COMMON_MUX_PIPE_H
 
 #include <stdlib.h>
 #include <string.h>

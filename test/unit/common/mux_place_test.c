@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "test/unit/mux_rig.h"
+#include "test/unit/common/mux_rig.h"
 
 #define HEAD MUX_HEADER
 

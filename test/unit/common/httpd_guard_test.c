@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "common/httpd/conn.h"
-#include "test/unit/httpd_far.h"
+#include "test/unit/common/httpd_far.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define HOST "Host: localhost\r\n"

@@ -20,7 +20,7 @@
 
 #include "common/stream/pair.h"
 #include "common/net/tls.h"
-#include "test/unit/mux_pipe.h"
+#include "test/unit/common/mux_pipe.h"
 
 #define WAYS 4
 #define SEEDS 60

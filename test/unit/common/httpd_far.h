@@ -1,6 +1,6 @@
 /* The far end for tests of httpd: a loop on a thread of its own, blocking calls on this one. */
-#ifndef TEST_UNIT_HTTPD_FAR_H
-#define TEST_UNIT_HTTPD_FAR_H
+#ifndef TEST_UNIT_COMMON_HTTPD_FAR_H
+#define TEST_UNIT_COMMON_HTTPD_FAR_H
 
 #include <pthread.h>
 #include <stdatomic.h>

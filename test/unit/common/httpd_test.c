@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "assets/assets.h"
-#include "test/unit/httpd_far.h"
+#include "test/unit/common/httpd_far.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define HOST "Host: localhost\r\n"

@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#include "test/unit/mux_pipe.h"
+#include "test/unit/common/mux_pipe.h"
 
 #define APPS 48
 #define SEEDS 300
