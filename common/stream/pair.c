@@ -48,12 +48,12 @@ static _Thread_local char io_buf[PAIR_HELD + PAIR_READ];
 
 static struct half *peer_of(struct half *h)
 {
-	return &h->pair->side[h == &h->pair->side[0]];
+	return &h->pair->side[h == &h->pair->side[SIDE_VISITOR] ? SIDE_SERVICE : SIDE_VISITOR];
 }
 
-static int index_of(const struct half *h)
+static enum side side_of(const struct half *h)
 {
-	return h == &h->pair->side[1];
+	return h == &h->pair->side[SIDE_SERVICE] ? SIDE_SERVICE : SIDE_VISITOR;
 }
 
 static void over(struct pair *p, enum pair_end why)
@@ -163,10 +163,10 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	size_t pass = len, taken;
 
 	if (p->hooks->judge)
-		verdict = p->hooks->judge(p->arg, index_of(h), buf, len, &pass);
+		verdict = p->hooks->judge(p->arg, side_of(h), buf, len, &pass);
 	h->bytes += pass;
 	if (pass && p->hooks->tap)
-		p->hooks->tap(p->arg, index_of(h), buf, pass);
+		p->hooks->tap(p->arg, side_of(h), buf, pass);
 	if (verdict == JUDGE_HOLD)
 		h->hold = true;
 	if (verdict == JUDGE_STOP || verdict == JUDGE_CUT) {
@@ -201,7 +201,7 @@ static bool end_allowed(struct half *h)
 
 	if (h->eof_held)
 		return false;
-	h->eof_told = !p->hooks->eof || p->hooks->eof(p->arg, index_of(h));
+	h->eof_told = !p->hooks->eof || p->hooks->eof(p->arg, side_of(h));
 	h->eof_held = !h->eof_told;
 	h->rejudge = h->eof_told && h->held;
 	return h->eof_told;
@@ -376,24 +376,24 @@ static void on_silence(void *arg)
 		loop_after(p->silence, PAIR_SILENCE_MS / 4);
 }
 
-struct pair *pair_new(struct stream *side0, struct stream *side1, const struct pair_hooks *hooks,
-		      void *arg)
+struct pair *pair_new(struct stream *visitor, struct stream *service,
+		      const struct pair_hooks *hooks, void *arg)
 {
 	struct pair *p = xcalloc(1, sizeof(*p));
 
-	p->side[0].s = side0;
-	p->side[1].s = side1;
+	p->side[SIDE_VISITOR].s = visitor;
+	p->side[SIDE_SERVICE].s = service;
 	p->side[0].pair = p->side[1].pair = p;
 	p->hooks = hooks;
 	p->arg = arg;
-	p->loop = stream_loop(side0);
+	p->loop = stream_loop(visitor);
 	p->error = "";
 	p->tick.fn = on_tick;
 	p->tick.arg = p;
 	return p;
 }
 
-void pair_feed(struct pair *p, int side, const void *buf, size_t len)
+void pair_feed(struct pair *p, enum side side, const void *buf, size_t len)
 {
 	struct half *h = &p->side[side];
 	char *all;
@@ -419,7 +419,7 @@ void pair_start(struct pair *p)
 	loop_next_tick(p->loop, &p->tick);
 }
 
-void pair_release(struct pair *p, int from)
+void pair_release(struct pair *p, enum side from)
 {
 	struct half *h = &p->side[from];
 
@@ -431,7 +431,7 @@ void pair_release(struct pair *p, int from)
 	loop_next_tick(p->loop, &p->tick);
 }
 
-struct stream *pair_take(struct pair *p, int side)
+struct stream *pair_take(struct pair *p, enum side side)
 {
 	struct stream *s = p->side[side].s;
 
@@ -472,7 +472,7 @@ void pair_close(struct pair *p, bool abort)
 	loop_free_later(p->loop, p, pair_free);
 }
 
-uint64_t pair_bytes(const struct pair *p, int side)
+uint64_t pair_bytes(const struct pair *p, enum side side)
 {
 	return p->side[side].bytes;
 }

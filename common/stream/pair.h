@@ -1,7 +1,7 @@
 /*
  * Two streams joined: what one side sends the other gets, byte for byte, with back-pressure and
  * half-close, the copy code written once for both directions. Two hooks: a judge, which may hold or
- * cut, and a tap, which gets a copy. Side 0 is the visitor (or local service), side 1 the tunnel.
+ * cut, and a tap, which gets a copy.
  */
 #ifndef COMMON_STREAM_PAIR_H
 #define COMMON_STREAM_PAIR_H
@@ -15,9 +15,15 @@
 #define PAIR_HELD (64u << 10)  /* unjudged bytes kept per direction */
 #define PAIR_SILENCE_MS 120000 /* a half-closed or half-dead pair without a byte */
 
+/*
+ * Who a stream of the pair leads to, directly or through the tunnel: the same in both programs.
+ * Bytes from SIDE_VISITOR are requests, bytes from SIDE_SERVICE answers.
+ */
+enum side { SIDE_VISITOR, SIDE_SERVICE };
+
 enum pair_end {
 	PAIR_DONE,  /* at least one direction ended cleanly and neither can move any more */
-	PAIR_CUT,   /* a judge cut it; side 0 has all that was passed */
+	PAIR_CUT,   /* a judge cut it; the visitor has all that was passed */
 	PAIR_ABORT, /* a side aborted before any direction had ended cleanly */
 	PAIR_SILENT /* one direction ended or dead, nothing moved for PAIR_SILENCE_MS */
 };
@@ -27,15 +33,15 @@ struct pair_hooks {
 	 * May these bytes of side `from` go on? buf holds all that was not passed yet: what was
 	 * kept before and what is new. Sets *pass <= len. NULL: everything may.
 	 */
-	enum judge (*judge)(void *arg, int from, const char *buf, size_t len, size_t *pass);
+	enum judge (*judge)(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 	/*
 	 * Side `from` ended: may that be passed on now? No: asked again at pair_release(). Yes:
 	 * bytes still held are judged a last time first, what does not pass then is dropped. NULL:
 	 * yes.
 	 */
-	bool (*eof)(void *arg, int from);
+	bool (*eof)(void *arg, enum side from);
 	/* A copy of what was passed. NULL: none. */
-	void (*tap)(void *arg, int from, const char *buf, size_t len);
+	void (*tap)(void *arg, enum side from, const char *buf, size_t len);
 	/* Called once, from the loop; the owner answers with pair_close(), now or later. */
 	void (*done)(void *arg, enum pair_end why);
 };
@@ -43,23 +49,23 @@ struct pair_hooks {
 struct pair;
 
 /* Takes both streams (settled, handshakes done). hooks and arg are borrowed. Returns owned. */
-struct pair *pair_new(struct stream *side0, struct stream *side1, const struct pair_hooks *hooks,
-		      void *arg) MUSTCHECK;
+struct pair *pair_new(struct stream *visitor, struct stream *service,
+		      const struct pair_hooks *hooks, void *arg) MUSTCHECK;
 /* Before pair_start(): bytes that were read from `side` already. At most PAIR_HELD. Copied. */
-void pair_feed(struct pair *p, int side, const void *buf, size_t len);
+void pair_feed(struct pair *p, enum side side, const void *buf, size_t len);
 /* Starts moving; the first bytes move on this turn's next tick. */
 void pair_start(struct pair *p);
 /* Ends a JUDGE_HOLD or a held-back end of side `from`; may be called from inside a judge. */
-void pair_release(struct pair *p, int from);
+void pair_release(struct pair *p, enum side from);
 /* Takes a side's stream out, for a last word to the visitor. Only after done, before close. */
-struct stream *pair_take(struct pair *p, int side) MUSTCHECK;
+struct stream *pair_take(struct pair *p, enum side side) MUSTCHECK;
 /*
  * Takes p. abort: both sides see a reset. Otherwise sides that have not ended linger, the others
  * are closed. Memory on the next tick; no hook is called any more.
  */
 void pair_close(struct pair *p, bool abort);
 /* Bytes passed on that came from `side`. */
-uint64_t pair_bytes(const struct pair *p, int side);
+uint64_t pair_bytes(const struct pair *p, enum side side);
 /* Why, for the log: the error text of the side that aborted, "" if none did. Borrowed. */
 const char *pair_error(const struct pair *p);
 

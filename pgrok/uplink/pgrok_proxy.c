@@ -154,14 +154,14 @@ static void on_pair_done(void *arg, enum pair_end why)
 		    why == PAIR_ABORT && *error ? error : words[why]);
 }
 
-static void on_tap(void *arg, int from, const char *buf, size_t len)
+static void on_tap(void *arg, enum side from, const char *buf, size_t len)
 {
 	struct proxy *p = arg;
 
 	capture_conn_bytes(p->tapped, from, buf, len);
 }
 
-static bool on_eof(void *arg, int from)
+static bool on_eof(void *arg, enum side from)
 {
 	struct proxy *p = arg;
 

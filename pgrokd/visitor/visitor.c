@@ -151,13 +151,13 @@ static enum judge public_answered(struct public *p, enum judge verdict)
 {
 	if (p->track->resume) {
 		p->track->resume = false;
-		pair_release(p->pair, 0);
+		pair_release(p->pair, SIDE_VISITOR);
 	}
 	if (p->fin_held && !http_track_owes(p->track)) {
 		p->fin_held = false;
 		if (p->timer_for == TIMER_FIN)
 			public_set_timer(p, TIMER_NONE, 0);
-		pair_release(p->pair, 0);
+		pair_release(p->pair, SIDE_VISITOR);
 	}
 	if (p->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(p->track))
 		return JUDGE_CUT;
@@ -179,12 +179,12 @@ static void public_asked(struct public *p, enum judge verdict, size_t pass, size
 	}
 }
 
-static enum judge public_judge(void *arg, int from, const char *buf, size_t len, size_t *pass)
+static enum judge public_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass)
 {
 	struct public *p = arg;
 	enum judge verdict;
 
-	if (from == 1) {
+	if (from == SIDE_SERVICE) {
 		if (p->timer_for == TIMER_FIN)
 			public_set_timer(p, TIMER_FIN, PAIR_SILENCE_MS);
 		verdict = http_track_response(p->track, buf, len, pass);
@@ -207,11 +207,11 @@ static int public_allow(void *arg, const struct http_head *h, const char *head)
  * A Go client closes everything at the first end it sees, so a visitor that ends its sending side
  * after the request would never get the answer.
  */
-static bool public_eof(void *arg, int from)
+static bool public_eof(void *arg, enum side from)
 {
 	struct public *p = arg;
 
-	if (from == 1) {
+	if (from == SIDE_SERVICE) {
 		http_track_response_eof(p->track);
 		public_answered(p, JUDGE_STOP);
 		return true;
@@ -239,7 +239,7 @@ static void public_done(void *arg, enum pair_end end)
 			 p->track->refused, p->track->error ? ": " : "",
 			 p->track->error ? p->track->error : "");
 		p->worker->count.pages++;
-		reply_send(pair_take(p->pair, 0), p->track->refused, p->head_only);
+		reply_send(pair_take(p->pair, SIDE_VISITOR), p->track->refused, p->head_only);
 	} else {
 		snprintf(reason, sizeof(reason), "%s%s%.80s", why[end],
 			 *pair_error(p->pair) ? ": " : "", pair_error(p->pair));
@@ -285,7 +285,7 @@ bool public_join(struct public *p, struct stream *proxy)
 	p->pair = pair_new(p->stream, proxy, is_http(p) ? &http_hooks : &tcp_hooks, p);
 	p->stream = NULL;
 	if (p->unread_len)
-		pair_feed(p->pair, 0, p->unread, p->unread_len);
+		pair_feed(p->pair, SIDE_VISITOR, p->unread, p->unread_len);
 	free(p->unread);
 	p->unread = NULL;
 	public_state(p, PUBLIC_JOINED);
@@ -326,8 +326,8 @@ static void public_close(struct public *p, bool abort, const char *why)
 	char prefix[32];
 
 	if (p->pair) {
-		bytes[0] = pair_bytes(p->pair, 0);
-		bytes[1] = pair_bytes(p->pair, 1);
+		bytes[0] = pair_bytes(p->pair, SIDE_VISITOR);
+		bytes[1] = pair_bytes(p->pair, SIDE_SERVICE);
 		public_count(p, bytes);
 		pair_close(p->pair, abort);
 		registry_joined(p->worker->server->registry, p->worker->index, -1);

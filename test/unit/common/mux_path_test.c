@@ -259,7 +259,7 @@ static bool cuts(const struct way *y)
 	return y->plan == PLAN_STOP || y->plan == PLAN_CUT;
 }
 
-static enum judge on_judge(void *arg, int from, const char *buf, size_t len, size_t *pass)
+static enum judge on_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass)
 {
 	struct joint *j = arg;
 	struct way *y = j->way;
@@ -279,7 +279,7 @@ static enum judge on_judge(void *arg, int from, const char *buf, size_t len, siz
 	return j->held[from] ? JUDGE_HOLD : JUDGE_PASS;
 }
 
-static void on_tap(void *arg, int from, const char *buf, size_t len)
+static void on_tap(void *arg, enum side from, const char *buf, size_t len)
 {
 	struct joint *j = arg;
 	struct way *y = j->way;
@@ -288,7 +288,7 @@ static void on_tap(void *arg, int from, const char *buf, size_t len)
 	j->tapped[from] += len;
 }
 
-static bool on_eof(void *arg, int from)
+static bool on_eof(void *arg, enum side from)
 {
 	struct joint *j = arg;
 

@@ -473,7 +473,7 @@ static void test_answer_then_reset(void **state)
 
 /* ---- hooks ---- */
 
-static void tap(void *arg, int from, const char *buf, size_t len)
+static void tap(void *arg, enum side from, const char *buf, size_t len)
 {
 	struct rig *r = arg;
 	if (from == 0 && r->tapped_len + len < sizeof(r->tapped)) {
@@ -483,7 +483,7 @@ static void tap(void *arg, int from, const char *buf, size_t len)
 }
 
 /* Side 0: lines pass when whole; "hold" waits for a release, "cut" cuts, "stop" stops. */
-static enum judge lines(void *arg, int from, const char *buf, size_t len, size_t *pass)
+static enum judge lines(void *arg, enum side from, const char *buf, size_t len, size_t *pass)
 {
 	*pass = 0;
 	if (from == 1) {
@@ -573,7 +573,7 @@ static void test_judge_stop(void **state)
 	rig_free(r);
 }
 
-static bool end_hook(void *arg, int from)
+static bool end_hook(void *arg, enum side from)
 {
 	struct rig *r = arg;
 	return from == 1 || !r->no_end;
