@@ -103,6 +103,8 @@ export function suite(makeRig) {
 			await begin();
 			await attempt(check);
 			console.log(`== ${name}: passed at the second attempt`);
+			if (process.env.FORGIVEN)
+				fs.appendFileSync(process.env.FORGIVEN, `${name}: ${String(err.message).split("\n")[0]}\n`);
 		}
 	});
 }

@@ -1,6 +1,7 @@
 """Fixtures of the system tests. Real binaries on loopback; see lib/ for what they are made of."""
 
 import itertools
+import os
 import threading
 
 import pytest
@@ -19,6 +20,17 @@ def pytest_sessionstart():
     for name in ("pgrokd", "pgrok"):
         if not (env.BIN / name).exists():
             pytest.exit(f"{env.BIN / name} is not there: run make, or set PGROK_BIN", returncode=2)
+
+
+def pytest_runtest_logreport(report):
+    """FAILURES=FILE: a line for each failure, with its reason (with xdist, written by the one who hears them all)."""
+    path = os.environ.get("FAILURES")
+    if not path or not report.failed or os.environ.get("PYTEST_XDIST_WORKER"):
+        return
+    crash = getattr(report.longrepr, "reprcrash", None)
+    reason = (crash.message if crash else str(report.longrepr)).strip().split("\n")[0]
+    with open(path, "a", encoding="utf-8") as out:
+        out.write(f"{report.nodeid} ({report.when}): {reason[:300]}\n")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -14,7 +14,7 @@ apt_names() {
 	case $1 in
 	build) echo build-essential pkg-config libevent-dev libssl-dev libjansson-dev libyaml-dev libncurses-dev zlib1g-dev libbrotli-dev libzstd-dev libqrencode-dev \
 		libwslay-dev uthash-dev python3 ;;
-	test) apt_names build; echo libcmocka-dev python3-pytest openssl curl iproute2 tmux ;;
+	test) apt_names build; echo libcmocka-dev python3-pytest python3-pytest-xdist openssl curl iproute2 tmux ;;
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
@@ -27,7 +27,7 @@ fedora_names() {
 	case $1 in
 	build) echo gcc make pkgconf-pkg-config libevent-devel openssl-devel jansson-devel \
 		libyaml-devel ncurses-devel zlib-devel brotli-devel libzstd-devel qrencode-devel wslay-devel uthash-devel python3 ;;
-	test) fedora_names build; echo libcmocka-devel python3-pytest openssl curl iproute tmux ;;
+	test) fedora_names build; echo libcmocka-devel python3-pytest python3-pytest-xdist openssl curl iproute tmux ;;
 	lint) echo clang-tools-extra python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -39,7 +39,7 @@ fedora_names() {
 arch_names() {
 	case $1 in
 	build) echo base-devel libevent openssl jansson libyaml ncurses zlib brotli zstd qrencode wslay uthash python ;;
-	test) arch_names build; echo cmocka python-pytest curl iproute2 tmux ;;
+	test) arch_names build; echo cmocka python-pytest python-pytest-xdist curl iproute2 tmux ;;
 	lint) echo clang python ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -52,7 +52,7 @@ alpine_names() {
 	case $1 in
 	build) echo build-base pkgconf linux-headers libevent-dev openssl-dev jansson-dev yaml-dev ncurses-dev zlib-dev brotli-dev zstd-dev libqrencode-dev \
 		wslay-dev uthash-dev python3 ;;
-	test) alpine_names build; echo cmocka-dev py3-pytest openssl curl iproute2 tmux ;;
+	test) alpine_names build; echo cmocka-dev py3-pytest py3-pytest-xdist openssl curl iproute2 tmux ;;
 	lint) echo clang-extra-tools python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -79,7 +79,7 @@ have_chromium() {
 
 have_pytest() {
 	for py in python3 /usr/bin/python3; do
-		"$py" -c 'import pytest' 2>/dev/null && return 0
+		"$py" -c 'import pytest, xdist' 2>/dev/null && return 0
 	done
 	return 1
 }

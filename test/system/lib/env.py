@@ -49,12 +49,15 @@ _port_lock = threading.Lock()
 
 def free_port():
     """
-    A port nobody listens on, never the same twice. Below the range the system hands to outgoing
-    connections, so that none of the tests' own can take it meanwhile.
+    A port nobody listens on, never the same twice, nor one that tests run side by side (xdist) may be
+    given. Below the range the system hands to outgoing connections, so that none of the tests' own
+    can take it meanwhile.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     with _port_lock:
         for _ in range(1000):
-            port = random.randint(10000, 31999)
+            port = random.randrange(10000 + worker, 32000, workers)
             if port in _handed_out:
                 continue
             try:
