@@ -7,23 +7,6 @@
 
 #include "common/base/addr.h"
 
-static const char *const proto_names[] = {"http", "https", "tcp"};
-
-const char *proto_name(enum proto p)
-{
-	return proto_names[p];
-}
-
-bool proto_parse(const char *text, size_t len, enum proto *out)
-{
-	for (int i = PROTO_HTTP; i <= PROTO_TCP; i++)
-		if (strlen(proto_names[i]) == len && memcmp(proto_names[i], text, len) == 0) {
-			*out = (enum proto)i;
-			return true;
-		}
-	return false;
-}
-
 static bool name_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
@@ -87,7 +70,7 @@ static size_t without_port(const char *host, size_t len)
 
 bool route_key(enum proto p, const char *host, size_t len, char key[static ROUTE_KEY_MAX])
 {
-	int n = snprintf(key, ROUTE_KEY_MAX, "%s://", proto_names[p]);
+	int n = snprintf(key, ROUTE_KEY_MAX, "%s://", proto_name(p));
 
 	len = without_port(host, len);
 	if (len && host[len - 1] == '.')

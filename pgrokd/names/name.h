@@ -7,13 +7,8 @@
 #include <stdint.h>
 
 #include "common/base/xalloc.h"
+#include "msg/pgrok/proto.h"
 #include "pgrokd/limits.h"
-
-enum proto { PROTO_HTTP, PROTO_HTTPS, PROTO_TCP };
-
-const char *proto_name(enum proto p);
-/* "http", "https", "tcp", in exactly this case (as the Go server). */
-bool proto_parse(const char *text, size_t len, enum proto *out) MUSTCHECK;
 
 /*
  * A name a client may ask for, lower-case already: 1-253 of [a-z0-9.-_], no empty label but for one
