@@ -15,6 +15,17 @@
 #define MSG_PROTO_VERSION "2"
 #define MSG_SOFTWARE_VERSION "3.0"
 
+/*
+ * Words of Features, in Auth and AuthResp: what an end understands beyond the Go protocol. What
+ * both ends named is on.
+ */
+#define FEATURE_MUX "mux"     /* visitors as streams, see MUX_SHARED and MUX_REUSED */
+#define FEATURE_PING "ping"   /* a client answers the server's Ping */
+#define FEATURE_CLOSE "close" /* a NewTunnel from the client gives its URL back */
+
+/* The Url of a StartProxy that begins a mux session on this connection. */
+#define START_PROXY_MUX "mux:"
+
 enum msg_type {
 	MSG_AUTH,
 	MSG_AUTH_RESP,
@@ -44,7 +55,7 @@ struct msg_req_tunnel {
 	uint16_t remote_port;
 	int64_t mux; /* extension: default 1; 0 = own connection per visitor */
 };
-/* From a client, if both ends know the feature "close": this URL is to be closed. */
+/* From a client, if both ends named FEATURE_CLOSE: this URL is to be closed. */
 struct msg_new_tunnel {
 	const char *req_id, *url, *protocol, *error;
 };

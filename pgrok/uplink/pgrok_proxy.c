@@ -392,7 +392,7 @@ static void take_start(struct proxy *p, const struct msg *m)
 		proxy_close(p, LOG_WARN, true, "not a StartProxy");
 		return;
 	}
-	if (p->reusable && strcmp(m->start_proxy.url, "mux:") == 0) {
+	if (p->reusable && strcmp(m->start_proxy.url, START_PROXY_MUX) == 0) {
 		become_lane(p);
 		return;
 	}

@@ -17,10 +17,7 @@
 #include "pgrok/uplink/backoff.h"
 #include "pgrok/config/limits.h"
 
-/* What this build understands beyond the Go protocol. */
-#define FEATURE_MUX "mux"
-#define FEATURE_CLOSE "close" /* a NewTunnel that comes from us gives its URL back */
-#define FEATURES FEATURE_MUX " ping " FEATURE_CLOSE
+#define FEATURES FEATURE_MUX " " FEATURE_PING " " FEATURE_CLOSE
 
 enum session_state {
 	SESSION_CONNECTING, /* waits for the connector, which has a deadline of its own */

@@ -185,7 +185,7 @@ static void take_answer(struct link *k, const struct msg *m)
 		lose(k, "not a StartProxy");
 		return;
 	}
-	if (strcmp(m->start_proxy.url, "mux:") == 0) {
+	if (strcmp(m->start_proxy.url, START_PROXY_MUX) == 0) {
 		up(k);
 		return;
 	}
@@ -238,7 +238,7 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 	k->chan = chan_new(s);
 	set_state(k, LINK_REGISTERING);
 	m.reg_proxy.client_id = k->all->client_id;
-	m.reg_proxy.mux = 1;
+	m.reg_proxy.mux = MUX_SHARED;
 	if (!chan_send(k->chan, &m)) {
 		lose(k, chan_error(k->chan));
 		return;
