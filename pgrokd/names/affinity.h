@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #include "common/base/addr.h"
-#include "pgrokd/names/route.h"
+#include "pgrokd/access/token.h"
 
 #define AFFINITY_KEY 34 /* a hash as hex digits: neither tokens nor ids are kept in clear */
 #define AFFINITY_KEYS 3

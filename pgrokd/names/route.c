@@ -1,34 +1,8 @@
 /* A route: who serves a public URL. Immutable and counted, so that any thread may look at it. */
 #include "pgrokd/names/route.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct token token_of(const char *text)
-{
-	struct token t = {.given = *text != '\0'};
-
-	if (t.given && !EVP_Digest(text, strlen(text), t.hash, NULL, EVP_sha256(), NULL))
-		t.given = false;
-	return t;
-}
-
-bool token_same(const struct token *a, const struct token *b)
-{
-	return a->given && b->given && CRYPTO_memcmp(a->hash, b->hash, TOKEN_HASH) == 0;
-}
-
-static char *basic_of(const char *auth)
-{
-	size_t len = strlen(auth);
-	char *out = xmalloc(sizeof("Basic ") + (len + 2) / 3 * 4);
-
-	memcpy(out, "Basic ", 6);
-	EVP_EncodeBlock((unsigned char *)out + 6, (const unsigned char *)auth, (int)len);
-	return out;
-}
 
 struct route *route_new(enum proto p, char *url, const char *auth)
 {
@@ -45,7 +19,7 @@ struct route *route_new(enum proto p, char *url, const char *auth)
 	r->proto = p;
 	r->url = url;
 	r->key = xstrdup(key);
-	r->auth = *auth ? basic_of(auth) : NULL;
+	r->rules = rules_new(auth);
 	return r;
 }
 
@@ -61,7 +35,7 @@ void route_unref(struct route *r)
 		return;
 	free(r->key);
 	free(r->url);
-	xfree_secret_str(r->auth);
+	rules_free(r->rules);
 	xfree_secret(r, sizeof(*r));
 }
 
@@ -72,14 +46,5 @@ int route_allows(const struct route *r, const struct http_head *h, const char *h
 	if (!route_key(r->proto, head + h->authority.off, h->authority.len, key) ||
 	    strcmp(key, r->key) != 0)
 		return 421;
-	if (!r->auth)
-		return 0;
-	/* Requests behind an h2c upgrade would be frames nobody here reads. */
-	if (h->upgrade_h2c)
-		return 400;
-	/* Byte for byte, as the Go server compares; the length is no secret. */
-	if (h->authorization.len != strlen(r->auth) ||
-	    CRYPTO_memcmp(head + h->authorization.off, r->auth, h->authorization.len) != 0)
-		return 401;
-	return 0;
+	return rules_allow(r->rules, h, head);
 }

@@ -5,30 +5,20 @@
 #include <stdatomic.h>
 
 #include "common/http/head.h"
+#include "pgrokd/access/rules.h"
+#include "pgrokd/access/token.h"
 #include "pgrokd/names/name.h"
-
-#define TOKEN_HASH 32
-
-/* A token as it may be kept and compared: its SHA-256. No token: given is false. */
-struct token {
-	bool given;
-	unsigned char hash[TOKEN_HASH];
-};
-
-struct token token_of(const char *text);
-/* The same, and one was given at all? In constant time. */
-bool token_same(const struct token *a, const struct token *b);
 
 struct route {
 	atomic_uint refs;
 	enum proto proto;
 	int home;            /* worker */
-	uint64_t tunnel_id;  /* found on the home, or it died meanwhile */
+	uint64_t tunnel_id;  /* looked up at home; not found: it has been closed since */
 	uint64_t control_id; /* likewise */
-	struct token token;  /* of the owner */
+	struct token token;  /* the owner's */
 	bool mux;            /* its visitors may go over the client's mux session */
 	char *key, *url;
-	char *auth; /* the Authorization a request must carry ("Basic ..."), NULL: none */
+	struct rules *rules; /* for its visitors; NULL: none */
 };
 
 /*
@@ -42,7 +32,7 @@ void route_unref(struct route *r);
 
 /*
  * May this request pass? 0, or the status to refuse it with: 421 another host than the route's,
- * 401 no or wrong credentials, 400 an h2c upgrade past the check of credentials.
+ * else what rules_allow() says.
  */
 int route_allows(const struct route *r, const struct http_head *h, const char *head);
 

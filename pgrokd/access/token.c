@@ -1,0 +1,20 @@
+/* A client's token as it may be kept and compared. */
+#include "pgrokd/access/token.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <string.h>
+
+struct token token_of(const char *text)
+{
+	struct token t = {.given = *text != '\0'};
+
+	if (t.given && !EVP_Digest(text, strlen(text), t.hash, NULL, EVP_sha256(), NULL))
+		t.given = false;
+	return t;
+}
+
+bool token_same(const struct token *a, const struct token *b)
+{
+	return a->given && b->given && CRYPTO_memcmp(a->hash, b->hash, TOKEN_HASH) == 0;
+}
