@@ -383,7 +383,7 @@ static bool start_inspector(struct client *c, char err[static 256])
 
 	if (!c->conf->inspect.text)
 		return true;
-	if (capture_limits(c->conf, &limits))
+	if (config_capture_limits(c->conf, &limits.max_body, &limits.max_total))
 		c->capture = capture_new(&limits);
 	c->inspect = inspect_start(c->loop,
 				   &(struct inspect_conf){.config = c->conf,

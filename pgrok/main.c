@@ -13,6 +13,7 @@
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
+#include "pgrok/config/load.h"
 #include "pgrok/show/console.h"
 
 static struct {

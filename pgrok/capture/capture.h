@@ -20,15 +20,13 @@
 
 #include "common/http/head.h"
 #include "common/stream/pair.h"
+#include "msg/pgrok/proto.h"
 #include "pgrok/capture/blob.h"
-#include "pgrok/config/config.h"
 
 #define CAPTURE_ID 17 /* 16 hex digits and a NUL */
 #define CAPTURE_MARK 17
 #define CAPTURE_NOTE 1000
-#define CAPTURE_INTERIM_MAX 8      /* 1xx answers kept of one request */
-#define CAPTURE_OFF ((uint64_t)-1) /* inspect_db_size: -1 */
-#define CAPTURE_NAME 320           /* a tunnel's name with its protocol behind it */
+#define CAPTURE_INTERIM_MAX 8 /* 1xx answers kept of one request */
 
 struct capture;
 struct capture_conn;
@@ -151,8 +149,6 @@ struct capture_stats {
 	size_t entries, pinned, memory;
 };
 
-/* False: nothing is to be captured, no store is needed. */
-bool capture_limits(const struct config *conf, struct capture_limits *out) MUSTCHECK;
 /* Returns owned. */
 struct capture *capture_new(const struct capture_limits *limits) MUSTCHECK;
 /* Takes s. All its connections have been closed. */
@@ -202,13 +198,9 @@ void capture_new_id(struct capture *s, char out[static CAPTURE_ID]);
 
 /* ---- what feeds it ---- */
 
-/* The name of a tunnel's public side: alone, or with its protocol if there are several. */
-void capture_tunnel_name(const struct config_tunnel *t, enum proto proto,
-			 char out[static CAPTURE_NAME]);
-
 /* A proxied connection, before its local service is dialled. Everything is copied. */
 struct capture_conn_info {
-	const char *name; /* capture_tunnel_name() */
+	const char *name; /* the tunnel's, see config_tunnel_name() */
 	const char *url, *local, *visitor;
 	enum proto proto;
 	/* Replays: */

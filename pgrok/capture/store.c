@@ -34,17 +34,6 @@ struct capture {
 
 /* ---- set up ---- */
 
-bool capture_limits(const struct config *conf, struct capture_limits *out)
-{
-	out->max_body = conf->inspect_max_body;
-	out->max_total = conf->inspect_max_total;
-	if (!conf->inspect.text || conf->inspect_db_size == CAPTURE_OFF)
-		return false;
-	if (conf->inspect_db_size && conf->inspect_db_size < out->max_total)
-		out->max_total = conf->inspect_db_size;
-	return out->max_total > 0;
-}
-
 struct capture *capture_new(const struct capture_limits *limits)
 {
 	struct capture *s = xcalloc(1, sizeof(*s));
@@ -91,19 +80,6 @@ void store_tell(struct capture *s, enum capture_event ev, struct capture_txn *t,
 }
 
 /* ---- tunnels ---- */
-
-void capture_tunnel_name(const struct config_tunnel *t, enum proto proto,
-			 char out[static CAPTURE_NAME])
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < PROTOS; i++)
-		n += t->local[i].text != NULL;
-	if (n > 1 && (proto != PROTO_HTTPS))
-		snprintf(out, CAPTURE_NAME, "%s (%s)", t->name, proto_name(proto));
-	else
-		snprintf(out, CAPTURE_NAME, "%s", t->name);
-}
 
 static bool same_tunnel(const struct capture_tunnel *t, const struct capture_conn_info *info)
 {

@@ -6,35 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/base/xalloc.h"
+#include "msg/pgrok/proto.h"
+#include "pgrok/config/endpoint.h"
 
-#define CONFIG_ERR 512
-#define DEFAULT_SERVER_ADDR "ejemplo.me:4443"
-#define DEFAULT_INSPECT_ADDR "127.0.0.1:4040"
+#define CONFIG_CAPTURES_NOTHING UINT64_MAX /* inspect_db_size: -1 */
 
-enum proto { PROTO_HTTP, PROTO_HTTPS, PROTO_TCP, PROTOS };
-
-const char *proto_name(enum proto p);
-/* "http", "https" or "tcp" of len bytes; false: another word. */
-bool proto_parse(const char *word, size_t len, enum proto *out) MUSTCHECK;
-
-/* An address as people write it and as it is dialled. text NULL: none. */
-struct endpoint {
-	char *text; /* "127.0.0.1:8080", or the folder's path: what is shown */
-	char *host; /* name or address, no brackets; NULL for a folder */
-	uint16_t port;
-	char *folder; /* absolute path; NULL: none, there is a host and a port */
-};
-
-/*
- * A port alone ("8080" is 127.0.0.1:8080), ":8080" or "host:port". Service names are looked up
- * ("localhost:ssh"). False: *why in Go's words ("address foo: missing port in address") in err.
- */
-bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG_ERR]) MUSTCHECK;
-/* The same for where a tunnel leads: a folder of files, too ("./site", "file:///srv/www"). */
-bool endpoint_parse_local(struct endpoint *e, const char *text,
-			  char err[static CONFIG_ERR]) MUSTCHECK;
-void endpoint_free(struct endpoint *e);
 /* "user:password", or NULL or "" for none. Without a colon no visitor could ever give it. */
 bool config_auth_valid(const char *auth);
 
@@ -83,33 +59,12 @@ struct config *config_new(void) MUSTCHECK;
 /* Wipes the secrets. NULL is fine. */
 void config_free(struct config *c);
 
-/*
- * Reads path; NULL: .pgrok in the home directory of the password file, which may be missing.
- * False: err names file, line and key.
- */
-bool config_load(struct config *c, const char *path, config_warn_fn *warn, void *warn_arg,
-		 char err[static CONFIG_ERR]) MUSTCHECK;
-/* The same from memory; file is the name for messages. */
-bool config_parse(struct config *c, const char *file, const char *text, size_t len,
-		  config_warn_fn *warn, void *warn_arg, char err[static CONFIG_ERR]) MUSTCHECK;
-
-/* What the command line says; NULL: not given. Borrowed. */
-struct config_flags {
-	const char *auth_token, *server_addr, *inspect_addr;
-	const char *tls_client_crt, *tls_client_key, *root_cas;
-	bool inspect_public;
-};
-
-/* Flag if given, else config, else default; then the addresses are checked. */
-bool config_finish(struct config *c, const struct config_flags *f,
-		   char err[static CONFIG_ERR]) MUSTCHECK;
-
 struct config_tunnel *config_find_tunnel(struct config *c, const char *name);
 /* All of them, those opened at run time last; NULL: i is behind the last. */
 struct config_tunnel *config_tunnel_at(const struct config *c, size_t i);
 /*
  * A new tunnel of that name at run time; it stays where it is. It takes the place of one that is
- * started no more and has no name, if that is not used. NULL: CONFIG_TUNNELS are there.
+ * started no more and has no name, if that is not used. NULL: LIMIT_TUNNELS are there.
  */
 struct config_tunnel *config_add_more(struct config *c, const char *name,
 				      bool (*is_used)(void *arg, const struct config_tunnel *t),
@@ -125,5 +80,13 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
 #define PROTOS_TEXT 16
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);
+/* The name of a tunnel's public side: alone, or with its protocol if there are several. */
+#define CONFIG_NAME 320
+void config_tunnel_name(const struct config_tunnel *t, enum proto proto,
+			char out[static CONFIG_NAME]);
+
+/* Bytes that the capture may keep; false: nothing is to be captured. */
+bool config_capture_limits(const struct config *c, uint64_t *max_body,
+			   uint64_t *max_total) MUSTCHECK;
 
 #endif

@@ -1,26 +1,37 @@
-/* The client's limits, all in one place. Times in milliseconds. */
+/*
+ * Limits of the configuration, of the way to the server and of visitors. Times in milliseconds. The
+ * limits of capture, files, inspect, replay and show stand in their own headers.
+ */
 #ifndef PGROK_CONFIG_LIMITS_H
 #define PGROK_CONFIG_LIMITS_H
 
-#define CONNECT_MS 10000 /* look-up, dial, CONNECT and TLS handshake together */
-#define LOCAL_DIAL_MS 10000
-#define AUTH_RESP_MS 10000
-#define PING_MS 20000
-#define PONG_MS 15000 /* after a Ping; then the server counts as gone */
-#define BACKOFF_FIRST_MS 1000
-#define BACKOFF_MAX_MS 30000
-#define PARKED_MS 2000 /* a StartProxy may overtake the NewTunnel it belongs to */
+/* The configuration. */
+#define LIMIT_CONFIG_BYTES (1u << 20)
+#define LIMIT_CONFIG_KEYS 1024    /* of one mapping */
+#define LIMIT_CONFIG_MERGES 10000 /* "<<" keys followed in one file */
+#define LIMIT_CONFIG_DEPTH 8      /* of "<<" in "<<" */
+#define LIMIT_TUNNELS 256         /* in the file, and as many opened at run time */
 
-#define PROXIES_CONNECTING 64 /* connections being made at once */
-#define PROXIES_WAITING 128   /* registered, no visitor yet */
-#define PROXIES_QUEUED 1024   /* asked for, not begun */
+/* One connection to the server. */
+#define LIMIT_CONNECT_MS 10000    /* look-up, dial, CONNECT and TLS handshake together */
+#define LIMIT_CONNECT_REPLY 16384 /* bytes: head of a CONNECT proxy's answer */
 
-#define CONFIG_BYTES (1u << 20)
-#define CONFIG_KEYS 1024 /* of one mapping */
-#define CONFIG_TUNNELS 256
-#define CONFIG_MERGES 10000 /* "<<" keys followed in one file */
-#define CONFIG_DEPTH 8      /* of "<<" in "<<" */
+/* The control connection. */
+#define LIMIT_AUTH_RESP_MS 10000
+#define LIMIT_CLIENT_ID 256 /* bytes, of what the server gives */
+#define LIMIT_MESSAGES 64   /* handled per wake-up, then others get their turn */
+#define LIMIT_PING_MS 20000 /* from one Ping to the next */
+#define LIMIT_PONG_MS 15000 /* after a Ping; then the server counts as gone */
+#define LIMIT_BACKOFF_FIRST_MS 1000
+#define LIMIT_BACKOFF_MAX_MS 30000
 
-#define CONNECT_REPLY_MAX 16384 /* head of a CONNECT proxy's answer */
+/* Proxy connections. */
+#define LIMIT_PROXIES_CONNECTING 64 /* being made at once */
+#define LIMIT_PROXIES_WAITING 128   /* registered, no visitor yet */
+#define LIMIT_PROXIES_QUEUED 1024   /* asked for, not begun */
+
+/* Visitors. */
+#define LIMIT_PARKED_MS 2000 /* a StartProxy may overtake the NewTunnel it belongs to */
+#define LIMIT_LOCAL_DIAL_MS 10000
 
 #endif

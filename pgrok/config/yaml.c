@@ -223,7 +223,7 @@ static bool set_size(struct reader *r, yaml_node_t *node, const char *path, uint
 		return bad(r, node, path, "%s is not a size", kind_of(node));
 	/* ngrok's word for none at all. */
 	if (out == &r->conf->inspect_db_size && strcmp(scalar(node), "-1") == 0) {
-		*out = UINT64_MAX;
+		*out = CONFIG_CAPTURES_NOTHING;
 		return true;
 	}
 	if (!plain_number(node, &n, &rest))
@@ -317,8 +317,8 @@ static bool set_hosts(struct reader *r, yaml_node_t *node, const char *path)
 	     i < node->data.sequence.items.top; i++) {
 		if (!want_text(r, yaml_document_get_node(&r->doc, *i), path, &text))
 			return false;
-		if (c->web_allow_hosts_n == CONFIG_KEYS)
-			return bad(r, node, path, "more than %d host names", CONFIG_KEYS);
+		if (c->web_allow_hosts_n == LIMIT_CONFIG_KEYS)
+			return bad(r, node, path, "more than %d host names", LIMIT_CONFIG_KEYS);
 		add_host(c, text);
 	}
 	return true;
@@ -331,7 +331,7 @@ static bool each_key(struct reader *r, yaml_node_t *map, const char *path, int d
 static bool each_merged(struct reader *r, yaml_node_t *value, const char *path, int depth,
 			key_fn *fn, void *object)
 {
-	if (depth >= CONFIG_DEPTH || ++r->merges > CONFIG_MERGES)
+	if (depth >= LIMIT_CONFIG_DEPTH || ++r->merges > LIMIT_CONFIG_MERGES)
 		return bad(r, value, path, "too many merges (<<)");
 	if (value->type == YAML_MAPPING_NODE)
 		return each_key(r, value, path, depth + 1, fn, object);
@@ -343,7 +343,7 @@ static bool each_merged(struct reader *r, yaml_node_t *value, const char *path, 
 		yaml_node_t *map = yaml_document_get_node(&r->doc, *i);
 		if (map->type != YAML_MAPPING_NODE)
 			return bad(r, map, path, "<< wants a mapping");
-		if (++r->merges > CONFIG_MERGES)
+		if (++r->merges > LIMIT_CONFIG_MERGES)
 			return bad(r, map, path, "too many merges (<<)");
 		if (!each_key(r, map, path, depth + 1, fn, object))
 			return false;
@@ -360,8 +360,8 @@ static bool check_keys(struct reader *r, yaml_node_t *map, const char *path)
 {
 	yaml_node_pair_t *first = map->data.mapping.pairs.start, *end = map->data.mapping.pairs.top;
 
-	if (end - first > CONFIG_KEYS)
-		return bad(r, map, path, "more than %d keys", CONFIG_KEYS);
+	if (end - first > LIMIT_CONFIG_KEYS)
+		return bad(r, map, path, "more than %d keys", LIMIT_CONFIG_KEYS);
 	for (yaml_node_pair_t *p = first; p < end; p++) {
 		yaml_node_t *key = yaml_document_get_node(&r->doc, p->key);
 		const char *text;
@@ -503,8 +503,8 @@ static bool take_tunnel(struct reader *r, void *object, const char *key, yaml_no
 	struct config *c = (struct config *)object;
 	char protos[PROTOS_TEXT];
 
-	if (c->tunnels_n == CONFIG_TUNNELS && !config_find_tunnel(c, key))
-		return bad(r, value, path, "more than %d tunnels", CONFIG_TUNNELS);
+	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
+		return bad(r, value, path, "more than %d tunnels", LIMIT_TUNNELS);
 	struct config_tunnel *t = config_add_tunnel(c, key);
 	if (!want_map(r, value, path, take_tunnel_key, t))
 		return false;
@@ -540,7 +540,7 @@ bool config_yaml_parse(struct config *c, const char *text, size_t len, config_wa
 	yaml_parser_t parser;
 	bool ok = false;
 
-	if (len > CONFIG_BYTES) {
+	if (len > LIMIT_CONFIG_BYTES) {
 		snprintf(err, CONFIG_ERR, "%.200s: larger than 1 MiB", c->file);
 		return false;
 	}

@@ -1,4 +1,4 @@
-/* The YAML form of the configuration. Only config.c and tests need it. */
+/* The YAML form of the configuration. Only load.c needs it. */
 #ifndef PGROK_CONFIG_YAML_H
 #define PGROK_CONFIG_YAML_H
 

@@ -201,7 +201,7 @@ static int start(struct inspect *i, const struct wish *w, char (*ids)[CAPTURE_ID
 {
 	const struct capture_txn *x = w->id ? capture_find(i->capture, w->id) : NULL;
 	const struct model_tunnel *t = choose_tunnel(i, w, x);
-	char name[CAPTURE_NAME];
+	char name[CONFIG_NAME];
 	size_t len;
 	bool ok;
 
@@ -218,7 +218,7 @@ static int start(struct inspect *i, const struct wish *w, char (*ids)[CAPTURE_ID
 
 	if (!request)
 		return x && !w->edit.body && x->req.size > x->req.blob.len ? 409 : 400;
-	capture_tunnel_name(t->conf, t->proto, name);
+	config_tunnel_name(t->conf, t->proto, name);
 	struct replay_target to = {
 		.name = name, .url = t->url, .local = t->local, .proto = t->proto};
 	struct replay_job job = {.request = request,

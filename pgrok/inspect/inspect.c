@@ -201,9 +201,9 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 /* Of the tunnel whose visitor came or went. */
 static struct meters_one *meters_of(struct inspect *i, const struct model_tunnel *t)
 {
-	char name[CAPTURE_NAME];
+	char name[CONFIG_NAME];
 
-	capture_tunnel_name(t->conf, t->proto, name);
+	config_tunnel_name(t->conf, t->proto, name);
 	return meters_get(&i->meters, name);
 }
 

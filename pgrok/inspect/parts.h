@@ -61,7 +61,7 @@ void form_state(struct inspect *i, struct text *t);
 void form_state_keys(struct inspect *i, struct text *t);
 void form_tunnel(struct inspect *i, struct text *t, const struct model_tunnel *m);
 void form_metrics(struct inspect *i, struct text *t);
-/* By the name that capture_tunnel_name() gives it; NULL: there is none. */
+/* By the name that config_tunnel_name() gives it; NULL: there is none. */
 const struct model_tunnel *inspect_tunnel_named(const struct inspect *i, const char *name);
 
 /* ---- handlers; arg is the struct inspect ---- */

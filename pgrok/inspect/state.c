@@ -31,10 +31,10 @@ static void put_number(struct text *t, const char *key, uint64_t n)
 const struct model_tunnel *inspect_tunnel_named(const struct inspect *i, const char *name)
 {
 	const struct model *m = i->conf.model;
-	char own[CAPTURE_NAME];
+	char own[CONFIG_NAME];
 
 	for (size_t k = 0; k < m->tunnels_n; k++) {
-		capture_tunnel_name(m->tunnels[k].conf, m->tunnels[k].proto, own);
+		config_tunnel_name(m->tunnels[k].conf, m->tunnels[k].proto, own);
 		if (strcmp(own, name) == 0)
 			return &m->tunnels[k];
 	}
@@ -58,9 +58,9 @@ static void put_uri(struct text *t, const char *name)
 void form_tunnel(struct inspect *i, struct text *t, const struct model_tunnel *m)
 {
 	uint64_t now = capture_now_ns();
-	char name[CAPTURE_NAME];
+	char name[CONFIG_NAME];
 
-	capture_tunnel_name(m->conf, m->proto, name);
+	config_tunnel_name(m->conf, m->proto, name);
 	struct meters_one *meters = meters_get(&i->meters, name);
 
 	text_comma(t);
@@ -244,9 +244,9 @@ static void tunnel_metrics(struct inspect *i, struct text *t)
 	text_put(t, "# HELP pgrok_tunnel_up Is the tunnel of the current session?\n"
 		    "# TYPE pgrok_tunnel_up gauge\n");
 	for (size_t k = 0; k < m->tunnels_n; k++) {
-		char name[CAPTURE_NAME];
+		char name[CONFIG_NAME];
 
-		capture_tunnel_name(m->tunnels[k].conf, m->tunnels[k].proto, name);
+		config_tunnel_name(m->tunnels[k].conf, m->tunnels[k].proto, name);
 		text_put(t, "pgrok_tunnel_up{tunnel=");
 		label(t, name);
 		text_put(t, ",url=");

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pgrok/config/config.h"
+
 struct model *model_new(void)
 {
 	return xcalloc(1, sizeof(struct model));

@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "pgrok/config/config.h"
+#include "msg/pgrok/proto.h"
+
+struct config_tunnel;
+struct endpoint;
 
 enum model_state {
 	MODEL_CONNECTING, /* never been online yet */

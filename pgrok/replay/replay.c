@@ -307,7 +307,8 @@ static void begin_one(void *arg)
 	if (r->folder)
 		open_folder(r);
 	else
-		r->dial = dial_start(r->all->loop, r->host, r->port, LOCAL_DIAL_MS, on_dialled, r);
+		r->dial = dial_start(r->all->loop, r->host, r->port, LIMIT_LOCAL_DIAL_MS,
+				     on_dialled, r);
 }
 
 bool replay_start(struct replays *all, const struct replay_target *to, const struct replay_job *job,

@@ -7,7 +7,7 @@
 
 #include "common/base/loop.h"
 #include "pgrok/capture/capture.h"
-#include "pgrok/model/model.h"
+#include "pgrok/config/endpoint.h"
 
 #define REPLAY_TIMES 100 /* of one job */
 #define REPLAY_JOBS 16   /* at once */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "pgrok/config/config.h"
 
 /* Control characters, C1 ones included (in UTF-8: 0xC2 0x80-0x9F), become '?'. */
 static void make_safe(char *text)

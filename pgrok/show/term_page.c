@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "msg/pgrok/msg.h"
+#include "pgrok/config/endpoint.h"
 #include "pgrok/show/term_text.h"
 
 #define LABEL_WIDE 30 /* columns, as the Go client has it */

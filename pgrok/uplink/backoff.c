@@ -6,9 +6,9 @@
 
 uint32_t backoff_next(struct backoff *b)
 {
-	uint32_t step = b->step_ms ? b->step_ms : BACKOFF_FIRST_MS;
+	uint32_t step = b->step_ms ? b->step_ms : LIMIT_BACKOFF_FIRST_MS;
 
-	b->step_ms = step * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : step * 2;
+	b->step_ms = step * 2 > LIMIT_BACKOFF_MAX_MS ? LIMIT_BACKOFF_MAX_MS : step * 2;
 	return step - step / 4 + rand_below(step / 2 + 1);
 }
 

@@ -267,7 +267,7 @@ static void on_deadline(void *arg)
 	struct connect *a = arg;
 
 	fail(a, "connect to %s: no answer within %d s (%s)", a->c->conf.server->text,
-	     CONNECT_MS / 1000, state_names[a->state]);
+	     LIMIT_CONNECT_MS / 1000, state_names[a->state]);
 }
 
 static void succeed(struct connect *a)
@@ -385,8 +385,8 @@ static void hear_proxy(struct connect *a)
 	size_t n;
 
 	for (;;) {
-		switch (stream_read(a->s, a->reply + a->reply_len, CONNECT_REPLY_MAX - a->reply_len,
-				    &n)) {
+		switch (stream_read(a->s, a->reply + a->reply_len,
+				    LIMIT_CONNECT_REPLY - a->reply_len, &n)) {
 		case STREAM_AGAIN:
 			stream_want(a->s, STREAM_READ);
 			return;
@@ -402,7 +402,7 @@ static void hear_proxy(struct connect *a)
 			take_reply(a);
 			return;
 		}
-		if (rc == HTTP_BAD || a->reply_len == CONNECT_REPLY_MAX) {
+		if (rc == HTTP_BAD || a->reply_len == LIMIT_CONNECT_REPLY) {
 			fail(a, "the proxy's answer to CONNECT is not HTTP");
 			return;
 		}
@@ -428,7 +428,7 @@ static void ask_proxy(struct connect *a)
 	}
 	xfree_secret(a->request, a->request_len);
 	a->request = NULL;
-	a->reply = xmalloc(CONNECT_REPLY_MAX + 1);
+	a->reply = xmalloc(LIMIT_CONNECT_REPLY + 1);
 	a->state = CONNECT_PROXY_HEARS;
 	hear_proxy(a);
 }
@@ -511,8 +511,8 @@ struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg)
 	a->arg = arg;
 	a->state = CONNECT_DIALING;
 	loop_timer_init(&a->deadline, c->loop, on_deadline, a);
-	loop_after(&a->deadline, CONNECT_MS);
+	loop_after(&a->deadline, LIMIT_CONNECT_MS);
 	a->dial = dial_start(c->loop, p ? p->host : c->conf.server->host,
-			     p ? p->port : c->conf.server->port, CONNECT_MS, on_dialed, a);
+			     p ? p->port : c->conf.server->port, LIMIT_CONNECT_MS, on_dialed, a);
 	return a;
 }

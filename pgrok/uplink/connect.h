@@ -7,7 +7,7 @@
 
 #include "common/stream/stream.h"
 #include "common/net/tls.h"
-#include "pgrok/config/config.h"
+#include "pgrok/config/endpoint.h"
 #include "pgrok/uplink/http_proxy.h"
 
 /* What all connections of this client have in common. Lives as long as the client. */

@@ -14,16 +14,17 @@
 #include "msg/pgrok/chan.h"
 #include "pgrok/files/files.h"
 #include "pgrok/uplink/reused.h"
+#include "pgrok/config/config.h"
 #include "pgrok/config/limits.h"
 
 enum proxy_state {
 	PROXY_CONNECTING, /* waits for the connector, which has a deadline */
 	PROXY_WAITING,    /* waits for StartProxy, for ever: the server decides */
 	PROXY_OPENED,     /* a stream of the mux session, StartProxy under way */
-	PROXY_PARKED,     /* waits for the NewTunnel that StartProxy overtook; timer: PARKED_MS */
-	PROXY_DIALING,    /* waits for the local service, LOCAL_DIAL_MS */
-	PROXY_JOINED,     /* waits for the pair's end */
-	PROXY_REFUSING,   /* writes the page that says the local service is not there */
+	PROXY_PARKED, /* waits for the NewTunnel that StartProxy overtook; timer: LIMIT_PARKED_MS */
+	PROXY_DIALING,  /* waits for the local service, LIMIT_LOCAL_DIAL_MS */
+	PROXY_JOINED,   /* waits for the pair's end */
+	PROXY_REFUSING, /* writes the page that says the local service is not there */
 	PROXY_CLOSED,
 	PROXY_STATES
 };
@@ -312,11 +313,11 @@ static void on_local(void *arg, int fd, const char *error)
 static struct capture_conn *tap(struct proxy *p, const struct model_tunnel *t)
 {
 	struct capture *capture = p->all->conf.capture;
-	char name[CAPTURE_NAME];
+	char name[CONFIG_NAME];
 
 	if (!capture || !t->conf->inspect || t->proto == PROTO_TCP)
 		return NULL;
-	capture_tunnel_name(t->conf, t->proto, name);
+	config_tunnel_name(t->conf, t->proto, name);
 	return capture_conn_new(capture, &(struct capture_conn_info){.name = name,
 								     .url = p->url,
 								     .local = t->local->text,
@@ -344,8 +345,8 @@ static void serve(struct proxy *p, const struct model_tunnel *t)
 		open_folder(p);
 		return;
 	}
-	p->dial = dial_start(p->all->loop, p->local->host, p->local->port, LOCAL_DIAL_MS, on_local,
-			     p);
+	p->dial = dial_start(p->all->loop, p->local->host, p->local->port, LIMIT_LOCAL_DIAL_MS,
+			     on_local, p);
 }
 
 static void on_parked(void *arg)
@@ -367,7 +368,7 @@ static void find_tunnel(struct proxy *p)
 		set_state(p, PROXY_PARKED);
 		p->parked = xcalloc(1, sizeof(*p->parked));
 		loop_timer_init(p->parked, p->all->loop, on_parked, p);
-		loop_after(p->parked, PARKED_MS);
+		loop_after(p->parked, LIMIT_PARKED_MS);
 	} else if (p->state != PROXY_PARKED) {
 		log_warn(p->name, "StartProxy for %s, which is no tunnel of ours", p->url);
 		on_parked(p);
@@ -519,8 +520,8 @@ static unsigned without_visitor_n(const struct proxies *all)
 
 static void begin_queued(struct proxies *all)
 {
-	while (all->queued && all->count[PROXY_CONNECTING] < PROXIES_CONNECTING &&
-	       without_visitor_n(all) < PROXIES_WAITING) {
+	while (all->queued && all->count[PROXY_CONNECTING] < LIMIT_PROXIES_CONNECTING &&
+	       without_visitor_n(all) < LIMIT_PROXIES_WAITING) {
 		all->queued--;
 		begin(all);
 	}
@@ -532,7 +533,7 @@ void proxies_add(struct proxies *all, const char *client_id)
 		xfree_secret_str(all->client_id);
 		all->client_id = xstrdup(client_id);
 	}
-	if (all->queued < PROXIES_QUEUED) {
+	if (all->queued < LIMIT_PROXIES_QUEUED) {
 		all->queued++;
 		begin_queued(all);
 	} else if (!all->told_full) {
@@ -540,7 +541,7 @@ void proxies_add(struct proxies *all, const char *client_id)
 		log_warn("proxies",
 			 "the server asks for too many proxy connections: ignored from now on "
 			 "while %d wait to be opened",
-			 PROXIES_QUEUED);
+			 LIMIT_PROXIES_QUEUED);
 	}
 }
 

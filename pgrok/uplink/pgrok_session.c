@@ -21,7 +21,7 @@
 
 enum session_state {
 	SESSION_CONNECTING, /* waits for the connector, which has a deadline of its own */
-	SESSION_AUTH,       /* waits for AuthResp; timer: AUTH_RESP_MS */
+	SESSION_AUTH,       /* waits for AuthResp; timer: LIMIT_AUTH_RESP_MS */
 	SESSION_UP,         /* waits for whatever the server says; timers: ping, pong */
 	SESSION_WAITING,    /* waits to try again; timer: retry */
 	SESSION_CLOSED
@@ -55,9 +55,9 @@ struct session {
 	uint64_t asked_us;       /* when Auth or the first unanswered Ping left; 0: none did */
 	struct backoff backoff;
 
-	char client_id[CLIENT_ID_MAX + 1]; /* of the last AuthResp; a credential */
-	char name[16];                     /* prefix of log lines */
-	struct request *requests;          /* of this session */
+	char client_id[LIMIT_CLIENT_ID + 1]; /* of the last AuthResp; a credential */
+	char name[16];                       /* prefix of log lines */
+	struct request *requests;            /* of this session */
 	size_t requests_n;
 	unsigned owed;            /* NewTunnels still to come */
 	bool got_tunnel, refused; /* in this session */
@@ -66,8 +66,6 @@ struct session {
 	bool told_trust;
 	bool server_mux; /* it speaks yamux */
 };
-
-#define MSGS_PER_TURN 64 /* then others get their turn */
 
 static void start(struct session *s);
 static void lose(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -331,7 +329,7 @@ static void refuse(struct session *s, const char *what, const char *error)
 
 static void on_pong_due(void *arg)
 {
-	lose(arg, "no Pong within %d s of a Ping", PONG_MS / 1000);
+	lose(arg, "no Pong within %d s of a Ping", LIMIT_PONG_MS / 1000);
 }
 
 static void on_ping_due(void *arg)
@@ -341,9 +339,9 @@ static void on_ping_due(void *arg)
 
 	if (!send_msg(s, &m))
 		return;
-	loop_after(&s->timer, PING_MS);
+	loop_after(&s->timer, LIMIT_PING_MS);
 	if (!loop_timer_pending(&s->pong)) {
-		loop_after(&s->pong, PONG_MS);
+		loop_after(&s->pong, LIMIT_PONG_MS);
 		clock_start(s);
 	}
 }
@@ -359,8 +357,8 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 		refuse(s, "Failed to authenticate to server", r->error);
 		return;
 	}
-	if (strlen(r->client_id) > CLIENT_ID_MAX) {
-		lose(s, "the server gave a ClientId of more than %d bytes", CLIENT_ID_MAX);
+	if (strlen(r->client_id) > LIMIT_CLIENT_ID) {
+		lose(s, "the server gave a ClientId of more than %d bytes", LIMIT_CLIENT_ID);
 		return;
 	}
 	snprintf(s->client_id, sizeof s->client_id, "%s", r->client_id);
@@ -370,7 +368,7 @@ static void take_auth_resp(struct session *s, const struct msg *m)
 		chan_set_max(s->chan, FRAME_HEADER + FRAME_BODY_MAX);
 	model_session(s->model, r->mm_version);
 	set_state(s, SESSION_UP);
-	arm(s, on_ping_due, PING_MS);
+	arm(s, on_ping_due, LIMIT_PING_MS);
 	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);
 	s->server_close = msg_has_feature(r->features, FEATURE_CLOSE);
 	if (send_requests(s) && s->server_mux)
@@ -528,7 +526,7 @@ static void on_ready(void *arg, int dirs)
 		lose(s, "%s", chan_error(s->chan));
 		return;
 	}
-	for (int i = 0; i < MSGS_PER_TURN; i++) {
+	for (int i = 0; i < LIMIT_MESSAGES; i++) {
 		enum chan_rc rc = chan_recv(s->chan, &m);
 		if (rc == CHAN_NULL)
 			continue;
@@ -567,7 +565,7 @@ static void tell_trust(struct session *s)
 
 static void on_auth_late(void *arg)
 {
-	lose(arg, "no AuthResp within %d s", AUTH_RESP_MS / 1000);
+	lose(arg, "no AuthResp within %d s", LIMIT_AUTH_RESP_MS / 1000);
 }
 
 static void on_connected(void *arg, struct stream *stream, const char *error)
@@ -584,7 +582,7 @@ static void on_connected(void *arg, struct stream *stream, const char *error)
 	stream_on_ready(stream, on_ready, s);
 	tell_trust(s);
 	set_state(s, SESSION_AUTH);
-	arm(s, on_auth_late, AUTH_RESP_MS);
+	arm(s, on_auth_late, LIMIT_AUTH_RESP_MS);
 	if (send_auth(s))
 		on_ready(s, STREAM_READ);
 }

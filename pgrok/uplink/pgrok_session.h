@@ -6,9 +6,8 @@
 #define PGROK_UPLINK_PGROK_SESSION_H
 
 #include "pgrok/uplink/connect.h"
+#include "pgrok/config/config.h"
 #include "pgrok/model/model.h"
-
-#define CLIENT_ID_MAX 256
 
 struct session;
 

@@ -1,7 +1,7 @@
 /* Fuzzes the client's configuration file: whatever it holds, there is a verdict and no fault. */
 #include <stdlib.h>
 
-#include "pgrok/config/config.h"
+#include "pgrok/config/load.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -593,49 +593,6 @@ static void test_frames_bound(void **state)
 	end(&p);
 }
 
-static void test_limits(void **state)
-{
-	static char addr[] = "127.0.0.1:4040";
-	static const struct {
-		uint64_t total, db;
-		bool on;
-		uint64_t want;
-	} table[] = {
-		{64, 0, true, 64},           {64, 100, true, 64}, {64, 32, true, 32},
-		{64, CAPTURE_OFF, false, 0}, {0, 0, false, 0},
-	};
-	struct capture_limits l;
-	struct config conf = {.inspect_max_body = 5};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		conf.inspect.text = addr;
-		conf.inspect_max_total = table[i].total;
-		conf.inspect_db_size = table[i].db;
-		assert_int_equal(capture_limits(&conf, &l), table[i].on);
-		if (table[i].on)
-			assert_int_equal(l.max_total, table[i].want);
-		assert_int_equal(l.max_body, 5);
-		conf.inspect.text = NULL;
-		assert_false(capture_limits(&conf, &l));
-	}
-}
-
-static void test_names(void **state)
-{
-	static char name[] = "web", addr[] = "127.0.0.1:80";
-	struct config_tunnel t = {.name = name};
-	char out[CAPTURE_NAME];
-
-	t.local[PROTO_HTTP].text = addr;
-	capture_tunnel_name(&t, PROTO_HTTP, out);
-	assert_string_equal(out, "web");
-	t.local[PROTO_HTTPS].text = addr;
-	capture_tunnel_name(&t, PROTO_HTTP, out);
-	assert_string_equal(out, "web (http)");
-	capture_tunnel_name(&t, PROTO_HTTPS, out);
-	assert_string_equal(out, "web");
-}
-
 /* ---- permessage-deflate ---- */
 
 /* A frame of text, compressed as RFC 7692 has it; z NULL: a window of its own. */
@@ -744,7 +701,6 @@ int main(void)
 		cmocka_unit_test(test_timing),       cmocka_unit_test(test_max_body),
 		cmocka_unit_test(test_oldest_go),    cmocka_unit_test(test_all_pinned),
 		cmocka_unit_test(test_deleted_open), cmocka_unit_test(test_frames_bound),
-		cmocka_unit_test(test_limits),       cmocka_unit_test(test_names),
 		cmocka_unit_test(test_deflate),      cmocka_unit_test(test_deflate_fresh),
 		cmocka_unit_test(test_deflate_bomb),
 	};

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pgrok/config/config.h"
+#include "pgrok/config/load.h"
 
 static char warnings[2048];
 
@@ -431,6 +431,50 @@ static void reads_files(void **state)
 	config_free(c);
 }
 
+static void limits_the_capture(void **state)
+{
+	static char addr[] = "127.0.0.1:4040";
+	static const struct {
+		uint64_t total, db;
+		bool on;
+		uint64_t want;
+	} table[] = {
+		{64, 0, true, 64},  {64, 100, true, 64},
+		{64, 32, true, 32}, {64, CONFIG_CAPTURES_NOTHING, false, 0},
+		{0, 0, false, 0},
+	};
+	uint64_t max_body, max_total;
+	struct config conf = {.inspect_max_body = 5};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		conf.inspect.text = addr;
+		conf.inspect_max_total = table[i].total;
+		conf.inspect_db_size = table[i].db;
+		assert_int_equal(config_capture_limits(&conf, &max_body, &max_total), table[i].on);
+		if (table[i].on)
+			assert_int_equal(max_total, table[i].want);
+		assert_int_equal(max_body, 5);
+		conf.inspect.text = NULL;
+		assert_false(config_capture_limits(&conf, &max_body, &max_total));
+	}
+}
+
+static void names_tunnels(void **state)
+{
+	static char name[] = "web", addr[] = "127.0.0.1:80";
+	struct config_tunnel t = {.name = name};
+	char out[CONFIG_NAME];
+
+	t.local[PROTO_HTTP].text = addr;
+	config_tunnel_name(&t, PROTO_HTTP, out);
+	assert_string_equal(out, "web");
+	t.local[PROTO_HTTPS].text = addr;
+	config_tunnel_name(&t, PROTO_HTTP, out);
+	assert_string_equal(out, "web (http)");
+	config_tunnel_name(&t, PROTO_HTTPS, out);
+	assert_string_equal(out, "web");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +485,8 @@ int main(void)
 		cmocka_unit_test(finishes_inspector),
 		cmocka_unit_test(flags_beat_file),
 		cmocka_unit_test(reads_files),
+		cmocka_unit_test(limits_the_capture),
+		cmocka_unit_test(names_tunnels),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pgrok/config/config.h"
 #include "pgrok/show/term_page.h"
 #include "pgrok/show/term_text.h"
 

@@ -1,0 +1,180 @@
+/* How a configuration comes about: the file is read, then the flags are laid over it. */
+#include "pgrok/config/load.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "pgrok/config/limits.h"
+#include "pgrok/config/yaml.h"
+
+/* The home of the password file, as the Go client had it: $HOME does not count. */
+static char *default_path(void)
+{
+	struct passwd pw, *found = NULL;
+	char buf[4096];
+
+	if (getpwuid_r(getuid(), &pw, buf, sizeof buf, &found) || !found || !found->pw_dir)
+		return NULL;
+	return xasprintf("%s/.pgrok", found->pw_dir);
+}
+
+enum read_rc { READ_OK, READ_ABSENT, READ_FAILED };
+
+static enum read_rc read_whole(const char *path, char **text, size_t *len,
+			       char err[static CONFIG_ERR])
+{
+	const char *verb = "open", *reason = NULL;
+	enum read_rc rc = READ_FAILED;
+	char *buf = NULL;
+	size_t used = 0;
+	ssize_t n;
+
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		rc = errno == ENOENT ? READ_ABSENT : READ_FAILED;
+		goto fail;
+	}
+	verb = "read";
+	buf = xmalloc(LIMIT_CONFIG_BYTES + 1);
+	while ((n = read(fd, buf + used, LIMIT_CONFIG_BYTES + 1 - used)) > 0)
+		used += (size_t)n;
+	if (n < 0)
+		goto fail;
+	if (used > LIMIT_CONFIG_BYTES) {
+		reason = "larger than 1 MiB";
+		goto fail;
+	}
+	close(fd);
+	*text = buf;
+	*len = used;
+	return READ_OK;
+
+fail:
+	if (!reason)
+		reason = strerror(errno);
+	snprintf(err, CONFIG_ERR, "Failed to read configuration file %s: %s %s: %c%s", path, verb,
+		 path, tolower((unsigned char)reason[0]), reason + 1);
+	if (fd >= 0)
+		close(fd);
+	if (buf)
+		xfree_secret(buf, used);
+	return rc;
+}
+
+bool config_load(struct config *c, const char *path, config_warn_fn *warn, void *warn_arg,
+		 char err[static CONFIG_ERR])
+{
+	char *name = path && *path ? xstrdup(path) : default_path();
+	bool optional = !path || !*path, ok = true;
+	char *text = NULL;
+	size_t len = 0;
+
+	if (!name)
+		return true;
+	switch (read_whole(name, &text, &len, err)) {
+	case READ_OK:
+		ok = config_parse(c, name, text, len, warn, warn_arg, err);
+		xfree_secret(text, len);
+		break;
+	case READ_ABSENT:
+		ok = optional;
+		break;
+	case READ_FAILED:
+		ok = false;
+		break;
+	}
+	free(name);
+	return ok;
+}
+
+/* The whole file is one word: an auth token, as the first versions kept it. */
+static bool is_token(const char *text, size_t len, char **token)
+{
+	while (len && isspace((unsigned char)text[len - 1]))
+		len--;
+	while (len && isspace((unsigned char)*text)) {
+		text++;
+		len--;
+	}
+	for (size_t i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)text[i]) && !memchr("_-!", text[i], 3))
+			return false;
+	}
+	if (len)
+		*token = xstrndup(text, len);
+	return len > 0;
+}
+
+bool config_parse(struct config *c, const char *file, const char *text, size_t len,
+		  config_warn_fn *warn, void *warn_arg, char err[static CONFIG_ERR])
+{
+	free(c->file);
+	c->file = xstrdup(file);
+	if (is_token(text, len, &c->auth_token))
+		return true;
+	return config_yaml_parse(c, text, len, warn, warn_arg, err);
+}
+
+static void override(char **value, const char *flag)
+{
+	if (!flag || !*flag)
+		return;
+	xfree_secret_str(*value);
+	*value = xstrdup(flag);
+}
+
+/*
+ * The address from flag, file or default; only the one that counts is checked. A file made for the
+ * Go client, which never looked at server_addr, works as long as the flag is given.
+ */
+static bool pick_addr(struct endpoint *out, const struct config *c, const char *key,
+		      const char *flag, const char *in_file, unsigned line, const char *def,
+		      char err[static CONFIG_ERR])
+{
+	char why[CONFIG_ERR], place[160] = "";
+	const char *addr = def;
+
+	if (flag && *flag) {
+		addr = flag;
+	} else if (in_file && *in_file) {
+		addr = in_file;
+		snprintf(place, sizeof place, "%.140s:%u: ", c->file, line);
+	}
+	if (endpoint_parse(out, addr, why))
+		return true;
+	snprintf(err, CONFIG_ERR, "%sInvalid address %s '%.60s': %.200s", place, key, addr, why);
+	return false;
+}
+
+bool config_finish(struct config *c, const struct config_flags *f, char err[static CONFIG_ERR])
+{
+	const char *inspect =
+		f->inspect_addr && *f->inspect_addr ? f->inspect_addr : c->inspect_addr;
+
+	override(&c->auth_token, f->auth_token);
+	override(&c->tls_client_crt, f->tls_client_crt);
+	override(&c->tls_client_key, f->tls_client_key);
+	override(&c->root_cas, f->root_cas);
+	c->inspect_public = f->inspect_public;
+	if (!c->tls_client_crt != !c->tls_client_key) {
+		snprintf(err, CONFIG_ERR, "A client certificate needs its key too: %s is missing.",
+			 c->tls_client_crt ? "-tlsClientKey (tls_client_key)"
+					   : "-tlsClientCrt (tls_client_crt)");
+		return false;
+	}
+	if (!pick_addr(&c->server, c, "server_addr", f->server_addr, c->server_addr,
+		       c->server_addr_line, DEFAULT_SERVER_ADDR, err))
+		return false;
+	if (inspect && strcmp(inspect, "disabled") == 0) {
+		endpoint_free(&c->inspect);
+		return true;
+	}
+	return pick_addr(&c->inspect, c, "inspect_addr", f->inspect_addr, c->inspect_addr,
+			 c->inspect_addr_line, DEFAULT_INSPECT_ADDR, err);
+}
