@@ -13,7 +13,8 @@
 
 /*
  * Zeroed memory is an empty one. There is always a NUL behind what text_add(), text_put(),
- * text_fmt() and the JSON functions have written; bytes with NULs in them are fine, too.
+ * text_fmt() and the JSON functions have written. p moves on as bytes are taken: never free it,
+ * text_free() does.
  */
 struct text {
 	char *p; /* the first byte; NULL: nothing was ever written, or all was taken */
