@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "common/base/log.h"
+#include "common/base/text.h"
 
 void rand_bytes(void *buf, size_t len)
 {
@@ -27,17 +28,8 @@ void rand_bytes(void *buf, size_t len)
 
 void rand_hex(char *out, size_t bytes)
 {
-	static const char digits[] = "0123456789abcdef";
-	unsigned char *raw = (unsigned char *)out + bytes;
-
-	/* The raw bytes wait in the upper half of out and are read before they are overwritten. */
-	rand_bytes(raw, bytes);
-	for (size_t i = 0; i < bytes; i++) {
-		unsigned char c = raw[i];
-		out[2 * i] = digits[c >> 4];
-		out[2 * i + 1] = digits[c & 15];
-	}
-	out[2 * bytes] = '\0';
+	rand_bytes(out + bytes, bytes);
+	hex_text(out, out + bytes, bytes);
 }
 
 uint32_t rand_below(uint32_t bound)

@@ -66,20 +66,7 @@ static const char *reason_of(int status)
 	return "Answer";
 }
 
-static void PRINTF_LIKE(2, 3) put(struct bytes *b, const char *fmt, ...)
-{
-	char line[512];
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	assert(n >= 0 && (size_t)n < sizeof(line));
-	bytes_add(b, line, (size_t)n);
-}
-
-static void put_date(struct bytes *b)
+static void put_date(struct text *b)
 {
 	char text[64];
 	time_t now = time(NULL);
@@ -87,27 +74,27 @@ static void put_date(struct bytes *b)
 
 	/* The programs never call setlocale(), so these are English names. */
 	strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-	put(b, "Date: %s\r\n", text);
+	text_fmt(b, "Date: %s\r\n", text);
 }
 
 /* The head but for its framing field and empty line. r is NULL if the request could not be read. */
 static void put_head(struct conn *c, struct httpd_req *r, int status, const char *mime)
 {
-	struct bytes *out = &c->out;
+	struct text *out = &c->out;
 
 	c->keep = c->keep && !c->body_owed;
-	put(out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
+	text_fmt(out, "HTTP/1.1 %d %s\r\n", status, reason_of(status));
 	put_date(out);
 	if (mime)
-		put(out, "Content-Type: %s\r\n", mime);
-	put(out, "Cache-Control: %s\r\n", r && r->cached ? "no-cache" : "no-store");
+		text_fmt(out, "Content-Type: %s\r\n", mime);
+	text_fmt(out, "Cache-Control: %s\r\n", r && r->cached ? "no-cache" : "no-store");
 	if (!c->keep)
-		put(out, "Connection: close\r\n");
+		text_fmt(out, "Connection: close\r\n");
 	else if (r && r->head.minor == 0)
-		put(out, "Connection: keep-alive\r\n");
-	bytes_add(out, standard_lines, sizeof(standard_lines) - 1);
+		text_fmt(out, "Connection: keep-alive\r\n");
+	text_add(out, standard_lines, sizeof(standard_lines) - 1);
 	if (r)
-		bytes_add(out, bytes_at(&r->extra), r->extra.len);
+		text_add(out, r->extra.p, r->extra.len);
 }
 
 static void log_answer(const struct httpd_req *r, int status)
@@ -124,7 +111,7 @@ void answer_bad(struct conn *c, int status, const char *text)
 {
 	c->keep = false;
 	put_head(c, NULL, status, "text/plain; charset=utf-8");
-	put(&c->out, "Content-Length: %zu\r\n\r\n%s.\n", strlen(text) + 2, text);
+	text_fmt(&c->out, "Content-Length: %zu\r\n\r\n%s.\n", strlen(text) + 2, text);
 	c->state = CONN_FLUSH;
 }
 
@@ -135,9 +122,9 @@ void httpd_header(struct httpd_req *r, const char *name, const char *value)
 	size_t n = strlen(value);
 	char *at;
 
-	bytes_add(&r->extra, name, strlen(name));
-	bytes_add(&r->extra, ": ", 2);
-	at = bytes_room(&r->extra, n + 2);
+	text_add(&r->extra, name, strlen(name));
+	text_add(&r->extra, ": ", 2);
+	at = text_room(&r->extra, n + 2);
 	for (size_t i = 0; i < n; i++)
 		at[i] = (unsigned char)value[i] < 0x20 || value[i] == 0x7f ? ' ' : value[i];
 	memcpy(at + n, "\r\n", 2);
@@ -152,11 +139,11 @@ void httpd_answer(struct httpd_req *r, int status, const char *mime, const void 
 	log_answer(r, status);
 	put_head(c, r, status, mime);
 	if (status == 204 || status == 304) /* have no body (RFC 9110 section 6.4.1) */
-		put(&c->out, "\r\n");
+		text_put(&c->out, "\r\n");
 	else
-		put(&c->out, "Content-Length: %zu\r\n\r\n", len);
+		text_fmt(&c->out, "Content-Length: %zu\r\n\r\n", len);
 	if (status != 204 && status != 304 && !is_head(r))
-		bytes_add(&c->out, body, len);
+		text_add(&c->out, body, len);
 	c->state = CONN_FLUSH;
 	c->req = NULL;
 	req_free(r);
@@ -186,18 +173,18 @@ void req_refuse(struct httpd_req *r, int status, const char *text)
 
 void httpd_redirect(struct httpd_req *r, const char *location)
 {
-	struct bytes b = {0};
+	struct text b = {0};
 
 	httpd_header(r, "Location", location);
-	put(&b, "<a href=\"");
+	text_put(&b, "<a href=\"");
 	for (; *location; location++)
 		if (strchr("&<>\"'", *location))
-			put(&b, "&#%d;", *location);
+			text_fmt(&b, "&#%d;", *location);
 		else
-			bytes_add(&b, location, 1);
-	put(&b, "\">Found</a>.\n\n");
-	httpd_answer(r, 302, "text/html; charset=utf-8", bytes_at(&b), b.len);
-	bytes_drop(&b, b.len);
+			text_add(&b, location, 1);
+	text_put(&b, "\">Found</a>.\n\n");
+	httpd_answer(r, 302, "text/html; charset=utf-8", b.p, b.len);
+	text_free(&b);
 }
 
 void httpd_cached(struct httpd_req *r, const char *mime, const char *etag, const void *body,
@@ -223,7 +210,7 @@ void httpd_stream(struct httpd_req *r, int status, const char *mime, const struc
 	c->chunked = r->head.minor > 0;
 	c->keep = c->keep && c->chunked; /* to HTTP/1.0 the end of the connection is the end */
 	put_head(c, r, status, mime);
-	put(&c->out, "%s\r\n", c->chunked ? "Transfer-Encoding: chunked\r\n" : "");
+	text_fmt(&c->out, "%s\r\n", c->chunked ? "Transfer-Encoding: chunked\r\n" : "");
 	r->producer = p;
 	r->producer_arg = arg;
 	c->state = is_head(r) ? CONN_FLUSH : CONN_STREAM;
@@ -232,16 +219,16 @@ void httpd_stream(struct httpd_req *r, int status, const char *mime, const struc
 
 void httpd_write(struct httpd_req *r, const void *data, size_t len)
 {
-	struct bytes *out = &r->conn->out;
+	struct text *out = &r->conn->out;
 
 	assert(r->producing);
 	if (!len) /* an empty chunk would be the last */
 		return;
 	if (r->conn->chunked)
-		put(out, "%zx\r\n", len);
-	bytes_add(out, data, len);
+		text_fmt(out, "%zx\r\n", len);
+	text_add(out, data, len);
 	if (r->conn->chunked)
-		put(out, "\r\n");
+		text_put(out, "\r\n");
 }
 
 void httpd_resume(struct httpd_req *r)
@@ -277,7 +264,7 @@ void answer_produce(struct conn *c)
 		break;
 	case HTTPD_END:
 		if (c->chunked)
-			put(&c->out, "0\r\n\r\n");
+			text_put(&c->out, "0\r\n\r\n");
 		c->state = CONN_FLUSH;
 		break;
 	case HTTPD_FAIL:

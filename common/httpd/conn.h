@@ -2,26 +2,12 @@
 #ifndef COMMON_HTTPD_CONN_H
 #define COMMON_HTTPD_CONN_H
 
+#include "common/base/text.h"
 #include "common/http/head.h"
 #include "common/httpd/httpd.h"
 
 #define SESSION_BYTES 16
 #define HOST_TEXT 256 /* a host name and NUL: at most 253 bytes (RFC 1035) */
-
-/* Bytes that wait; what is taken goes off the front. */
-struct bytes {
-	char *p;
-	size_t off, len, cap;
-};
-
-static inline char *bytes_at(const struct bytes *b)
-{
-	return b->p + b->off;
-}
-/* Room for n more behind what is there; they count once *len says so. */
-char *bytes_room(struct bytes *b, size_t n);
-void bytes_add(struct bytes *b, const void *data, size_t n);
-void bytes_drop(struct bytes *b, size_t n); /* from the front; all: the memory goes back */
 
 enum conn_state {
 	CONN_HEAD,    /* a head; idle until its first byte, from then on HTTPD_HEAD_MS */
@@ -50,8 +36,8 @@ struct httpd_req {
 	char *path;                           /* decoded */
 	struct http_span raw_path, raw_query; /* in text, as they came */
 	struct query query;
-	struct bytes body;
-	struct bytes extra; /* header lines for the answer */
+	struct text body;
+	struct text extra; /* header lines for the answer */
 	struct note *notes;
 	bool cached; /* may be kept, and asked about */
 	void (*gone)(void *arg);
@@ -70,7 +56,7 @@ struct conn {
 	struct httpd_ws *ws;
 	struct httpd_req *req;
 	enum conn_state state;
-	struct bytes in, out;
+	struct text in, out;
 	struct http_head head;
 	struct http_chunked chunks;
 	struct loop_timer timer;

@@ -19,39 +19,6 @@
 #define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */
 #define PUMP_STEPS 64          /* per turn of the loop; about four a request */
 
-/* ---- bytes ---- */
-
-char *bytes_room(struct bytes *b, size_t n)
-{
-	if (b->off) {
-		memmove(b->p, b->p + b->off, b->len);
-		b->off = 0;
-	}
-	if (b->len + n > b->cap) {
-		b->cap = b->len + n > 2 * b->cap ? b->len + n : 2 * b->cap;
-		b->p = xrealloc(b->p, b->cap);
-	}
-	return b->p + b->len;
-}
-
-void bytes_add(struct bytes *b, const void *data, size_t n)
-{
-	if (!n)
-		return;
-	memcpy(bytes_room(b, n), data, n);
-	b->len += n;
-}
-
-void bytes_drop(struct bytes *b, size_t n)
-{
-	b->off += n;
-	b->len -= n;
-	if (!b->len) {
-		free(b->p);
-		*b = (struct bytes){0};
-	}
-}
-
 /* ---- the end of a connection ---- */
 
 static void conn_unlink(struct conn *c)
@@ -91,8 +58,8 @@ static void conn_end(struct conn *c, const char *why)
 		c->req = NULL;
 		req_free(r);
 	}
-	bytes_drop(&c->in, c->in.len);
-	bytes_drop(&c->out, c->out.len);
+	text_free(&c->in);
+	text_free(&c->out);
 	loop_free_later(c->h->loop, c, NULL);
 }
 
@@ -121,10 +88,10 @@ static bool flush(struct conn *c)
 	while (c->out.len) {
 		size_t n;
 
-		switch (stream_write(c->s, bytes_at(&c->out), c->out.len, &n)) {
+		switch (stream_write(c->s, c->out.p, c->out.len, &n)) {
 		case STREAM_OK:
 			c->progress = true;
-			bytes_drop(&c->out, n);
+			text_drop(&c->out, n);
 			break;
 		case STREAM_AGAIN:
 			return false;
@@ -144,7 +111,7 @@ static bool fill(struct conn *c)
 
 	if (c->eof)
 		return false;
-	room = bytes_room(&c->in, READ_PIECE);
+	room = text_room(&c->in, READ_PIECE);
 	switch (stream_read(c->s, room, READ_PIECE, &n)) {
 	case STREAM_OK:
 		c->in.len += n;
@@ -158,7 +125,7 @@ static bool fill(struct conn *c)
 		return false;
 	default:
 		if (!c->in.len)
-			bytes_drop(&c->in, 0); /* an idle connection keeps no buffer */
+			text_drop(&c->in, 0); /* an idle connection keeps no buffer */
 		return false;
 	}
 }
@@ -183,7 +150,7 @@ static void continue_100(struct conn *c)
 	if (c->body_owed && !c->in.len && c->head.minor == 1 &&
 	    http_field(c->req->text, &c->head, "expect", &expect) &&
 	    http_span_is_nocase(c->req->text, expect, "100-continue"))
-		bytes_add(&c->out, go_on, sizeof(go_on) - 1);
+		text_add(&c->out, go_on, sizeof(go_on) - 1);
 }
 
 /* A head is complete: everything that can refuse the request does so before its body is read. */
@@ -201,7 +168,7 @@ static void begin(struct conn *c)
 	c->keep = head->minor ? !head->conn_close : head->conn_keep_alive;
 	http_chunked_init(&c->chunks, true);
 	r = req_new(c);
-	bytes_drop(&c->in, head->head_len);
+	text_drop(&c->in, head->head_len);
 	if (!r) {
 		answer_bad(c, 400, "bad target");
 		return;
@@ -225,7 +192,7 @@ static bool step_head(struct conn *c)
 	enum http_rc rc = HTTP_MORE;
 
 	if (c->in.len)
-		rc = http_request_scan(&c->head, bytes_at(&c->in), c->in.len);
+		rc = http_request_scan(&c->head, c->in.p, c->in.len);
 	if (rc == HTTP_OK) {
 		begin(c);
 		return true;
@@ -246,7 +213,7 @@ static void on_chunk(void *arg, const char *data, size_t n)
 	struct httpd_req *r = arg;
 
 	if (r->body.len <= r->conn->h->conf.body_max)
-		bytes_add(&r->body, data, n);
+		text_add(&r->body, data, n);
 }
 
 /* Takes what is there of the body. HTTP_OK: it is complete. */
@@ -259,16 +226,16 @@ static enum http_rc take_body(struct conn *c)
 	if (!c->body_owed)
 		return HTTP_OK;
 	if (c->head.chunked) {
-		rc = http_chunked_scan(&c->chunks, bytes_at(&c->in), c->in.len, &n, on_chunk, r);
+		rc = http_chunked_scan(&c->chunks, c->in.p, c->in.len, &n, on_chunk, r);
 	} else {
 		if (n > c->body_left)
 			n = (size_t)c->body_left;
-		bytes_add(&r->body, bytes_at(&c->in), n);
+		text_add(&r->body, c->in.p, n);
 		c->body_left -= n;
 		rc = c->body_left ? HTTP_MORE : HTTP_OK;
 	}
 	c->body_raw += n;
-	bytes_drop(&c->in, n);
+	text_drop(&c->in, n);
 	return rc;
 }
 
@@ -277,7 +244,7 @@ static void handle(struct conn *c)
 	struct httpd_req *r = c->req;
 
 	c->body_owed = false;
-	*bytes_room(&r->body, 1) = '\0';
+	*text_room(&r->body, 1) = '\0';
 	c->state = CONN_HANDLER;
 	r->route->handler(c->h->conf.arg, r);
 }
@@ -602,17 +569,16 @@ struct httpd_ws *httpd_upgrade(struct httpd_req *r, const struct httpd_ws_hooks 
 
 	if (!shake_hands(r, head, sizeof(head)))
 		return NULL;
-	bytes_add(&c->out, head, strlen(head));
+	text_put(&c->out, head);
 	loop_timer_stop(&c->timer);
 	loop_tick_cancel(c->h->loop, &c->tick);
 	c->timer_runs = TIMER_NONE;
 	c->state = CONN_WS;
-	c->ws = ws_new(c->s, bytes_at(&c->in), c->in.len, bytes_at(&c->out), c->out.len, hooks, arg,
-		       on_ws_over, c);
+	c->ws = ws_new(c->s, c->in.p, c->in.len, c->out.p, c->out.len, hooks, arg, on_ws_over, c);
 	c->s = NULL;
 	c->req = NULL;
-	bytes_drop(&c->in, c->in.len);
-	bytes_drop(&c->out, c->out.len);
+	text_free(&c->in);
+	text_free(&c->out);
 	req_free(r);
 	return c->ws;
 }

@@ -56,7 +56,7 @@ struct httpd_req *req_new(struct conn *c)
 	r->conn = c;
 	r->id = id_next();
 	r->head = c->head;
-	r->text = xstrndup(bytes_at(&c->in), c->head.head_len);
+	r->text = xstrndup(c->in.p, c->head.head_len);
 	r->method = span_dup(r, r->head.method);
 	r->host = span_dup(r, r->head.authority);
 	if (!decode_target(r)) {
@@ -75,8 +75,8 @@ static void free_now(void *p)
 		free(n);
 	}
 	query_free(&r->query);
-	bytes_drop(&r->extra, r->extra.len);
-	free(r->body.p);
+	text_free(&r->extra);
+	text_free(&r->body);
 	free(r->path);
 	free(r->host);
 	free(r->method);
@@ -190,7 +190,7 @@ const char *httpd_body(const struct httpd_req *r, size_t *len)
 {
 	if (len)
 		*len = r->body.len;
-	return r->body.p ? bytes_at(&r->body) : "";
+	return r->body.p ? r->body.p : "";
 }
 
 bool httpd_form(const struct httpd_req *r, struct query *q)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
-#include "common/httpd/conn.h"
+#include "common/base/text.h"
 
 #define OUT_ENOUGH (64u << 10)   /* frames made ahead of the socket */
 #define READ_BUDGET (256u << 10) /* bytes per turn of the loop */
@@ -25,7 +25,7 @@ struct httpd_ws {
 	void *arg;
 	void (*on_over)(void *owner);
 	void *owner;
-	struct bytes in, out;
+	struct text in, out;
 	struct loop_timer timer; /* silence; once we said close: its answer */
 	struct loop_tick tick;
 	const char *dropped; /* why it is to end on the next tick; NULL: it is not */
@@ -54,8 +54,8 @@ static ssize_t recv_more(wslay_event_context_ptr ctx, uint8_t *buf, size_t len, 
 		return -1;
 	}
 	if (n) {
-		memcpy(buf, bytes_at(&ws->in), n);
-		bytes_drop(&ws->in, n);
+		memcpy(buf, ws->in.p, n);
+		text_drop(&ws->in, n);
 		rc = STREAM_OK;
 	} else if (!ws->eof) {
 		rc = stream_read(ws->s, buf, len, &n);
@@ -87,7 +87,7 @@ static ssize_t send_more(wslay_event_context_ptr ctx, const uint8_t *data, size_
 	}
 	if (len > OUT_ENOUGH)
 		len = OUT_ENOUGH;
-	bytes_add(&ws->out, data, len);
+	text_add(&ws->out, data, len);
 	return (ssize_t)len;
 }
 
@@ -114,8 +114,8 @@ static void ws_free(void *p)
 	struct httpd_ws *ws = p;
 
 	wslay_event_context_free(ws->ctx);
-	free(ws->in.p);
-	free(ws->out.p);
+	text_free(&ws->in);
+	text_free(&ws->out);
 	free(ws);
 }
 
@@ -170,12 +170,12 @@ static bool ws_write(struct httpd_ws *ws)
 			return false;
 		if (!ws->out.len)
 			break;
-		switch (stream_write(ws->s, bytes_at(&ws->out), ws->out.len, &n)) {
+		switch (stream_write(ws->s, ws->out.p, ws->out.len, &n)) {
 		case STREAM_OK:
 			/* Into a full socket: the peer must have read something. */
 			ws->heard = ws->heard || ws->blocked;
 			ws->blocked = false;
-			bytes_drop(&ws->out, n);
+			text_drop(&ws->out, n);
 			continue;
 		case STREAM_AGAIN:
 			ws->blocked = true;
@@ -269,8 +269,8 @@ struct httpd_ws *ws_new(struct stream *s, const char *in, size_t in_len, const c
 	ws->arg = arg;
 	ws->on_over = over;
 	ws->owner = owner;
-	bytes_add(&ws->in, in, in_len);
-	bytes_add(&ws->out, out, out_len);
+	text_add(&ws->in, in, in_len);
+	text_add(&ws->out, out, out_len);
 	if (wslay_event_context_server_init(&ws->ctx, &callbacks, ws) != 0)
 		abort(); /* it only allocates */
 	wslay_event_config_set_max_recv_msg_length(ws->ctx, WS_RECV_MAX);

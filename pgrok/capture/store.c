@@ -2,6 +2,7 @@
 #include "pgrok/capture/capture.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,12 +302,7 @@ static uint64_t new_key(struct capture *s)
 
 void capture_new_id(struct capture *s, char out[static CAPTURE_ID])
 {
-	static const char digits[] = "0123456789abcdef";
-	uint64_t key = new_key(s);
-
-	for (int i = 15; i >= 0; i--, key >>= 4)
-		out[i] = digits[key & 15];
-	out[16] = '\0';
+	snprintf(out, CAPTURE_ID, "%016" PRIx64, new_key(s));
 }
 
 /* 0: not an id. */

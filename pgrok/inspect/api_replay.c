@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/text.h"
 #include "pgrok/inspect/parts.h"
 
 /* What the body of a POST asks for. */
@@ -98,35 +99,6 @@ static void read_headers(struct wish *w, json_t *headers)
 	w->edit.fields = w->fields.p;
 }
 
-static int base64_value(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c ? strchr(digits, c) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
-/* False: not base64. */
-static bool base64_decode(struct text *out, const char *in)
-{
-	unsigned bits = 0, held = 0;
-	int v;
-
-	for (; *in && *in != '='; in++) {
-		v = base64_value(*in);
-		if (v < 0)
-			return false;
-		held = held << 6 | (unsigned)v;
-		bits += 6;
-		if (bits >= 8) {
-			bits -= 8;
-			text_add(out, &(char){(char)(held >> bits)}, 1);
-		}
-	}
-	return bits < 6;
-}
-
 static void read_body(struct wish *w, const json_t *o)
 {
 	const json_t *text = json_object_get(o, "body");
@@ -136,7 +108,7 @@ static void read_body(struct wish *w, const json_t *o)
 		text_add(&w->body, json_string_value(text), json_string_length(text));
 	else if (text && !json_is_null(text))
 		w->error = "body has the wrong type";
-	else if (base64 && !base64_decode(&w->body, base64))
+	else if (base64 && !text_base64_decode(&w->body, base64))
 		w->error = "body_base64 is no base64";
 	if (!json_is_string(text) && !base64)
 		return;

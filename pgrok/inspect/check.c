@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/text.h"
+
 #define DEPTH_MAX 10000
 
 struct reader {
@@ -68,9 +70,7 @@ static bool next_digit(const struct reader *r)
 
 static bool next_hex(const struct reader *r)
 {
-	char c = r->at < r->len ? r->text[r->at] : 0;
-
-	return next_digit(r) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+	return r->at < r->len && hex_digit(r->text[r->at]) >= 0;
 }
 
 static bool escape(struct reader *r)

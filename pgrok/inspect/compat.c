@@ -4,6 +4,7 @@
 
 #include "common/base/utf8.h"
 #include "common/http/query.h"
+#include "common/http/text.h"
 #include "pgrok/inspect/check.h"
 #include "pgrok/inspect/forms.h"
 

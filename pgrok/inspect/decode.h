@@ -2,7 +2,7 @@
 #ifndef PGROK_INSPECT_DECODE_H
 #define PGROK_INSPECT_DECODE_H
 
-#include "pgrok/inspect/text.h"
+#include "common/base/text.h"
 
 #define DECODE_MAX (16u << 20) /* bytes that may come out for a person */
 

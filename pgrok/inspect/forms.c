@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/utf8.h"
+#include "common/http/text.h"
 
 static const char *const kinds[] = {"http", "websocket", "sse"};
 static const char *const states[] = {"open", "done", "failed"};

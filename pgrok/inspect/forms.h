@@ -4,7 +4,7 @@
 
 #include "pgrok/capture/capture.h"
 #include "pgrok/inspect/head.h"
-#include "pgrok/inspect/text.h"
+#include "common/base/text.h"
 
 /* A row of the list. */
 void form_entry(struct text *t, const struct capture_txn *x);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/utf8.h"
+#include "common/http/text.h"
 #include "pgrok/inspect/decode.h"
 #include "pgrok/inspect/forms.h"
 

@@ -3,7 +3,7 @@
 #define PGROK_INSPECT_HEAD_H
 
 #include "pgrok/capture/capture.h"
-#include "pgrok/inspect/text.h"
+#include "common/base/text.h"
 
 struct head_part {
 	const char *p;

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "pgrok/inspect/text.h"
+#include "common/base/text.h"
 
 #define METER_BUCKETS 256
 

@@ -12,6 +12,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "common/base/text.h"
+
 #define RESTORE_MS 300         /* for what is still to be written when the screen is left */
 #define FAULT_STACK (16 << 10) /* bytes; a stack overflow leaves none */
 
@@ -20,8 +22,7 @@ struct term_tty {
 	int fd;
 	struct termios before;
 	bool taken;
-	char *queue;
-	size_t queued, cap;
+	struct text queue;
 	struct event *writable;
 	struct loop_tick gone; /* tells that the terminal is no more, outside of whoever wrote */
 };
@@ -184,15 +185,15 @@ void term_tty_take(struct term_tty *t, const char *leave)
 static void write_out(struct term_tty *t, int ms)
 {
 	struct pollfd p = {.fd = t->fd, .events = POLLOUT};
-	size_t sent = 0;
 
-	while (sent < t->queued && poll(&p, 1, ms) == 1) {
-		ssize_t n = write(t->fd, t->queue + sent, t->queued - sent);
+	while (t->queue.len && poll(&p, 1, ms) == 1) {
+		ssize_t n = write(t->fd, t->queue.p, t->queue.len);
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
 			break;
-		sent += n > 0 ? (size_t)n : 0;
+		if (n > 0)
+			text_drop(&t->queue, (size_t)n);
 	}
-	t->queued = 0;
+	text_free(&t->queue);
 }
 
 void term_tty_restore(struct term_tty *t)
@@ -205,7 +206,7 @@ void term_tty_restore(struct term_tty *t)
 	}
 	if (t->writable)
 		event_del(t->writable);
-	t->queued = 0;
+	text_free(&t->queue);
 	t->taken = false;
 	rescue_disarm();
 }
@@ -214,24 +215,19 @@ void term_tty_restore(struct term_tty *t)
 
 static void write_some(struct term_tty *t)
 {
-	size_t sent = 0;
-
-	while (sent < t->queued) {
-		ssize_t n = write(t->fd, t->queue + sent, t->queued - sent);
+	while (t->queue.len) {
+		ssize_t n = write(t->fd, t->queue.p, t->queue.len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n < 0) {
 			loop_next_tick(t->loop, &t->gone);
-			sent = t->queued;
+			text_free(&t->queue);
 			break;
 		}
-		sent += (size_t)n;
+		text_drop(&t->queue, (size_t)n);
 	}
-	t->queued -= sent;
-	if (t->queued)
-		memmove(t->queue, t->queue + sent, t->queued);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -239,20 +235,15 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	struct term_tty *t = arg;
 
 	write_some(t);
-	if (!t->queued)
+	if (!t->queue.len)
 		event_del(t->writable);
 }
 
 void term_tty_write(struct term_tty *t, const void *data, size_t len)
 {
-	if (t->queued + len > t->cap) {
-		t->cap = t->queued + len;
-		t->queue = xrealloc(t->queue, t->cap);
-	}
-	memcpy(t->queue + t->queued, data, len);
-	t->queued += len;
+	text_add(&t->queue, data, len);
 	write_some(t);
-	if (!t->queued)
+	if (!t->queue.len)
 		return;
 	if (!t->writable)
 		t->writable =
@@ -262,7 +253,7 @@ void term_tty_write(struct term_tty *t, const void *data, size_t len)
 
 bool term_tty_busy(const struct term_tty *t)
 {
-	return t->queued > 0;
+	return t->queue.len > 0;
 }
 
 void term_tty_close(struct term_tty *t)
@@ -274,6 +265,6 @@ void term_tty_close(struct term_tty *t)
 	if (t->writable)
 		event_free(t->writable);
 	close(t->fd);
-	free(t->queue);
+	text_free(&t->queue);
 	free(t);
 }

@@ -1,5 +1,5 @@
 /*
- * The inspector's pure parts: text, checkers, heads, decoding, meters, requests made up for
+ * The inspector's pure parts: checkers, heads, decoding, meters, requests made up for
  * replays.
  */
 #include <setjmp.h>
@@ -28,64 +28,6 @@ static char *exact(const char *text, size_t len)
 	assert_non_null(copy);
 	memcpy(copy, text, len);
 	return copy;
-}
-
-static void test_json_text(void **state)
-{
-	static const struct {
-		const char *in, *want;
-	} table[] = {
-		{"", "\"\""},
-		{"plain", "\"plain\""},
-		{"a\"b\\c\n\r\t", "\"a\\\"b\\\\c\\n\\r\\t\""},
-		{"\x01\x7f", "\"\\u0001\x7f\""},
-		{"</script>&", "\"\\u003c/script\\u003e\\u0026\""},
-		{"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80",
-		 "\"gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80\""},
-		{"\xff\xc3", "\"\\ufffd\\ufffd\""},
-		{"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""}, /* half of a pair */
-		{"\xc0\xaf", "\"\\ufffd\\ufffd\""},            /* too long for what it is */
-	};
-
-	for (size_t i = 0; i < COUNT(table); i++) {
-		size_t len = strlen(table[i].in);
-		char *in = exact(table[i].in, len);
-		struct text t = {0};
-
-		text_json(&t, in, len);
-		assert_string_equal(t.p, table[i].want);
-		text_free(&t);
-		free(in);
-	}
-}
-
-static void test_base64(void **state)
-{
-	static const char *const want[] = {"",         "Zg==",     "Zm8=",    "Zm9v",
-					   "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
-
-	for (size_t len = 0; len < COUNT(want); len++) {
-		for (size_t cut = 0; cut <= len; cut++) {
-			struct text t = {0};
-			struct text_base64 b = {0};
-
-			text_put(&t, "");
-			text_base64_add(&t, &b, "foobar", cut);
-			text_base64_add(&t, &b, "foobar" + cut, len - cut);
-			text_base64_end(&t, &b);
-			assert_string_equal(t.p, want[len]);
-			text_free(&t);
-		}
-	}
-}
-
-static void test_time(void **state)
-{
-	struct text t = {0};
-
-	text_time(&t, INT64_C(1795311039000042));
-	assert_string_equal(t.p, "\"2026-11-22T01:30:39.000042Z\"");
-	text_free(&t);
 }
 
 /* ---- checkers ---- */
@@ -413,12 +355,10 @@ static void test_replay_request(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json_text),      cmocka_unit_test(test_base64),
-		cmocka_unit_test(test_time),           cmocka_unit_test(test_check_json),
-		cmocka_unit_test(test_json_depth),     cmocka_unit_test(test_check_xml),
-		cmocka_unit_test(test_heads),          cmocka_unit_test(test_decode),
-		cmocka_unit_test(test_decode_noise),   cmocka_unit_test(test_meter),
-		cmocka_unit_test(test_replay_request),
+		cmocka_unit_test(test_check_json), cmocka_unit_test(test_json_depth),
+		cmocka_unit_test(test_check_xml),  cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_decode),     cmocka_unit_test(test_decode_noise),
+		cmocka_unit_test(test_meter),      cmocka_unit_test(test_replay_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
