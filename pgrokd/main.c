@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/mux/mux.h"
+#include "common/net/listener.h"
 #include "pgrokd/names/cachefile.h"
+#include "pgrokd/limits.h"
 #include "pgrokd/server.h"
 
 /* What the main thread does while the workers work. */
@@ -41,7 +43,7 @@ static void on_save(void *arg)
 {
 	struct chief *chief = arg;
 
-	cachefile_save(chief->config->cache_file, chief->server->registry);
+	cachefile_save(chief->config->cache_file, server_registry(chief->server));
 	loop_after(&chief->save, LIMIT_SAVE_MS);
 }
 
@@ -92,7 +94,7 @@ static void run(const struct config *config)
 	if (!chief.server)
 		fatal("%s", err);
 	if (config->cache_file)
-		cachefile_load(config->cache_file, chief.server->registry);
+		cachefile_load(config->cache_file, server_registry(chief.server));
 	block_signals(SIG_BLOCK);
 	chief_start(&chief);
 	server_start(chief.server);
@@ -103,7 +105,7 @@ static void run(const struct config *config)
 	chief_stop(&chief);
 	server_stop(chief.server);
 	if (config->cache_file)
-		cachefile_save(config->cache_file, chief.server->registry);
+		cachefile_save(config->cache_file, server_registry(chief.server));
 	server_free(chief.server);
 	loop_free(chief.loop);
 }
@@ -133,6 +135,7 @@ int main(int argc, char **argv)
 	if (!log_open(config.log, config.log_level, err))
 		fatal("%s", err);
 	log_set_format(config.log_format);
+	log_set_max(config.log_max);
 	if (config.ignored)
 		log_warn("server", "'%s' is no flag: it is ignored, and so is all that follows it",
 			 config.ignored);

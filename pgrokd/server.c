@@ -4,9 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/net/listener.h"
+#include "common/net/tls.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/worker.h"
+#include "pgrokd/front/door.h"
 #include "pgrokd/front/lobby.h"
+#include "pgrokd/limits.h"
 #include "pgrokd/visitor/visitor.h"
+
+struct server {
+	struct core core;
+	struct addr bound[PORTS];
+	SSL_CTX *tls[PORTS];
+	bool tls_in_memory; /* a certificate that could not be kept: never made again */
+};
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
 static const char *const port_words[PORTS] = {"public http", "public https", "control and proxy"};
@@ -17,17 +29,17 @@ static bool load_tls(struct server *s, SSL_CTX *out[static PORTS], char err[stat
 {
 	char note[256] = "", why[256];
 	struct tls_server_conf conf = {
-		.cert = s->config->tls_crt,
-		.key = s->config->tls_key,
-		.state_dir = s->config->state_dir,
-		.domain = s->config->domain,
+		.cert = s->core.config->tls_crt,
+		.key = s->core.config->tls_key,
+		.state_dir = s->core.config->state_dir,
+		.domain = s->core.config->domain,
 	};
 
 	for (int p = PORT_HTTPS; p < PORTS; p++) {
-		if (!s->on[p])
+		if (!s->core.on[p])
 			continue;
-		conf.client_ca =
-			p == PORT_TUNNEL ? s->config->tunnel_client_ca : s->config->client_ca;
+		conf.client_ca = p == PORT_TUNNEL ? s->core.config->tunnel_client_ca
+						  : s->core.config->client_ca;
 		out[p] = tls_server_ctx(&conf, note, why);
 		if (!out[p])
 			goto fail;
@@ -46,33 +58,30 @@ fail:
 	return false;
 }
 
-struct tls_news {
-	struct loop_msg msg;
-	struct worker *worker;
-	SSL_CTX *tls[PORTS];
+struct tls_set {
+	SSL_CTX *tls[PORTS]; /* a reference each */
 };
 
-static void drop_tls_news(struct loop_msg *m)
+static void tls_set_free(void *arg)
 {
-	struct tls_news *news = (struct tls_news *)m;
+	struct tls_set *set = arg;
 
 	for (int p = 0; p < PORTS; p++)
-		SSL_CTX_free(news->tls[p]);
-	free(news);
+		SSL_CTX_free(set->tls[p]);
+	free(set);
 }
 
-static void deliver_tls_news(struct loop_msg *m, struct loop *l)
+static void tls_set_take(struct worker *w, void *arg)
 {
-	struct tls_news *news = (struct tls_news *)m;
+	struct tls_set *set = arg;
 
-	(void)l;
 	for (int p = 0; p < PORTS; p++) {
-		SSL_CTX *old = news->worker->tls[p];
+		SSL_CTX *old = w->tls[p];
 
-		news->worker->tls[p] = news->tls[p];
-		news->tls[p] = old;
+		w->tls[p] = set->tls[p];
+		set->tls[p] = old;
 	}
-	drop_tls_news(m);
+	tls_set_free(set);
 }
 
 static SSL_CTX *tls_ref(SSL_CTX *ctx)
@@ -93,15 +102,12 @@ void server_reload_tls(struct server *s)
 		log_error("tls", "Certificates not reloaded: %s", err);
 		return;
 	}
-	for (int i = 0; i < s->n_workers; i++) {
-		struct tls_news *news = xcalloc(1, sizeof(*news));
+	for (int i = 0; i < s->core.n_workers; i++) {
+		struct tls_set *set = xcalloc(1, sizeof(*set));
 
-		news->msg.deliver = deliver_tls_news;
-		news->msg.drop = drop_tls_news;
-		news->worker = &s->worker[i];
 		for (int p = 0; p < PORTS; p++)
-			news->tls[p] = tls_ref(fresh[p]);
-		loop_post(s->worker[i].loop, &news->msg);
+			set->tls[p] = tls_ref(fresh[p]);
+		worker_call(&s->core.worker[i], tls_set_take, tls_set_free, set);
 	}
 	for (int p = 0; p < PORTS; p++) {
 		SSL_CTX_free(s->tls[p]);
@@ -119,21 +125,21 @@ static bool bind_port(struct server *s, enum port p, const char *addr, char err[
 
 	if (!listener_bind(addr, &first, why))
 		goto fail;
-	for (int i = 1; i < s->n_workers; i++) {
+	for (int i = 1; i < s->core.n_workers; i++) {
 		if (!listener_bind_sibling(&first, &next, why)) {
 			listener_fds_close(&first);
 			goto fail;
 		}
-		s->worker[i].listener[p] = lobby_listen(&s->worker[i], p, &next);
+		s->core.worker[i].listener[p] = lobby_listen(&s->core.worker[i], p, &next);
 	}
 	struct addr bound = listener_addr(&first);
 
 	if (p == PORT_HTTP)
-		s->site.http_port = addr_get_port(&bound);
+		s->core.site.http_port = addr_get_port(&bound);
 	if (p == PORT_HTTPS)
-		s->site.https_port = addr_get_port(&bound);
+		s->core.site.https_port = addr_get_port(&bound);
 	s->bound[p] = bound;
-	s->worker[0].listener[p] = lobby_listen(&s->worker[0], p, &first);
+	s->core.worker[0].listener[p] = lobby_listen(&s->core.worker[0], p, &first);
 	return true;
 fail:
 	snprintf(err, 256, "%s: %.220s", port_option[p], why);
@@ -142,37 +148,19 @@ fail:
 
 static bool bind_ports(struct server *s, char err[static 256])
 {
-	const char *addr[PORTS] = {s->config->http_addr, s->config->https_addr,
-				   s->config->tunnel_addr};
+	const char *addr[PORTS] = {s->core.config->http_addr, s->core.config->https_addr,
+				   s->core.config->tunnel_addr};
 
 	for (int p = 0; p < PORTS; p++)
-		if (s->on[p] && !bind_port(s, (enum port)p, addr[p], err))
+		if (s->core.on[p] && !bind_port(s, (enum port)p, addr[p], err))
 			return false;
 	return true;
 }
 
 /* ---- workers ---- */
 
-static void worker_init(struct server *s, int index)
-{
-	struct worker *w = &s->worker[index];
-
-	w->server = s;
-	w->index = index;
-	snprintf(w->name, sizeof(w->name), "worker:%d", index);
-	w->loop = loop_new(w->name);
-	TAILQ_INIT(&w->guests);
-	TAILQ_INIT(&w->publics);
-	w->clients = strmap_new();
-	w->controls = idmap_new();
-	w->tunnels = idmap_new();
-	w->bids = idmap_new();
-	for (int p = 0; p < PORTS; p++)
-		w->tls[p] = tls_ref(s->tls[p]);
-}
-
 /* The order matters: nothing new, then what hangs on others, then the others. */
-static void worker_close_all(struct worker *w)
+static void close_all(struct worker *w)
 {
 	for (int p = 0; p < PORTS; p++)
 		if (w->listener[p])
@@ -183,40 +171,11 @@ static void worker_close_all(struct worker *w)
 	public_close_all(w, "the server stops");
 }
 
-static void worker_free(struct worker *w)
+static void stop(struct worker *w, void *arg)
 {
-	loop_free(w->loop);
-	strmap_free(w->clients);
-	idmap_free(w->controls);
-	idmap_free(w->tunnels);
-	idmap_free(w->bids);
-	for (int p = 0; p < PORTS; p++)
-		SSL_CTX_free(w->tls[p]);
-}
-
-static void *worker_run(void *arg)
-{
-	struct worker *w = arg;
-
-	loop_run(w->loop);
-	return NULL;
-}
-
-struct stop_news {
-	struct loop_msg msg;
-	struct worker *worker;
-};
-
-static void drop_stop(struct loop_msg *m)
-{
-	free((struct stop_news *)m);
-}
-
-static void deliver_stop(struct loop_msg *m, struct loop *l)
-{
-	worker_close_all(((struct stop_news *)m)->worker);
-	loop_stop(l);
-	drop_stop(m);
+	(void)arg;
+	close_all(w);
+	loop_stop(w->loop);
 }
 
 /* ---- life ---- */
@@ -225,25 +184,33 @@ struct server *server_new(const struct config *c, char err[static 256])
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 
-	s->config = c;
-	s->n_workers = c->workers;
-	s->registry = registry_new(s->n_workers);
-	s->door = door_new(LIMIT_HALF_OPEN_PER_IP);
-	s->site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
-	s->on[PORT_HTTP] = *c->http_addr;
-	s->on[PORT_HTTPS] = *c->https_addr;
-	s->on[PORT_TUNNEL] = true;
-	s->worker = xcalloc((size_t)s->n_workers, sizeof(*s->worker));
+	s->core.config = c;
+	s->core.n_workers = c->workers;
+	s->core.registry = registry_new(s->core.n_workers);
+	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP);
+	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
+	s->core.on[PORT_HTTP] = *c->http_addr;
+	s->core.on[PORT_HTTPS] = *c->https_addr;
+	s->core.on[PORT_TUNNEL] = true;
+	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	bool ok = load_tls(s, s->tls, err);
 
-	for (int i = 0; i < s->n_workers; i++)
-		worker_init(s, i);
+	for (int i = 0; i < s->core.n_workers; i++) {
+		worker_init(&s->core.worker[i], &s->core, i);
+		for (int p = 0; p < PORTS; p++)
+			s->core.worker[i].tls[p] = tls_ref(s->tls[p]);
+	}
 	if (ok && bind_ports(s, err))
 		return s;
-	for (int i = 0; i < s->n_workers; i++)
-		worker_close_all(&s->worker[i]);
+	for (int i = 0; i < s->core.n_workers; i++)
+		close_all(&s->core.worker[i]);
 	server_free(s);
 	return NULL;
+}
+
+struct registry *server_registry(struct server *s)
+{
+	return s->core.registry;
 }
 
 static void say_ready(const struct server *s)
@@ -252,46 +219,40 @@ static void say_ready(const struct server *s)
 
 	log_warn("server", "Tokens are not checked: anybody who reaches %s can open tunnels",
 		 addr_text(&s->bound[PORT_TUNNEL], text));
-	if (!s->config->tls_crt) {
+	if (!s->core.config->tls_crt) {
 		tls_ctx_pin(s->tls[PORT_TUNNEL], pin);
 		log_info("tls", "Self-made certificate; clients can pin it: server_pin: %s", pin);
 	}
 	for (int p = 0; p < PORTS; p++)
-		if (s->on[p])
+		if (s->core.on[p])
 			log_info("server", "Listening for %s connections on %s", port_words[p],
 				 addr_text(&s->bound[p], text));
 }
 
 void server_start(struct server *s)
 {
-	for (int i = 0; i < s->n_workers; i++)
-		if (pthread_create(&s->worker[i].thread, NULL, worker_run, &s->worker[i]) != 0)
+	for (int i = 0; i < s->core.n_workers; i++)
+		if (!worker_start(&s->core.worker[i]))
 			fatal("-workers: no thread for worker %d", i);
 	say_ready(s);
 }
 
 void server_stop(struct server *s)
 {
-	for (int i = 0; i < s->n_workers; i++) {
-		struct stop_news *news = xcalloc(1, sizeof(*news));
-
-		news->msg.deliver = deliver_stop;
-		news->msg.drop = drop_stop;
-		news->worker = &s->worker[i];
-		loop_post(s->worker[i].loop, &news->msg);
-	}
-	for (int i = 0; i < s->n_workers; i++)
-		pthread_join(s->worker[i].thread, NULL);
+	for (int i = 0; i < s->core.n_workers; i++)
+		worker_call(&s->core.worker[i], stop, NULL, NULL);
+	for (int i = 0; i < s->core.n_workers; i++)
+		worker_join(&s->core.worker[i]);
 }
 
 void server_free(struct server *s)
 {
-	for (int i = 0; i < s->n_workers; i++)
-		worker_free(&s->worker[i]);
-	free(s->worker);
+	for (int i = 0; i < s->core.n_workers; i++)
+		worker_free(&s->core.worker[i]);
+	free(s->core.worker);
 	for (int p = 0; p < PORTS; p++)
 		SSL_CTX_free(s->tls[p]);
-	door_free(s->door);
-	registry_free(s->registry);
+	door_free(s->core.door);
+	registry_free(s->core.registry);
 	free(s);
 }

@@ -7,39 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Length of the sequence a lead byte announces, 0 for a byte that begins none. */
-static size_t utf8_expect(unsigned char lead)
-{
-	if (lead < 0x80)
-		return 1;
-	if (lead >= 0xC2 && lead <= 0xDF)
-		return 2;
-	if ((lead & 0xF0) == 0xE0)
-		return 3;
-	return lead >= 0xF0 && lead <= 0xF4 ? 4 : 0;
-}
-
-bool utf8_valid(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	while (len > 0) {
-		size_t n = utf8_expect(p[0]);
-		if (n == 0 || n > len)
-			return false;
-		for (size_t i = 1; i < n; i++) {
-			if ((p[i] & 0xC0) != 0x80)
-				return false;
-		}
-		/* Overlong forms, surrogates and what lies beyond U+10FFFF show in byte two. */
-		if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-		    (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
+#include "common/base/utf8.h"
 
 /* Go's %q: in double quotes, control characters escaped. */
 static void quote(const char *s, char *out, size_t cap)

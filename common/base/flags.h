@@ -37,7 +37,4 @@ enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *
 /* The table's part of the usage text, two lines a flag, as Go prints it, sorted by name. */
 void flags_usage(const struct flag *table, FILE *out);
 
-/* Is this valid UTF-8 (no surrogates, no overlong forms)? */
-bool utf8_valid(const char *s, size_t len);
-
 #endif

@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/flags.h"
 #include "common/base/logfile.h"
 #include "common/base/out.h"
+#include "common/base/utf8.h"
 
 #define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is whole or not at all */
 #define LINE_TAIL 8     /* kept free for the mark of a cut and the end of a JSON object */
@@ -68,15 +68,6 @@ static void put_tail(struct line *l, const char *s)
 	l->len += len;
 }
 
-/* Length of the UTF-8 character at s, 0 if there is none. */
-static size_t char_len(const char *s, size_t left)
-{
-	unsigned char c = (unsigned char)*s;
-	size_t n = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
-
-	return n <= left && utf8_valid(s, n) ? n : 0;
-}
-
 /*
  * The code point, if a terminal or a reader of lines would act on it (C0, DEL, C1, the Unicode
  * line and paragraph separators); 0 for harmless ones. NUL does not occur in these strings.
@@ -99,7 +90,7 @@ static void put_escaped(struct line *l, const char *s)
 	size_t left = strlen(s);
 
 	while (left > 0 && !l->cut) {
-		size_t n = char_len(s, left);
+		size_t n = utf8_len(s, left);
 		unsigned control = n ? control_char(s, n) : 0;
 		char esc[16];
 		size_t esc_len = 0;
@@ -354,10 +345,9 @@ static bool parse_level(const char *text, int *level)
 	static const struct {
 		const char *name;
 		enum log_level level;
-	} names[] = {{"DEBUG", LOG_DEBUG},
-		     {"INFO", LOG_INFO},
-		     {"WARNING", LOG_WARN},
-		     {"WARN", LOG_WARN},
+	} names[] = {{"DEBUG", LOG_DEBUG}, {"TRACE", LOG_DEBUG}, /* these are the Go programs' */
+		     {"FINE", LOG_DEBUG},  {"FINEST", LOG_DEBUG}, {"CRITICAL", LOG_ERROR},
+		     {"INFO", LOG_INFO},   {"WARNING", LOG_WARN}, {"WARN", LOG_WARN},
 		     {"ERROR", LOG_ERROR}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -4,8 +4,7 @@
 
 #include <stddef.h>
 
-#define MUSTCHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
+#include "common/base/compiler.h"
 
 /* All return owned memory, never NULL; xcalloc's is zeroed, n * size may not overflow (fatal). */
 void *xmalloc(size_t size) MUSTCHECK;

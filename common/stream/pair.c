@@ -354,15 +354,22 @@ static void on_ready(void *arg, int dirs)
 	want_both(p);
 }
 
+/* Is there something to move? Of a plain socket without fed bytes the loop will tell. */
+static bool may_move(const struct half *h)
+{
+	bool plain = stream_fd(h->s) >= 0 && !stream_ssl(h->s);
+
+	return h->rejudge || h->eof || !plain;
+}
+
 static void on_tick(void *arg)
 {
 	struct pair *p = arg;
 
-	/* Of a plain socket without fed bytes the loop will tell when there is something. */
-	if (p->side[0].rejudge || p->side[0].eof)
-		pump(&p->side[0]);
-	if (!p->over)
-		pump(&p->side[1]);
+	for (int i = 0; i < 2 && !p->over; i++) {
+		if (may_move(&p->side[i]))
+			pump(&p->side[i]);
+	}
 	want_both(p);
 }
 

@@ -13,6 +13,8 @@
 #include <malloc.h>
 #endif
 
+#include "common/base/utf8.h"
+
 enum kind {
 	TEXT,  /* const char * */
 	PORT,  /* uint16_t */
@@ -150,40 +152,6 @@ bool msg_has_feature(const char *features, const char *word)
 	return false;
 }
 
-/* ---- UTF-8 ---- */
-
-/*
- * The length of the UTF-8 sequence at p, 0 if there is none: not well-formed, overlong, a surrogate
- * or over U+10FFFF (RFC 3629), just what both Go and jansson take for valid.
- */
-static size_t utf8_len(const unsigned char *p, size_t left)
-{
-	unsigned char lo = 0x80, hi = 0xbf;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	if (n > left)
-		return 0;
-	if (p[0] == 0xe0)
-		lo = 0xa0;
-	else if (p[0] == 0xed)
-		hi = 0x9f;
-	else if (p[0] == 0xf0)
-		lo = 0x90;
-	else if (p[0] == 0xf4)
-		hi = 0x8f;
-	if (p[1] < lo || p[1] > hi)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	return n;
-}
-
 /* ---- encoding ---- */
 
 /* Written twice with the same calls: first with at == NULL to learn the size, then for good. */
@@ -247,7 +215,7 @@ static bool put_text(struct out *o, const char *s)
 
 	put(o, "\"", 1);
 	for (; left; s += n, left -= n) {
-		n = utf8_len((const unsigned char *)s, left);
+		n = utf8_len(s, left);
 		if (!n)
 			return false;
 		put_char(o, s, n);
@@ -353,7 +321,7 @@ static long escape_at(const char *p, size_t left)
  */
 static size_t repair_step(const char *p, size_t left, char put_to[6], size_t *put_len)
 {
-	size_t n = utf8_len((const unsigned char *)p, left);
+	size_t n = utf8_len(p, left);
 	long u, low;
 
 	if (!n) { /* each wrong byte counts, as in Go */

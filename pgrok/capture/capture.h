@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "common/http/head.h"
+#include "common/stream/pair.h"
 #include "pgrok/capture/blob.h"
 #include "pgrok/config/config.h"
 
@@ -221,10 +222,10 @@ struct capture_conn *capture_conn_new(struct capture *s,
 				      const struct capture_conn_info *info) MUSTCHECK;
 /* The local service has answered the dial. */
 void capture_conn_connected(struct capture_conn *c);
-/* As pair_hooks.tap: from 0 the local service, from 1 the visitor. */
-void capture_conn_bytes(struct capture_conn *c, int from, const char *buf, size_t len);
+/* As pair_hooks.tap. */
+void capture_conn_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len);
 /* That side ended cleanly. */
-void capture_conn_eof(struct capture_conn *c, int from);
+void capture_conn_eof(struct capture_conn *c, enum side from);
 /* Takes c (NULL is fine). error: static, why what is open now failed; NULL: it just ended. */
 void capture_conn_close(struct capture_conn *c, const char *error);
 /* Is something still kept of what comes? */

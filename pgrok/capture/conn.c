@@ -11,18 +11,18 @@
 
 #define OWED_MAX 64 /* pipelined requests; more are not followed */
 
-enum side_state {
-	SIDE_HEAD,    /* the head of a message, or the bytes before it */
-	SIDE_LENGTH,  /* a body of `left` bytes more */
-	SIDE_CHUNKED, /* a chunked body */
-	SIDE_EOF,     /* an answer's body, to the end of the connection */
-	SIDE_WAIT,    /* behind a request to upgrade: what these bytes are, its answer decides */
-	SIDE_WS       /* WebSocket frames */
+enum flow_state {
+	FLOW_HEAD,    /* the head of a message, or the bytes before it */
+	FLOW_LENGTH,  /* a body of `left` bytes more */
+	FLOW_CHUNKED, /* a chunked body */
+	FLOW_EOF,     /* an answer's body, to the end of the connection */
+	FLOW_WAIT,    /* behind a request to upgrade: what these bytes are, its answer decides */
+	FLOW_WS       /* WebSocket frames */
 };
 
 /* What comes from one side. */
-struct side {
-	enum side_state state;
+struct flow {
+	enum flow_state state;
 	struct http_head head;
 	struct http_chunked chunks;
 	uint64_t left;
@@ -51,7 +51,7 @@ struct capture_conn {
 	bool off;                  /* not followed any more */
 	uint64_t since, connected; /* capture_now_ns(); connected 0: not yet */
 	uint64_t now;              /* of the bytes being looked at */
-	struct side side[2];       /* 0: answers, 1: requests */
+	struct flow flow[2];       /* by enum side: requests, answers */
 	struct owed *owed;         /* in the order of the requests */
 	unsigned owed_n, owed_cap;
 	struct capture_ws *ws;
@@ -92,14 +92,14 @@ static int64_t elapsed(const struct capture_conn *c, const struct capture_txn *t
 
 /* ---- what is kept of the connection itself ---- */
 
-static void drop_kept(struct capture_conn *c, struct side *side)
+static void drop_kept(struct capture_conn *c, struct flow *flow)
 {
-	if (!side->kept)
+	if (!flow->kept)
 		return;
-	store_refund(c->store, NULL, side->kept_cap);
-	free(side->kept);
-	side->kept = NULL;
-	side->kept_len = side->kept_cap = 0;
+	store_refund(c->store, NULL, flow->kept_cap);
+	free(flow->kept);
+	flow->kept = NULL;
+	flow->kept_len = flow->kept_cap = 0;
 }
 
 /* Everything that costs anything; open transactions are ended first. */
@@ -109,8 +109,8 @@ static void release(struct capture_conn *c)
 	capture_sse_free(c->sse);
 	c->ws = NULL;
 	c->sse = NULL;
-	drop_kept(c, &c->side[0]);
-	drop_kept(c, &c->side[1]);
+	drop_kept(c, &c->flow[SIDE_SERVICE]);
+	drop_kept(c, &c->flow[SIDE_VISITOR]);
 	free(c->owed);
 	c->owed = NULL;
 	c->owed_n = c->owed_cap = 0;
@@ -174,22 +174,22 @@ void capture_conn_forget(struct capture_conn *c, struct capture_txn *t)
 }
 
 /* False: no room, the connection is not followed any more. */
-static bool keep(struct capture_conn *c, struct side *side, const char *buf, size_t len)
+static bool keep(struct capture_conn *c, struct flow *flow, const char *buf, size_t len)
 {
-	size_t cap = side->kept_cap ? side->kept_cap : 512;
+	size_t cap = flow->kept_cap ? flow->kept_cap : 512;
 
-	while (cap < side->kept_len + len)
+	while (cap < flow->kept_len + len)
 		cap *= 2;
-	if (cap > side->kept_cap) {
-		if (!store_charge(c->store, NULL, cap - side->kept_cap)) {
+	if (cap > flow->kept_cap) {
+		if (!store_charge(c->store, NULL, cap - flow->kept_cap)) {
 			unfollow(c, "no room to follow it");
 			return false;
 		}
-		side->kept = xrealloc(side->kept, cap);
-		side->kept_cap = cap;
+		flow->kept = xrealloc(flow->kept, cap);
+		flow->kept_cap = cap;
 	}
-	memcpy(side->kept + side->kept_len, buf, len);
-	side->kept_len += len;
+	memcpy(flow->kept + flow->kept_len, buf, len);
+	flow->kept_len += len;
 	return true;
 }
 
@@ -219,8 +219,8 @@ static void request_complete(struct capture_conn *c)
 {
 	struct owed *o = asking(c);
 
-	c->side[1].state = o->upgrade && !o->replied ? SIDE_WAIT : SIDE_HEAD;
-	drop_kept(c, &c->side[1]);
+	c->flow[SIDE_VISITOR].state = o->upgrade && !o->replied ? FLOW_WAIT : FLOW_HEAD;
+	drop_kept(c, &c->flow[SIDE_VISITOR]);
 	o->sent = true;
 	if (o->txn) {
 		o->txn->sent_ns = elapsed(c, o->txn);
@@ -234,15 +234,15 @@ static size_t request_bytes(struct capture_conn *c, const char *buf, size_t len)
 /* No upgrade: what came behind the request is the next one. */
 static void stop_waiting(struct capture_conn *c)
 {
-	struct side *side = &c->side[1];
-	char *text = side->kept;
-	size_t len = side->kept_len, cap = side->kept_cap, n;
+	struct flow *flow = &c->flow[SIDE_VISITOR];
+	char *text = flow->kept;
+	size_t len = flow->kept_len, cap = flow->kept_cap, n;
 
-	if (side->state != SIDE_WAIT)
+	if (flow->state != FLOW_WAIT)
 		return;
-	side->state = SIDE_HEAD;
-	side->kept = NULL;
-	side->kept_len = side->kept_cap = 0;
+	flow->state = FLOW_HEAD;
+	flow->kept = NULL;
+	flow->kept_len = flow->kept_cap = 0;
 	for (size_t i = 0; i < len && !c->off; i += n)
 		n = request_bytes(c, text + i, len - i);
 	if (!text)
@@ -255,8 +255,8 @@ static void answer_complete(struct capture_conn *c)
 {
 	struct owed *o = &c->owed[0];
 
-	c->side[0].state = SIDE_HEAD;
-	drop_kept(c, &c->side[0]);
+	c->flow[SIDE_SERVICE].state = FLOW_HEAD;
+	drop_kept(c, &c->flow[SIDE_SERVICE]);
 	capture_sse_free(c->sse);
 	c->sse = NULL;
 	o->answered = true;
@@ -270,63 +270,63 @@ static void answer_complete(struct capture_conn *c)
 /* ---- bodies ---- */
 
 /* The transaction that a body of this side belongs to; NULL: it is not kept. */
-static struct capture_txn *owner(struct capture_conn *c, int from)
+static struct capture_txn *owner(struct capture_conn *c, enum side from)
 {
-	return from ? asking(c)->txn : c->owed[0].txn;
+	return from == SIDE_VISITOR ? asking(c)->txn : c->owed[0].txn;
 }
 
-static void add_body(struct capture_conn *c, int from, const char *buf, size_t len)
+static void add_body(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
 	struct capture_txn *t = owner(c, from);
 
 	if (!t)
 		return;
-	store_add_body(c->store, t, from ? &t->req : &t->resp, buf, len);
-	if (!from)
+	store_add_body(c->store, t, from == SIDE_VISITOR ? &t->req : &t->resp, buf, len);
+	if (from == SIDE_SERVICE)
 		t->last_ns = elapsed(c, t);
-	if (!from && c->sse)
+	if (from == SIDE_SERVICE && c->sse)
 		capture_sse_bytes(c->sse, buf, len);
 	store_tell(c->store, CAPTURE_EV_GREW, t, NULL);
 }
 
-static void body_complete(struct capture_conn *c, int from)
+static void body_complete(struct capture_conn *c, enum side from)
 {
-	if (from)
+	if (from == SIDE_VISITOR)
 		request_complete(c);
 	else
 		answer_complete(c);
 }
 
-static size_t length_bytes(struct capture_conn *c, int from, const char *buf, size_t len)
+static size_t length_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
-	struct side *side = &c->side[from];
+	struct flow *flow = &c->flow[from];
 
-	if (len > side->left)
-		len = (size_t)side->left;
-	side->left -= len;
+	if (len > flow->left)
+		len = (size_t)flow->left;
+	flow->left -= len;
 	add_body(c, from, buf, len);
-	if (!side->left)
+	if (!flow->left)
 		body_complete(c, from);
 	return len;
 }
 
 struct chunk_run {
 	struct capture_conn *c;
-	int from;
+	enum side from;
 };
 
 static void on_chunk_data(void *arg, const char *bytes, size_t n)
 {
 	struct chunk_run *run = arg;
-	struct side *side = &run->c->side[run->from];
+	struct flow *flow = &run->c->flow[run->from];
 
-	side->kept_len = 0;
-	side->rest = bytes + n;
+	flow->kept_len = 0;
+	flow->rest = bytes + n;
 	add_body(run->c, run->from, bytes, n);
 }
 
 /* text: what follows the last data: (CR)LF, the last chunk's line, trailers, an empty line. */
-static void take_trailers(struct capture_conn *c, int from, const char *text, size_t len)
+static void take_trailers(struct capture_conn *c, enum side from, const char *text, size_t len)
 {
 	struct capture_txn *t = owner(c, from);
 	const char *end = text + len, *nl;
@@ -343,46 +343,46 @@ static void take_trailers(struct capture_conn *c, int from, const char *text, si
 		end--;
 	if (end > text && end[-1] == '\r')
 		end--;
-	store_set_head(c->store, t, from ? &t->req_trailers : &t->resp_trailers, text,
-		       (size_t)(end - text));
+	store_set_head(c->store, t, from == SIDE_VISITOR ? &t->req_trailers : &t->resp_trailers,
+		       text, (size_t)(end - text));
 }
 
-static size_t chunked_bytes(struct capture_conn *c, int from, const char *buf, size_t len)
+static size_t chunked_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
-	struct side *side = &c->side[from];
+	struct flow *flow = &c->flow[from];
 	struct chunk_run run = {c, from};
 	size_t used, rest;
 
-	side->rest = buf;
-	enum http_rc rc = http_chunked_scan(&side->chunks, buf, len, &used, on_chunk_data, &run);
+	flow->rest = buf;
+	enum http_rc rc = http_chunked_scan(&flow->chunks, buf, len, &used, on_chunk_data, &run);
 
-	rest = (size_t)(buf + used - side->rest);
+	rest = (size_t)(buf + used - flow->rest);
 	if (rc == HTTP_BAD) {
 		unfollow(c, "broken chunk");
 	} else if (rc == HTTP_OK) {
-		if (!side->kept_len)
-			take_trailers(c, from, side->rest, rest);
-		else if (keep(c, side, side->rest, rest))
-			take_trailers(c, from, side->kept, side->kept_len);
+		if (!flow->kept_len)
+			take_trailers(c, from, flow->rest, rest);
+		else if (keep(c, flow, flow->rest, rest))
+			take_trailers(c, from, flow->kept, flow->kept_len);
 		if (!c->off)
 			body_complete(c, from);
 	} else if (rest) {
-		(void)keep(c, side, side->rest, rest);
+		(void)keep(c, flow, flow->rest, rest);
 	}
 	return c->off ? len : used;
 }
 
 /* What a head says about its body. False: there is none. */
-static bool body_begins(struct side *side, const struct http_head *h, bool until_eof)
+static bool body_begins(struct flow *flow, const struct http_head *h, bool until_eof)
 {
 	if (h->chunked) {
-		http_chunked_init(&side->chunks, false);
-		side->state = SIDE_CHUNKED;
+		http_chunked_init(&flow->chunks, false);
+		flow->state = FLOW_CHUNKED;
 	} else if (h->has_length && h->length) {
-		side->left = h->length;
-		side->state = SIDE_LENGTH;
+		flow->left = h->length;
+		flow->state = FLOW_LENGTH;
 	} else if (!h->has_length && until_eof) {
-		side->state = SIDE_EOF;
+		flow->state = FLOW_EOF;
 	} else {
 		return false;
 	}
@@ -399,7 +399,7 @@ static struct capture_txn *begin_txn(struct capture_conn *c)
 		.tunnel = c->tunnel,
 		.visitor = c->visitor,
 		.edited = c->edited,
-		.start_ns = c->side[1].since,
+		.start_ns = c->flow[SIDE_VISITOR].since,
 		.origin = *c->origin ? c->origin : NULL,
 	};
 
@@ -414,8 +414,8 @@ static struct capture_txn *begin_txn(struct capture_conn *c)
 
 static void take_request(struct capture_conn *c, const char *text)
 {
-	struct side *side = &c->side[1];
-	const struct http_head *h = &side->head;
+	struct flow *flow = &c->flow[SIDE_VISITOR];
+	const struct http_head *h = &flow->head;
 	struct capture_txn *t = begin_txn(c);
 
 	if (c->owed_n == c->owed_cap) {
@@ -434,7 +434,7 @@ static void take_request(struct capture_conn *c, const char *text)
 		t->method_head = asking(c)->method_head;
 		store_tell(c->store, CAPTURE_EV_BEGUN, t, NULL);
 	}
-	if (!body_begins(side, h, false))
+	if (!body_begins(flow, h, false))
 		request_complete(c);
 }
 
@@ -449,11 +449,11 @@ static bool is_websocket(const char *text, const struct http_head *h)
 /* 101: both directions speak something else from here on. */
 static void take_upgrade(struct capture_conn *c, const char *text)
 {
-	struct side *visitor = &c->side[1];
+	struct flow *visitor = &c->flow[SIDE_VISITOR];
 	struct capture_txn *t = c->owed[0].txn;
 	struct http_span ext = {0};
 
-	if (!is_websocket(text, &c->side[0].head) || !t || visitor->state != SIDE_WAIT) {
+	if (!is_websocket(text, &c->flow[SIDE_SERVICE].head) || !t || visitor->state != FLOW_WAIT) {
 		c->owed[0].answered = true;
 		store_unfollowed(c->store);
 		end_all(c, CAPTURE_DONE, NULL);
@@ -461,10 +461,10 @@ static void take_upgrade(struct capture_conn *c, const char *text)
 	}
 	t->kind = CAPTURE_WEBSOCKET;
 	store_tell(c->store, CAPTURE_EV_HEAD, t, NULL);
-	if (!http_field(text, &c->side[0].head, "sec-websocket-extensions", &ext))
+	if (!http_field(text, &c->flow[SIDE_SERVICE].head, "sec-websocket-extensions", &ext))
 		ext.len = 0;
 	c->ws = capture_ws_new(c->store, t, text + ext.off, ext.len);
-	c->side[0].state = visitor->state = SIDE_WS;
+	c->flow[SIDE_SERVICE].state = visitor->state = FLOW_WS;
 	if (visitor->kept_len && !capture_ws_bytes(c->ws, true, visitor->kept, visitor->kept_len)) {
 		store_unfollowed(c->store);
 		end_all(c, CAPTURE_DONE, NULL);
@@ -493,8 +493,8 @@ static bool is_event_stream(const char *text, const struct http_head *h)
 
 static void take_answer(struct capture_conn *c, const char *text)
 {
-	struct side *side = &c->side[0];
-	const struct http_head *h = &side->head;
+	struct flow *flow = &c->flow[SIDE_SERVICE];
+	const struct http_head *h = &flow->head;
 	struct owed *o = &c->owed[0];
 	struct capture_txn *t = o->txn;
 	bool bodiless = o->method_head || h->status == 204 || h->status == 304;
@@ -503,7 +503,7 @@ static void take_answer(struct capture_conn *c, const char *text)
 	if (t) {
 		store_set_head(c->store, t, &t->resp_head, text, h->head_len);
 		t->status = h->status;
-		t->first_ns = side->since > t->start_ns ? (int64_t)(side->since - t->start_ns) : 0;
+		t->first_ns = flow->since > t->start_ns ? (int64_t)(flow->since - t->start_ns) : 0;
 		t->last_ns = elapsed(c, t);
 	}
 	if (h->status == 101) {
@@ -516,7 +516,7 @@ static void take_answer(struct capture_conn *c, const char *text)
 	}
 	if (t)
 		store_tell(c->store, CAPTURE_EV_HEAD, t, NULL);
-	bool ends_now = bodiless || !body_begins(side, h, true);
+	bool ends_now = bodiless || !body_begins(flow, h, true);
 
 	stop_waiting(c);
 	if (ends_now && !c->off)
@@ -525,7 +525,7 @@ static void take_answer(struct capture_conn *c, const char *text)
 
 static void take_response(struct capture_conn *c, const char *text)
 {
-	const struct http_head *h = &c->side[0].head;
+	const struct http_head *h = &c->flow[SIDE_SERVICE].head;
 
 	if (!c->owed_n || c->owed[0].answered) {
 		unfollow(c, "an answer that nobody asked for");
@@ -556,10 +556,10 @@ static bool may_be_request(const char *text, size_t len)
 }
 
 /* Returns how much of buf the head took. */
-static size_t head_bytes(struct capture_conn *c, int from, const char *buf, size_t len)
+static size_t head_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
-	struct side *side = &c->side[from];
-	size_t had = side->kept_len, take = len;
+	struct flow *flow = &c->flow[from];
+	size_t had = flow->kept_len, take = len;
 	const char *text = buf;
 	enum http_rc rc;
 
@@ -567,35 +567,35 @@ static size_t head_bytes(struct capture_conn *c, int from, const char *buf, size
 	if (!had && (*buf == '\r' || *buf == '\n'))
 		return 1;
 	if (!had) {
-		side->since = c->now;
-		side->head = (struct http_head){0};
+		flow->since = c->now;
+		flow->head = (struct http_head){0};
 	} else {
 		if (take > HTTP_HEAD_MAX - had)
 			take = HTTP_HEAD_MAX - had;
-		if (!keep(c, side, buf, take))
+		if (!keep(c, flow, buf, take))
 			return len;
-		text = side->kept;
+		text = flow->kept;
 	}
-	rc = from ? http_request_scan(&side->head, text, had + take)
-		  : http_response_scan(&side->head, text, had + take);
-	if (from && rc != HTTP_BAD && !may_be_request(text, had + take))
+	rc = from == SIDE_VISITOR ? http_request_scan(&flow->head, text, had + take)
+				  : http_response_scan(&flow->head, text, had + take);
+	if (from == SIDE_VISITOR && rc != HTTP_BAD && !may_be_request(text, had + take))
 		rc = HTTP_BAD;
-	if (rc == HTTP_BAD || (from && rc == HTTP_OK && c->owed_n >= OWED_MAX)) {
+	if (rc == HTTP_BAD || (from == SIDE_VISITOR && rc == HTTP_OK && c->owed_n >= OWED_MAX)) {
 		unfollow(c, rc == HTTP_BAD ? "not HTTP/1" : "too many requests without an answer");
 		return len;
 	}
 	if (rc == HTTP_MORE) {
 		if (!had)
-			(void)keep(c, side, buf, take < HTTP_HEAD_MAX ? take : HTTP_HEAD_MAX);
+			(void)keep(c, flow, buf, take < HTTP_HEAD_MAX ? take : HTTP_HEAD_MAX);
 		return take;
 	}
 	/* What it is kept in may be used for the body from here on. */
-	char *own = side->kept;
-	size_t cap = side->kept_cap, head_len = side->head.head_len;
+	char *own = flow->kept;
+	size_t cap = flow->kept_cap, head_len = flow->head.head_len;
 
-	side->kept = NULL;
-	side->kept_len = side->kept_cap = 0;
-	if (from)
+	flow->kept = NULL;
+	flow->kept_len = flow->kept_cap = 0;
+	if (from == SIDE_VISITOR)
 		take_request(c, text);
 	else
 		take_response(c, text);
@@ -607,7 +607,7 @@ static size_t head_bytes(struct capture_conn *c, int from, const char *buf, size
 
 /* ---- bytes ---- */
 
-static void ws_bytes(struct capture_conn *c, int from, const char *buf, size_t len)
+static void ws_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
 	struct capture_txn *t = c->owed[0].txn;
 
@@ -617,7 +617,7 @@ static void ws_bytes(struct capture_conn *c, int from, const char *buf, size_t l
 		return;
 	}
 	t->last_ns = elapsed(c, t);
-	if (!capture_ws_bytes(c->ws, from, buf, len)) {
+	if (!capture_ws_bytes(c->ws, from == SIDE_VISITOR, buf, len)) {
 		store_unfollowed(c->store);
 		end_all(c, CAPTURE_DONE, NULL);
 	}
@@ -626,25 +626,25 @@ static void ws_bytes(struct capture_conn *c, int from, const char *buf, size_t l
 /* Requests, and whatever else comes from the visitor. Returns how much was taken. */
 static size_t request_bytes(struct capture_conn *c, const char *buf, size_t len)
 {
-	struct side *side = &c->side[1];
+	struct flow *flow = &c->flow[SIDE_VISITOR];
 
-	switch (side->state) {
-	case SIDE_HEAD:
-		return head_bytes(c, 1, buf, len);
-	case SIDE_LENGTH:
-		return length_bytes(c, 1, buf, len);
-	case SIDE_CHUNKED:
-		return chunked_bytes(c, 1, buf, len);
-	case SIDE_WAIT:
-		if (side->kept_len + len > HTTP_HEAD_MAX)
+	switch (flow->state) {
+	case FLOW_HEAD:
+		return head_bytes(c, SIDE_VISITOR, buf, len);
+	case FLOW_LENGTH:
+		return length_bytes(c, SIDE_VISITOR, buf, len);
+	case FLOW_CHUNKED:
+		return chunked_bytes(c, SIDE_VISITOR, buf, len);
+	case FLOW_WAIT:
+		if (flow->kept_len + len > HTTP_HEAD_MAX)
 			unfollow(c, "more before the upgrade than is kept");
 		else
-			(void)keep(c, side, buf, len);
+			(void)keep(c, flow, buf, len);
 		return len;
-	case SIDE_WS:
-		ws_bytes(c, 1, buf, len);
+	case FLOW_WS:
+		ws_bytes(c, SIDE_VISITOR, buf, len);
 		return len;
-	case SIDE_EOF:
+	case FLOW_EOF:
 		break;
 	}
 	return len;
@@ -652,26 +652,26 @@ static size_t request_bytes(struct capture_conn *c, const char *buf, size_t len)
 
 static size_t answer_bytes(struct capture_conn *c, const char *buf, size_t len)
 {
-	switch (c->side[0].state) {
-	case SIDE_HEAD:
-		return head_bytes(c, 0, buf, len);
-	case SIDE_LENGTH:
-		return length_bytes(c, 0, buf, len);
-	case SIDE_CHUNKED:
-		return chunked_bytes(c, 0, buf, len);
-	case SIDE_EOF:
-		add_body(c, 0, buf, len);
+	switch (c->flow[SIDE_SERVICE].state) {
+	case FLOW_HEAD:
+		return head_bytes(c, SIDE_SERVICE, buf, len);
+	case FLOW_LENGTH:
+		return length_bytes(c, SIDE_SERVICE, buf, len);
+	case FLOW_CHUNKED:
+		return chunked_bytes(c, SIDE_SERVICE, buf, len);
+	case FLOW_EOF:
+		add_body(c, SIDE_SERVICE, buf, len);
 		return len;
-	case SIDE_WS:
-		ws_bytes(c, 0, buf, len);
+	case FLOW_WS:
+		ws_bytes(c, SIDE_SERVICE, buf, len);
 		return len;
-	case SIDE_WAIT:
+	case FLOW_WAIT:
 		break;
 	}
 	return len;
 }
 
-void capture_conn_bytes(struct capture_conn *c, int from, const char *buf, size_t len)
+void capture_conn_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
 	size_t n;
 
@@ -679,14 +679,14 @@ void capture_conn_bytes(struct capture_conn *c, int from, const char *buf, size_
 		return;
 	c->now = capture_now_ns();
 	for (; len && !c->off; buf += n, len -= n)
-		n = from ? request_bytes(c, buf, len) : answer_bytes(c, buf, len);
+		n = from == SIDE_VISITOR ? request_bytes(c, buf, len) : answer_bytes(c, buf, len);
 }
 
-void capture_conn_eof(struct capture_conn *c, int from)
+void capture_conn_eof(struct capture_conn *c, enum side from)
 {
-	if (c->off || from != 0)
+	if (c->off || from != SIDE_SERVICE)
 		return;
 	c->now = capture_now_ns();
-	if (c->side[0].state == SIDE_EOF)
+	if (c->flow[SIDE_SERVICE].state == FLOW_EOF)
 		answer_complete(c);
 }

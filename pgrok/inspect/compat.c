@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/flags.h"
+#include "common/base/utf8.h"
 #include "common/http/query.h"
 #include "pgrok/inspect/check.h"
 #include "pgrok/inspect/forms.h"

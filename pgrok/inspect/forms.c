@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/flags.h"
+#include "common/base/utf8.h"
 
 static const char *const kinds[] = {"http", "websocket", "sse"};
 static const char *const states[] = {"open", "done", "failed"};

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/utf8.h"
+
 void text_free(struct text *t)
 {
 	free(t->p);
@@ -61,28 +63,6 @@ void text_fmt(struct text *t, const char *fmt, ...)
 
 /* ---- JSON ---- */
 
-/* Bytes of the UTF-8 character at s (RFC 3629); 0: there is none. */
-static size_t utf8_char(const unsigned char *s, size_t len)
-{
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 static bool plain(unsigned char c)
 {
 	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&';
@@ -126,7 +106,7 @@ void text_json(struct text *t, const char *s, size_t len)
 			i = run;
 			continue;
 		}
-		size_t n = utf8_char(u + i, len - i);
+		size_t n = utf8_len(s + i, len - i);
 
 		if (n > 1)
 			text_add(t, s + i, n);

@@ -205,14 +205,15 @@ static void write_request(struct replay *r)
 	while (r->sent < r->len) {
 		switch (stream_write(r->stream, r->request + r->sent, r->len - r->sent, &n)) {
 		case STREAM_OK:
-			capture_conn_bytes(r->tapped, 1, r->request + r->sent, n);
+			capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request + r->sent, n);
 			r->sent += n;
 			break;
 		case STREAM_AGAIN:
 			return;
 		default:
 			/* It may have answered before it stopped reading: that is read yet. */
-			capture_conn_bytes(r->tapped, 1, r->request + r->sent, r->len - r->sent);
+			capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request + r->sent,
+					   r->len - r->sent);
 			r->sent = r->len;
 		}
 	}
@@ -227,12 +228,12 @@ static bool read_answer(struct replay *r)
 	for (int i = 0; i < READS_PER_TURN; i++) {
 		switch (stream_read(r->stream, buf, sizeof(buf), &n)) {
 		case STREAM_OK:
-			capture_conn_bytes(r->tapped, 0, buf, n);
+			capture_conn_bytes(r->tapped, SIDE_SERVICE, buf, n);
 			break;
 		case STREAM_AGAIN:
 			return true;
 		case STREAM_EOF:
-			capture_conn_eof(r->tapped, 0);
+			capture_conn_eof(r->tapped, SIDE_SERVICE);
 			next_one(r, NULL);
 			return false;
 		default:
@@ -264,7 +265,7 @@ static void on_dialled(void *arg, int fd, const char *error)
 	r->dial = NULL;
 	if (fd < 0) {
 		log_warn("replay", "the local service of %s is not there: %s", r->url, error);
-		capture_conn_bytes(r->tapped, 1, r->request, r->len);
+		capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request, r->len);
 		next_one(r, "the local service is not there");
 		return;
 	}

@@ -4,29 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/*
- * One character of UTF-8 at s into *c; the bytes it takes. Anything wrong (overlong, surrogate, cut
- * short) is one byte of value -1.
- */
+#include "common/base/utf8.h"
+
+/* The character at s into *c; the bytes it takes. What is none is one byte of value -1. */
 static size_t decode(const char *s, int32_t *c)
 {
-	static const int32_t least[] = {0, 0x80, 0x800, 0x10000};
-	const unsigned char *p = (const unsigned char *)s;
-	size_t more = *p < 0x80 ? 0 : *p < 0xc0 ? 4 : *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
-	int32_t v = more == 0 ? *p : *p & (0x3f >> more);
+	uint32_t code;
+	size_t n = utf8_decode(s, strnlen(s, 4), &code);
 
-	*c = -1;
-	if (more == 4 || *p > 0xf4)
-		return 1;
-	for (size_t i = 1; i <= more; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 1;
-		v = v << 6 | (p[i] & 0x3f);
-	}
-	if (v < least[more] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
-		return 1;
-	*c = v;
-	return more + 1;
+	*c = n ? (int32_t)code : -1;
+	return n ? n : 1;
 }
 
 /* Invisible, or it changes the order in which the rest is shown. */

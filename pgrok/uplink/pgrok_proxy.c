@@ -119,8 +119,8 @@ static void proxy_close(struct proxy *p, enum log_level level, bool abort, const
 	uint64_t in = 0, out = 0, age = p->since ? loop_now(p->all->loop) - p->since : 0;
 
 	if (p->pair) {
-		in = pair_bytes(p->pair, 1);
-		out = pair_bytes(p->pair, 0);
+		in = pair_bytes(p->pair, SIDE_VISITOR);
+		out = pair_bytes(p->pair, SIDE_SERVICE);
 	}
 	if (log_wants(level))
 		log_line(level, p->name, "closing (%s): %s; visitor=%s age=%.3fs in=%llu out=%llu",
@@ -174,7 +174,7 @@ static const struct pair_hooks tapped_hooks = {.eof = on_eof, .tap = on_tap, .do
 
 static void join(struct proxy *p, struct stream *local)
 {
-	p->pair = pair_new(local, p->server, p->tapped ? &tapped_hooks : &plain_hooks, p);
+	p->pair = pair_new(p->server, local, p->tapped ? &tapped_hooks : &plain_hooks, p);
 	if (p->tapped)
 		capture_conn_connected(p->tapped);
 	p->server = NULL;
@@ -573,8 +573,8 @@ void proxies_bytes(const struct proxies *all, uint64_t *in, uint64_t *out)
 	for (const struct proxy *p = all->first; p; p = p->next) {
 		if (!p->pair)
 			continue;
-		*in += pair_bytes(p->pair, 1);
-		*out += pair_bytes(p->pair, 0);
+		*in += pair_bytes(p->pair, SIDE_VISITOR);
+		*out += pair_bytes(p->pair, SIDE_SERVICE);
 	}
 }
 

@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "common/mux/mux.h"
+#include "common/net/listener.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/visitor/visitor.h"
 

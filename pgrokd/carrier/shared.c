@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "common/mux/mux.h"
+#include "common/net/listener.h"
 #include "pgrokd/client/client.h"
 
 struct mux_link {

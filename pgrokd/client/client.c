@@ -111,7 +111,7 @@ void control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	c->features = *auth->features;
 	c->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
 	c->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
-	c->feature_mux = w->server->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
+	c->feature_mux = w->core->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
 	if (c->features)
 		chan_set_max(c->chan, FRAME_HEADER + FRAME_BODY_MAX);
 	log_info(c->name, "Client %s connected from %s (%.32s/%.32s, version %.32s)", c->short_id,
@@ -288,7 +288,7 @@ static void control_end(struct control *c, bool replaced, const char *why)
 		stream_linger(c->stream);
 	else
 		stream_close(c->stream, false);
-	registry_leave(w->server->registry, c->client_id);
+	registry_leave(w->core->registry, c->client_id);
 	loop_free_later(w->loop, c, NULL);
 }
 

@@ -6,7 +6,7 @@
 #include "pgrokd/carrier/shared.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/carrier/pool.h"
-#include "pgrokd/server.h"
+#include "pgrokd/core/worker.h"
 
 TAILQ_HEAD(tunnel_list, tunnel);
 TAILQ_HEAD(bid_list, bid);

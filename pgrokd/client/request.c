@@ -14,9 +14,9 @@ enum bid_rc {
 	BID_WAITS    /* for bid_resume() */
 };
 
-static bool protocol_open(const struct server *s, enum proto p)
+static bool protocol_open(const struct core *core, enum proto p)
 {
-	return p == PROTO_TCP || s->on[p == PROTO_HTTP ? PORT_HTTP : PORT_HTTPS];
+	return p == PROTO_TCP || core->on[p == PROTO_HTTP ? PORT_HTTP : PORT_HTTPS];
 }
 
 /* ---- answers ---- */
@@ -72,7 +72,7 @@ static struct route *make_route(const struct bid *b, enum proto p, char *url)
 /* The URL that was asked for, owned; NULL: the client was told why not. */
 static char *wanted_url(struct bid *b, enum proto p)
 {
-	const struct name_site *site = &b->control->worker->server->site;
+	const struct name_site *site = &b->control->worker->core->site;
 	const char *why;
 
 	if (*b->hostname) {
@@ -128,7 +128,7 @@ static enum bid_rc open_wanted(struct bid *b, enum proto p)
 /* The protocols from here on that get one name together; where an error will come, it stops. */
 static int protocols_together(const struct bid *b, enum proto first, enum proto out[static 2])
 {
-	const struct server *s = b->control->worker->server;
+	const struct core *core = b->control->worker->core;
 	const char *p = b->next;
 	int n = 0;
 
@@ -137,7 +137,7 @@ static int protocols_together(const struct bid *b, enum proto first, enum proto 
 		size_t len = strcspn(p, "+");
 		enum proto other;
 
-		if (!proto_parse(p, len, &other) || !protocol_open(s, other) || other == first)
+		if (!proto_parse(p, len, &other) || !protocol_open(core, other) || other == first)
 			break;
 		if (other != PROTO_TCP)
 			out[n++] = other;
@@ -153,7 +153,7 @@ static bool try_random(struct bid *b, const char *name, const enum proto *protos
 	char *urls[2];
 
 	for (int i = 0; i < n; i++) {
-		urls[i] = url_of_subdomain(&c->worker->server->site, protos[i], name);
+		urls[i] = url_of_subdomain(&c->worker->core->site, protos[i], name);
 		routes[i] = make_route(b, protos[i], xstrdup(urls[i]));
 		if (!routes[i])
 			fatal("-domain: no name can be made in it");
@@ -173,7 +173,7 @@ static bool try_random(struct bid *b, const char *name, const enum proto *protos
 static enum bid_rc open_random(struct bid *b, enum proto first)
 {
 	struct control *c = b->control;
-	struct registry *reg = c->worker->server->registry;
+	struct registry *reg = c->worker->core->registry;
 	enum proto protos[2];
 	int n = protocols_together(b, first, protos);
 	struct affinity_keys keys;
@@ -246,21 +246,22 @@ static bool bind_any(const struct config *conf, struct listener_fds *fds, char e
 static bool bind_remembered(struct bid *b, const struct affinity_keys *keys,
 			    struct listener_fds *fds)
 {
-	const struct server *s = b->control->worker->server;
+	const struct core *core = b->control->worker->core;
 	char value[AFFINITY_VALUE], err[256];
 
-	if (!registry_recall(s->registry, keys, value))
+	if (!registry_recall(core->registry, keys, value))
 		return false;
 	int port = addr_port(value);
 
-	return port > 0 && port_allowed(s->config, port) && bind_tcp(s->config, port, fds, err);
+	return port > 0 && port_allowed(core->config, port) &&
+	       bind_tcp(core->config, port, fds, err);
 }
 
 static enum bid_rc open_tcp(struct bid *b)
 {
 	struct control *c = b->control;
-	const struct server *s = c->worker->server;
-	const struct config *conf = s->config;
+	const struct core *core = c->worker->core;
+	const struct config *conf = core->config;
 	struct affinity_keys keys;
 	struct listener_fds fds;
 	char err[256], value[8];
@@ -279,11 +280,11 @@ static enum bid_rc open_tcp(struct bid *b)
 			      err);
 	struct addr bound = listener_addr(&fds);
 	uint16_t port = addr_get_port(&bound);
-	char *url = url_of_port(&s->site, port);
+	char *url = url_of_port(&core->site, port);
 	struct route *route = make_route(b, PROTO_TCP, xstrdup(url));
 
 	snprintf(value, sizeof(value), "%u", port);
-	registry_remember(s->registry, &keys, value);
+	registry_remember(core->registry, &keys, value);
 	if (!route)
 		fatal("-domain: no URL can be made of it");
 	tunnel_open_tcp(c, route, &fds);
@@ -316,7 +317,7 @@ static enum bid_rc open_one(struct bid *b, const char *word)
 
 	if (!proto_parse(word, strlen(word), &p))
 		return refuse(b, "Protocol %.100s is not supported", word);
-	if (!protocol_open(c->worker->server, p))
+	if (!protocol_open(c->worker->core, p))
 		return refuse(b, "Not listening for %s connections", proto_name(p));
 	bool is_new = p == PROTO_TCP || !b->opened[p];
 

@@ -74,7 +74,7 @@ static void news_send(struct worker *from, int to, enum news_kind kind, uint64_t
 	news->msg.deliver = news_deliver;
 	news->msg.drop = news_drop;
 	news->kind = kind;
-	news->to = &from->server->worker[to];
+	news->to = &from->core->worker[to];
 	news->from = from->index;
 	news->control = control;
 	news->bid = bid;

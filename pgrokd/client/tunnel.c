@@ -36,7 +36,7 @@ bool tunnel_open(struct control *c, struct route **routes, int n, struct route *
 {
 	for (int i = 0; i < n; i++)
 		tunnel_sign(c, routes[i]);
-	bool ok = registry_claim(c->worker->server->registry, routes, n, taken);
+	bool ok = registry_claim(c->worker->core->registry, routes, n, taken);
 
 	for (int i = 0; i < n; i++) {
 		if (ok)
@@ -69,7 +69,7 @@ void tunnel_close(struct tunnel *t, const char *why)
 	if (t->listener)
 		listener_close(t->listener);
 	else
-		registry_unregister(w->server->registry, t->route->key, t->id);
+		registry_unregister(w->core->registry, t->route->key, t->id);
 	while (!TAILQ_EMPTY(&t->publics))
 		public_tunnel_gone(TAILQ_FIRST(&t->publics));
 	log_info(t->route->url, "Closed: %s (age %llu s, %llu visitors, %llu bytes in, %llu out)",

@@ -2,6 +2,7 @@
 #ifndef PGROKD_CLIENT_TUNNEL_H
 #define PGROKD_CLIENT_TUNNEL_H
 
+#include "common/net/listener.h"
 #include "pgrokd/client/client.h"
 
 struct tunnel {

@@ -1,23 +1,21 @@
-/* What goes from the lobby to the worker where a client is at home. */
+/* What goes from the worker that accepted a connection to its client's home. */
 #include "pgrokd/core/parcel.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "pgrokd/client/client.h"
-#include "pgrokd/visitor/visitor.h"
-
-struct parcel *parcel_new(enum parcel_kind kind, const struct addr *peer)
+struct parcel *parcel_new(parcel_adopt_fn *adopt, parcel_drop_fn *drop, const struct addr *peer)
 {
 	struct parcel *p = xcalloc(1, sizeof(*p));
 
-	p->kind = kind;
+	p->adopt = adopt;
+	p->drop = drop;
 	p->peer = *peer;
 	p->fd = -1;
 	return p;
 }
 
-/* What the taker has not taken. */
+/* With what was not taken out. */
 static void parcel_free(struct parcel *p)
 {
 	SSL_free(p->ssl);
@@ -25,24 +23,9 @@ static void parcel_free(struct parcel *p)
 		close(p->fd);
 	msg_free(&p->first);
 	route_unref(p->route);
-	free(p->unread);
-	free(p);
-}
-
-static void parcel_adopt(struct parcel *p, struct worker *w, struct stream *s)
-{
-	switch (p->kind) {
-	case PARCEL_AUTH:
-		control_adopt(w, s, p);
-		break;
-	case PARCEL_REGPROXY:
-		control_adopt_proxy(w, s, p);
-		break;
-	case PARCEL_VISITOR:
-		public_adopt(w, s, p);
-		break;
-	}
-	parcel_free(p);
+	if (p->unread)
+		xfree_secret(p->unread, p->unread_len); /* a head may carry a password */
+	xfree_secret(p, sizeof(*p));
 }
 
 static void parcel_deliver(struct loop_msg *m, struct loop *l)
@@ -52,24 +35,25 @@ static void parcel_deliver(struct loop_msg *m, struct loop *l)
 
 	p->fd = -1;
 	p->ssl = NULL;
-	parcel_adopt(p, p->to, s);
+	p->adopt(p->to, s, p);
+	parcel_free(p);
 }
 
-/* The home's loop is gone. */
 static void parcel_drop(struct loop_msg *m)
 {
 	struct parcel *p = (struct parcel *)m;
 
-	if (p->kind == PARCEL_AUTH)
-		registry_leave(p->to->server->registry, p->client_id);
+	if (p->drop)
+		p->drop(p);
 	parcel_free(p);
 }
 
 void parcel_send(struct parcel *p, struct worker *from, int home, struct stream *s)
 {
-	p->to = &from->server->worker[home];
+	p->to = &from->core->worker[home];
 	if (p->to == from) {
-		parcel_adopt(p, from, s);
+		p->adopt(from, s, p);
+		parcel_free(p);
 		return;
 	}
 	from->count.moved++;

@@ -1,36 +1,42 @@
 /*
- * What goes from the lobby to the worker where a client is at home: an Auth, a RegProxy or a
- * visitor. It owns what is in it; whoever takes it adopts or closes it.
+ * What goes from the worker that accepted a connection to the one where its client is at home: the
+ * connection and what was read from it. It owns what is in it; whoever adopts it takes out what it
+ * needs.
  */
 #ifndef PGROKD_CORE_PARCEL_H
 #define PGROKD_CORE_PARCEL_H
 
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
-#include "pgrokd/server.h"
+#include "pgrokd/core/worker.h"
 
-enum parcel_kind {
-	PARCEL_AUTH,     /* first, client_id; holds one registry_enter() */
-	PARCEL_REGPROXY, /* first, client_id */
-	PARCEL_VISITOR   /* route, unread, head_only */
-};
+struct parcel;
+
+/* At home. Borrows the parcel, takes s, takes from the parcel what it needs. */
+typedef void parcel_adopt_fn(struct worker *w, struct stream *s, struct parcel *p);
+/* The home's loop has ended, p is about to be freed: undoes what was done for it elsewhere. */
+typedef void parcel_drop_fn(struct parcel *p);
 
 struct parcel {
 	struct loop_msg msg;
-	enum parcel_kind kind;
+	parcel_adopt_fn *adopt;
+	parcel_drop_fn *drop;
 	struct worker *to;
 	int fd;
 	SSL *ssl;
 	struct addr peer;
-	struct msg first; /* the decoded message; owner NULL: none */
-	char client_id[LIMIT_CLIENT_ID + 1];
-	struct route *route;
-	char *unread; /* bytes read already */
+	/* What was read from it. */
+	struct msg first;                    /* owner NULL: none */
+	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */
+	struct route *route;                 /* a reference; NULL: none */
+	char *unread;                        /* bytes that are the adopter's to read; NULL: none */
 	size_t unread_len;
-	bool head_only; /* the request is a HEAD */
+	bool head_only; /* they begin with a HEAD request */
 };
 
-struct parcel *parcel_new(enum parcel_kind kind, const struct addr *peer) MUSTCHECK;
+/* drop NULL: nothing to undo. */
+struct parcel *parcel_new(parcel_adopt_fn *adopt, parcel_drop_fn *drop,
+			  const struct addr *peer) MUSTCHECK;
 /*
  * Takes p and s (a direct stream) and brings both to worker `home`: at once if that is `from`, else
  * the stream is taken apart and posted.

@@ -7,8 +7,11 @@
 
 #include "common/http/head.h"
 #include "common/base/randid.h"
+#include "common/net/tls.h"
 #include "msg/pgrok/chan.h"
+#include "pgrokd/client/client.h"
 #include "pgrokd/core/parcel.h"
+#include "pgrokd/front/door.h"
 #include "pgrokd/visitor/visitor.h"
 #include "pgrokd/visitor/reply.h"
 
@@ -44,7 +47,7 @@ static struct stream *guest_leave(struct guest *g)
 	loop_timer_stop(&g->timer);
 	TAILQ_REMOVE(&g->worker->guests, g, link);
 	g->worker->n_guests--;
-	door_leave(g->worker->server->door, &g->peer);
+	door_leave(g->worker->core->door, &g->peer);
 	if (g->chan)
 		chan_free(g->chan);
 	free(g->buf);
@@ -109,6 +112,11 @@ static void refuse_version(struct guest *g, const struct msg_auth *auth)
 	stream_linger(guest_leave(g));
 }
 
+static void auth_drop(struct parcel *p)
+{
+	registry_leave(p->to->core->registry, p->client_id);
+}
+
 static void first_auth(struct guest *g, struct msg *m)
 {
 	struct worker *w = g->worker;
@@ -118,7 +126,7 @@ static void first_auth(struct guest *g, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	struct parcel *p = parcel_new(PARCEL_AUTH, &g->peer);
+	struct parcel *p = parcel_new(control_adopt, auth_drop, &g->peer);
 
 	if (client_id_valid(m->auth.client_id))
 		snprintf(p->client_id, sizeof(p->client_id), "%s", m->auth.client_id);
@@ -127,14 +135,14 @@ static void first_auth(struct guest *g, struct msg *m)
 	p->first = *m;
 	struct stream *s = guest_leave(g);
 
-	parcel_send(p, w, registry_enter(w->server->registry, p->client_id), s);
+	parcel_send(p, w, registry_enter(w->core->registry, p->client_id), s);
 }
 
 static void first_reg_proxy(struct guest *g, struct msg *m)
 {
 	struct worker *w = g->worker;
 	const char *id = m->reg_proxy.client_id;
-	int home = client_id_valid(id) ? registry_home(w->server->registry, id) : -1;
+	int home = client_id_valid(id) ? registry_home(w->core->registry, id) : -1;
 
 	if (home < 0) {
 		char why[64];
@@ -144,7 +152,7 @@ static void first_reg_proxy(struct guest *g, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	struct parcel *p = parcel_new(PARCEL_REGPROXY, &g->peer);
+	struct parcel *p = parcel_new(control_adopt_proxy, NULL, &g->peer);
 
 	snprintf(p->client_id, sizeof(p->client_id), "%s", id);
 	p->first = *m;
@@ -213,7 +221,7 @@ static void guest_visit(struct guest *g)
 		guest_reply(g, status, why);
 		return;
 	}
-	struct parcel *p = parcel_new(PARCEL_VISITOR, &g->peer);
+	struct parcel *p = parcel_new(public_adopt, NULL, &g->peer);
 
 	p->route = route;
 	p->unread = g->buf;
@@ -313,13 +321,13 @@ static void lobby_shed(struct worker *w)
 static void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
 	w->count.accepted[port]++;
-	if (!door_enter(w->server->door, peer)) {
+	if (!door_enter(w->core->door, peer)) {
 		w->count.shed++;
 		close(fd);
 		return;
 	}
 	/* At the limit the oldest goes: it is the likeliest to mean no good. */
-	if (w->n_guests >= LIMIT_HALF_OPEN / w->server->n_workers)
+	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
 		lobby_shed(w);
 	struct guest *g = xcalloc(1, sizeof(*g));
 

@@ -6,7 +6,8 @@
 #ifndef PGROKD_FRONT_LOBBY_H
 #define PGROKD_FRONT_LOBBY_H
 
-#include "pgrokd/server.h"
+#include "common/net/listener.h"
+#include "pgrokd/core/worker.h"
 
 /* Starts to accept on w; takes fds. */
 struct listener *lobby_listen(struct worker *w, enum port p, struct listener_fds *fds) MUSTCHECK;

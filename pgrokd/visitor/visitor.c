@@ -59,7 +59,7 @@ int public_route(struct worker *w, enum port port, const struct http_head *h, co
 
 	*why = "no such tunnel";
 	if (route_key(proto, head + h->authority.off, h->authority.len, key))
-		found = registry_find(w->server->registry, key);
+		found = registry_find(w->core->registry, key);
 	if (!found)
 		return 404;
 	int status = route_allows(found, h, head);
@@ -292,7 +292,7 @@ bool public_join(struct public *p, struct stream *proxy)
 	p->worker->count.joined++;
 	p->tunnel->visitors++;
 	c->visitors++;
-	registry_joined(p->worker->server->registry, p->worker->index, 1);
+	registry_joined(p->worker->core->registry, p->worker->index, 1);
 	pair_start(p->pair);
 	return true;
 }
@@ -330,7 +330,7 @@ static void public_close(struct public *p, bool abort, const char *why)
 		bytes[1] = pair_bytes(p->pair, SIDE_SERVICE);
 		public_count(p, bytes);
 		pair_close(p->pair, abort);
-		registry_joined(p->worker->server->registry, p->worker->index, -1);
+		registry_joined(p->worker->core->registry, p->worker->index, -1);
 	} else if (p->stream) {
 		stream_close(p->stream, abort);
 	}

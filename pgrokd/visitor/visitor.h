@@ -5,7 +5,7 @@
 #include "common/http/track.h"
 #include "common/stream/pair.h"
 #include "pgrokd/core/parcel.h"
-#include "pgrokd/server.h"
+#include "pgrokd/core/worker.h"
 
 struct tunnel;
 

@@ -105,7 +105,7 @@ static struct capture_conn *open_conn(struct capture *s)
 	return c;
 }
 
-static void say(struct capture_conn *c, int from, const uint8_t *p, size_t len, size_t step)
+static void say(struct capture_conn *c, enum side from, const uint8_t *p, size_t len, size_t step)
 {
 	for (size_t at = 0; at < len; at += step)
 		capture_conn_bytes(c, from, (const char *)p + at,
@@ -127,13 +127,14 @@ static uint64_t play(const uint8_t *data, size_t size, bool pieces, bool small)
 		unsigned op = data[0];
 		size_t len = data[1] | (size_t)data[2] << 8;
 		struct capture_conn *to = c[small && (op & 2)];
+		enum side from = op & 1 ? SIDE_VISITOR : SIDE_SERVICE;
 
 		data += 3;
 		size -= 3;
 		len = len < size ? len : size;
-		say(to, op & 1, data, len, pieces ? 1 + (op >> 4) : 1u << 20);
+		say(to, from, data, len, pieces ? 1 + (op >> 4) : 1u << 20);
 		if ((op & 12) == 4)
-			capture_conn_eof(to, op & 1);
+			capture_conn_eof(to, from);
 		if (small && (op & 12) == 8 && capture_newest(s))
 			(void)!capture_annotate(s, capture_newest(s)->id, &yes, "m", "note");
 		if (small && (op & 12) == 12 && capture_oldest(s))

@@ -82,7 +82,7 @@ static void play(const uint8_t *data, size_t size)
 
 	while (size >= 3) {
 		size_t len = data[1] | (size_t)data[2] << 8;
-		int from = data[0] & 1;
+		enum side from = data[0] & 1 ? SIDE_VISITOR : SIDE_SERVICE;
 
 		data += 3;
 		size -= 3;

@@ -88,9 +88,9 @@ static void say(struct play *p, char who, const char *text, size_t len)
 	assert_non_null(copy);
 	memcpy(copy, text, len);
 	if (who == 'e')
-		capture_conn_eof(p->conn, 0);
+		capture_conn_eof(p->conn, SIDE_SERVICE);
 	else
-		capture_conn_bytes(p->conn, who == 'c', copy, len);
+		capture_conn_bytes(p->conn, who == 'c' ? SIDE_VISITOR : SIDE_SERVICE, copy, len);
 	free(copy);
 }
 

@@ -36,7 +36,7 @@ static int end(void **state)
 	return 0;
 }
 
-static void said(int from, const char *text)
+static void said(enum side from, const char *text)
 {
 	capture_conn_bytes(conn, from, text, strlen(text));
 }
@@ -48,8 +48,8 @@ static void answered(const char *coding, const char *body, size_t len)
 
 	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n%s%s%s\r\n", len,
 		 coding ? "Content-Encoding: " : "", coding ? coding : "", coding ? "\r\n" : "");
-	said(0, head);
-	capture_conn_bytes(conn, 0, body, len);
+	said(SIDE_SERVICE, head);
+	capture_conn_bytes(conn, SIDE_SERVICE, body, len);
 }
 
 /* How many steps it took to find out, each with that budget. */
@@ -90,10 +90,11 @@ static void test_where(void **state)
 		{"sardine}", false, false}, {"e\"}herring", false, false}, /* two bodies are two */
 	};
 
-	said(1, "POST /hook HTTP/1.1\r\nHost: web\r\nX-Colour:   Vermilion\r\nContent-Length: "
-		"27\r\n\r\n{\"fish\":\"Sardine gr\xc3\xbc\xc3\x9f"
-		"e\"}");
-	said(0, "HTTP/1.1 200 OK\r\nServer: me\r\nContent-Length: 7\r\n\r\nHerring");
+	said(SIDE_VISITOR,
+	     "POST /hook HTTP/1.1\r\nHost: web\r\nX-Colour:   Vermilion\r\nContent-Length: "
+	     "27\r\n\r\n{\"fish\":\"Sardine gr\xc3\xbc\xc3\x9f"
+	     "e\"}");
+	said(SIDE_SERVICE, "HTTP/1.1 200 OK\r\nServer: me\r\nContent-Length: 7\r\n\r\nHerring");
 	for (size_t i = 0; i < COUNT(table); i++) {
 		assert_int_equal(found(table[i].text, false), table[i].in_heads);
 		assert_int_equal(found(table[i].text, true), table[i].in_bodies);
@@ -102,10 +103,11 @@ static void test_where(void **state)
 
 static void test_trailers_and_frames(void **state)
 {
-	said(1, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
-	said(0, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-		"Transfer-Encoding: chunked\r\n\r\n15\r\ndata: one\n\ndata: Two\n\r\n1\r\n\n\r\n"
-		"0\r\nX-Sum: 6\r\n\r\n");
+	said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+	said(SIDE_SERVICE,
+	     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	     "Transfer-Encoding: chunked\r\n\r\n15\r\ndata: one\n\ndata: Two\n\r\n1\r\n\n\r\n"
+	     "0\r\nX-Sum: 6\r\n\r\n");
 	assert_true(found("x-sum: 6", false));
 	assert_true(found("two", true));
 }
@@ -121,7 +123,7 @@ static void test_borders(void **state)
 	for (size_t at = (64 << 10) - 8; at < (64 << 10) + 2; at++) {
 		memset(body, '-', LEN);
 		memcpy(body + at, "needle", 6);
-		said(1, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+		said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
 		answered(NULL, body, LEN);
 		assert_true(found("NEEDLE", true));
 		assert_int_equal(look("needle", true, 1000, &steps), FIND_YES);
@@ -161,13 +163,13 @@ static void test_coded(void **state)
 	size_t budget = 1 << 20;
 	struct finder f;
 
-	said(1, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+	said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
 	answered("gzip", body, len);
 	free(body);
 	assert_true(found("needle", true));
 	/* Behind what is decoded; and a bomb uses the budget up. */
 	body = packed(FIND_DECODE_MAX, "needle", &len);
-	said(1, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+	said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
 	answered("gzip", body, len);
 	free(body);
 	assert_true(find_init(&f, "needle", true));
@@ -176,7 +178,7 @@ static void test_coded(void **state)
 	assert_int_equal(budget, 0);
 	find_end(&f);
 	assert_false(found("needle", true));
-	said(1, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+	said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
 	answered("rot13", "needle", 6);
 	assert_true(found("needle", true));
 }

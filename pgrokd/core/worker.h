@@ -1,0 +1,84 @@
+/*
+ * A worker: one thread, its loop, and all that lives on it. Every object belongs to one worker;
+ * what all workers have in common is their core.
+ */
+#ifndef PGROKD_CORE_WORKER_H
+#define PGROKD_CORE_WORKER_H
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/base/idmap.h"
+#include "common/base/loop.h"
+#include "pgrokd/config/config.h"
+#include "pgrokd/limits.h"
+#include "pgrokd/names/name.h"
+#include "pgrokd/names/registry.h"
+
+struct door;
+struct listener;
+
+enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
+
+TAILQ_HEAD(guest_list, guest);
+TAILQ_HEAD(public_list, public);
+
+/* Plain numbers, written by the worker's own thread only. */
+struct counters {
+	uint64_t accepted[PORTS]; /* connections */
+	uint64_t shed;            /* half-open ones closed to stay within the limits */
+	uint64_t moved;           /* handed to another worker */
+	uint64_t pages;           /* own answers to visitors */
+	uint64_t joined;          /* visitors that met a proxy */
+	uint64_t bytes[2];        /* from visitors, from tunnels; of closed visitors */
+	uint64_t controls, tunnels;
+};
+
+/* Set before the first worker runs, then never changed; registry and door lock themselves. */
+struct core {
+	const struct config *config;
+	struct registry *registry;
+	struct door *door;
+	struct name_site site; /* how URLs are written */
+	bool on[PORTS];        /* which ports are listened on */
+	int n_workers;
+	struct worker *worker; /* [n_workers] */
+};
+
+struct worker {
+	const struct core *core;
+	int index; /* in core->worker */
+	char name[24];
+	struct loop *loop;
+	pthread_t thread;
+	SSL_CTX *tls[PORTS]; /* a reference each; NULL for http */
+	struct listener *listener[PORTS];
+	struct guest_list guests; /* half-open connections, oldest first */
+	int n_guests;
+	struct public_list publics; /* all visitors of tunnels at home here */
+	struct strmap *clients;     /* ClientId -> struct control */
+	struct idmap *controls;     /* id -> struct control */
+	struct idmap *tunnels;      /* id -> struct tunnel */
+	struct idmap *bids;         /* id -> struct bid that waits for a challenge */
+	struct counters count;
+};
+
+/* Makes the loop and empty tables. core is borrowed. */
+void worker_init(struct worker *w, const struct core *core, int index);
+/* Frees them; all objects have been closed. */
+void worker_free(struct worker *w);
+/* Starts its thread. */
+bool worker_start(struct worker *w) MUSTCHECK;
+/* Waits for the end of its thread, after a loop_stop(). */
+void worker_join(struct worker *w);
+/*
+ * From any thread: fn(w, arg) is called on the worker's own, in the order of the calls of one
+ * thread. If its loop has ended, drop(arg) instead; NULL: nothing to drop.
+ */
+void worker_call(struct worker *w, void (*fn)(struct worker *w, void *arg), void (*drop)(void *arg),
+		 void *arg);
+
+#endif
