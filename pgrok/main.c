@@ -21,6 +21,7 @@ static struct {
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine;
 	bool inspectpublic, mux, tls;
+	int log_max;
 	bool inspectaddr_given, serveraddr_given, log_format_given;
 } opt;
 
@@ -41,7 +42,10 @@ static const struct flag flags[] = {
 	 NULL},
 	{"log-format", FLAG_STRING, &opt.log_format, "text", "text, or json for a line per event",
 	 &opt.log_format_given},
-	{"log-level", FLAG_STRING, &opt.log_level, "DEBUG", "DEBUG, INFO, WARNING or ERROR", NULL},
+	{"log-level", FLAG_STRING, &opt.log_level, "INFO", "DEBUG, INFO, WARNING or ERROR", NULL},
+	{"log-max", FLAG_INT, &opt.log_max, "100",
+	 "megabytes after which a new log file is begun (five old ones are kept), 0 for never",
+	 NULL},
 	{"mux", FLAG_BOOL, &opt.mux, "true",
 	 "let visitors share one connection to the server, if it can do that", NULL},
 	{"proto", FLAG_STRING, &opt.proto, "http+https",
@@ -99,6 +103,11 @@ static bool open_log(char err[static CONFIG_ERR])
 		return false;
 	}
 	stream_set_engine(engine);
+	if (opt.log_max < 0) {
+		snprintf(err, CONFIG_ERR, "-log-max is a number of megabytes, not %d", opt.log_max);
+		return false;
+	}
+	log_set_max((uint64_t)opt.log_max << 20);
 	if (log_open(opt.log, opt.log_level, why))
 		return true;
 	snprintf(err, CONFIG_ERR, "%s", why);

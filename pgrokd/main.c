@@ -135,6 +135,7 @@ int main(int argc, char **argv)
 	if (!log_open(config.log, config.log_level, err))
 		fatal("%s", err);
 	log_set_format(config.log_format);
+	log_set_max(config.log_max);
 	if (config.ignored)
 		log_warn("server", "'%s' is no flag: it is ignored, and so is all that follows it",
 			 config.ignored);

@@ -2,7 +2,6 @@
 #include "common/base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,18 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/logfile.h"
+#include "common/base/out.h"
 #include "common/base/utf8.h"
 
 #define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is whole or not at all */
 #define LINE_TAIL 8     /* kept free for the mark of a cut and the end of a JSON object */
-#define KEPT_FILES 999
 #define LOG_NOTHING (LOG_ERROR + 1)
 
-enum stamp_form { STAMP_STDOUT, STAMP_FILE, STAMP_JSON };
+enum stamp_form { STAMP_TEXT, STAMP_JSON };
 
 static const struct {
 	const char *text, *json;
@@ -32,14 +31,11 @@ static const struct {
 	[LOG_ERROR] = {"EROR", "error"},
 };
 
-/* What any thread reads. The descriptor's number stays the same while a file is open. */
+/* What any thread reads. */
 static atomic_int threshold = LOG_NOTHING;
-static atomic_int out_fd = -1;
 static atomic_int out_format = LOG_TEXT;
-static atomic_bool is_stdout;
 static atomic_bool events_on_stdout;
-/* Only the main thread opens, reopens and closes. */
-static char *file_name;
+static struct out event_out = {.fd = -1};
 
 struct line {
 	char bytes[LINE_BYTES];
@@ -99,11 +95,11 @@ static void put_escaped(struct line *l, const char *s)
 		char esc[16];
 		size_t esc_len = 0;
 		if (l->json && control) {
-			esc_len = (size_t)snprintf(esc, sizeof esc, "\\u%04x", control);
+			esc_len = (size_t)snprintf(esc, sizeof(esc), "\\u%04x", control);
 		} else if (n == 0 || control) {
 			n = n ? n : 1;
 			for (size_t i = 0; i < n; i++)
-				esc_len += (size_t)snprintf(esc + esc_len, sizeof esc - esc_len,
+				esc_len += (size_t)snprintf(esc + esc_len, sizeof(esc) - esc_len,
 							    l->json ? "\\\\x%02x" : "\\x%02x",
 							    (unsigned char)s[i]);
 		} else if (l->json && (*s == '"' || *s == '\\')) {
@@ -124,15 +120,8 @@ static size_t format_second(time_t sec, enum stamp_form form, char *out, size_t 
 	struct tm tm;
 
 	gmtime_r(&sec, &tm);
-	switch (form) {
-	case STAMP_STDOUT:
-		return strftime(out, cap, "[%H:%M:%S UTC %Y/%m/%d]", &tm);
-	case STAMP_FILE:
-		return strftime(out, cap, "[%Y/%m/%d %H:%M:%S UTC]", &tm);
-	case STAMP_JSON:
-		break;
-	}
-	return strftime(out, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+	return strftime(out, cap,
+			form == STAMP_TEXT ? "[%Y/%m/%d %H:%M:%S UTC]" : "%Y-%m-%dT%H:%M:%S", &tm);
 }
 
 /* The time in UTC. The calendar is worked out once a second in each thread. */
@@ -150,27 +139,14 @@ static void put_stamp(struct line *l, enum stamp_form form)
 	if (!cached.len || cached.sec != now.tv_sec || cached.form != form) {
 		cached.sec = now.tv_sec;
 		cached.form = form;
-		cached.len = format_second(now.tv_sec, form, cached.text, sizeof cached.text);
+		cached.len = format_second(now.tv_sec, form, cached.text, sizeof(cached.text));
 	}
 	put(l, cached.text, cached.len);
 	if (form == STAMP_JSON) {
 		char ms[8];
-		int n = snprintf(ms, sizeof ms, ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
+		int n = snprintf(ms, sizeof(ms), ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
 		put(l, ms, (size_t)n);
 	}
-}
-
-/* A full pipe, a closed one, a full disk: the line is lost, the daemon lives on. */
-static void line_write_to(const struct line *l, int fd)
-{
-	while (fd >= 0 && write(fd, l->bytes, l->len) < 0 && errno == EINTR)
-		;
-}
-
-static void line_write(struct line *l)
-{
-	put_tail(l, "\n");
-	line_write_to(l, atomic_load_explicit(&out_fd, memory_order_relaxed));
 }
 
 /* Begins a line; fields are appended by put_member, the object is closed by json_end. */
@@ -217,7 +193,13 @@ static void json_end(struct line *l)
 	put_tail(l, "}");
 }
 
-static void write_json(enum log_level level, const char *prefix, const char *msg)
+static bool line_write(struct line *l)
+{
+	put_tail(l, "\n");
+	return logfile_write(l->bytes, l->len);
+}
+
+static bool write_json(enum log_level level, const char *prefix, const char *msg)
 {
 	struct line l;
 
@@ -229,16 +211,16 @@ static void write_json(enum log_level level, const char *prefix, const char *msg
 		put_member(&l, "id", prefix);
 	put_member(&l, "msg", msg);
 	json_end(&l);
-	line_write(&l);
+	return line_write(&l);
 }
 
-static void write_text(enum log_level level, const char *prefix, const char *msg)
+static bool write_text(enum log_level level, const char *prefix, const char *msg)
 {
 	struct line l;
 
 	l.len = 0;
 	l.cut = l.json = false;
-	put_stamp(&l, log_to_stdout() ? STAMP_STDOUT : STAMP_FILE);
+	put_stamp(&l, STAMP_TEXT);
 	put_str(&l, " [");
 	put_str(&l, level_names[level].text);
 	put_str(&l, "] ");
@@ -250,15 +232,26 @@ static void write_text(enum log_level level, const char *prefix, const char *msg
 	put_escaped(&l, msg);
 	if (l.cut)
 		put_tail(&l, "...");
-	line_write(&l);
+	return line_write(&l);
+}
+
+static bool write_message(enum log_level level, const char *prefix, const char *msg)
+{
+	return log_is_json() ? write_json(level, prefix, msg) : write_text(level, prefix, msg);
 }
 
 static void log_message(enum log_level level, const char *prefix, const char *msg)
 {
-	if (atomic_load_explicit(&out_format, memory_order_relaxed) == LOG_JSON)
-		write_json(level, prefix, msg);
-	else
-		write_text(level, prefix, msg);
+	char text[80];
+
+	if (!write_message(level, prefix, msg))
+		return;
+	unsigned long lost = logfile_take_lost();
+
+	if (!lost)
+		return;
+	snprintf(text, sizeof(text), "%lu lines were lost: the log could not be written", lost);
+	write_message(LOG_WARN, NULL, text);
 }
 
 void log_line(enum log_level level, const char *prefix, const char *fmt, ...)
@@ -271,10 +264,28 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...)
 		return;
 	int saved = errno;
 	va_start(ap, fmt);
-	vsnprintf(msg, sizeof msg, fmt, ap);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	log_message(level, prefix, msg);
 	errno = saved;
+}
+
+bool log_may(struct log_kind *k, enum log_level level, const char *prefix)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	long began = atomic_load(&k->began);
+
+	if (now.tv_sec - began >= LOG_OFTEN_S &&
+	    atomic_compare_exchange_strong(&k->began, &began, (long)now.tv_sec)) {
+		unsigned lines = atomic_exchange(&k->lines, 0);
+
+		if (lines > LOG_OFTEN)
+			log_line(level, prefix, "%u more lines like the next one were left out",
+				 lines - LOG_OFTEN);
+	}
+	return atomic_fetch_add(&k->lines, 1) < LOG_OFTEN;
 }
 
 void log_event(const char *event, ...)
@@ -284,7 +295,7 @@ void log_event(const char *event, ...)
 	int saved = errno;
 	va_list ap;
 
-	if (atomic_load_explicit(&out_format, memory_order_relaxed) != LOG_JSON)
+	if (!log_is_json())
 		return;
 	l.len = 0;
 	l.cut = false;
@@ -299,12 +310,13 @@ void log_event(const char *event, ...)
 	json_end(&l);
 	line_write(&l);
 	if (atomic_load_explicit(&events_on_stdout, memory_order_relaxed) && !log_to_stdout())
-		line_write_to(&l, STDOUT_FILENO);
+		out_line(&event_out, l.bytes, l.len);
 	errno = saved;
 }
 
 void log_events_on_stdout(void)
 {
+	out_init(&event_out, STDOUT_FILENO);
 	atomic_store(&events_on_stdout, true);
 }
 
@@ -320,7 +332,7 @@ bool log_wants(enum log_level level)
 
 bool log_to_stdout(void)
 {
-	return atomic_load_explicit(&is_stdout, memory_order_relaxed);
+	return logfile_is_stdout();
 }
 
 void log_set_format(enum log_format format)
@@ -333,63 +345,18 @@ static bool parse_level(const char *text, int *level)
 	static const struct {
 		const char *name;
 		enum log_level level;
-	} names[] = {{"DEBUG", LOG_DEBUG},
-		     {"INFO", LOG_INFO},
-		     {"WARNING", LOG_WARN},
-		     {"WARN", LOG_WARN},
+	} names[] = {{"DEBUG", LOG_DEBUG}, {"TRACE", LOG_DEBUG}, /* these are the Go programs' */
+		     {"FINE", LOG_DEBUG},  {"FINEST", LOG_DEBUG}, {"CRITICAL", LOG_ERROR},
+		     {"INFO", LOG_INFO},   {"WARNING", LOG_WARN}, {"WARN", LOG_WARN},
 		     {"ERROR", LOG_ERROR}};
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcasecmp(text, names[i].name) == 0) {
 			*level = names[i].level;
 			return true;
 		}
 	}
 	return false;
-}
-
-/* O_NONBLOCK: a named pipe that nobody reads must not hang the daemon. */
-static int open_append(const char *path)
-{
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-}
-
-/* FILE -> FILE.1, or the first number that is free. Only plain files: never /dev/null. */
-static bool rotate(const char *path, char err[static 256])
-{
-	struct stat st;
-
-	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
-		return true;
-	for (int i = 1; i <= KEPT_FILES; i++) {
-		char *old = xasprintf("%s.%d", path, i);
-		bool taken = lstat(old, &st) == 0;
-		bool done = !taken && rename(path, old) == 0;
-		free(old);
-		if (done)
-			return true;
-		if (!taken) {
-			snprintf(err, 256, "cannot rename log file %s: %s", path, strerror(errno));
-			return false;
-		}
-	}
-	return true; /* so many old files that this one is simply continued */
-}
-
-static bool open_file(const char *path, char err[static 256])
-{
-	int fd;
-
-	if (!rotate(path, err))
-		return false;
-	fd = open_append(path);
-	if (fd < 0) {
-		snprintf(err, 256, "cannot open log file %s: %s", path, strerror(errno));
-		return false;
-	}
-	file_name = xstrdup(path);
-	atomic_store(&out_fd, fd);
-	return true;
 }
 
 bool log_open(const char *target, const char *level, char err[static 256])
@@ -404,42 +371,31 @@ bool log_open(const char *target, const char *level, char err[static 256])
 	}
 	if (strcmp(target, "none") == 0)
 		return true;
-	if (strcmp(target, "stdout") == 0) {
-		/* Whoever read our output may leave: that is an EPIPE, not our end. */
-		signal(SIGPIPE, SIG_IGN);
-		atomic_store(&is_stdout, true);
-		atomic_store(&out_fd, STDOUT_FILENO);
-	} else if (!open_file(target, err)) {
+	/* Whoever read our output may leave: that is an EPIPE, not our end. */
+	signal(SIGPIPE, SIG_IGN);
+	if (!logfile_open(target, err))
 		return false;
-	}
 	atomic_store(&threshold, wanted);
 	return true;
 }
 
+void log_set_max(uint64_t bytes)
+{
+	logfile_set_max(bytes);
+}
+
 void log_reopen(void)
 {
-	int fd;
+	char err[256];
 
-	if (!file_name)
-		return;
-	fd = open_append(file_name);
-	/* Onto the same number: a thread in the middle of a line needs to know nothing of it. */
-	if (fd < 0 || dup2(fd, atomic_load(&out_fd)) < 0 ||
-	    fcntl(atomic_load(&out_fd), F_SETFD, FD_CLOEXEC) < 0)
-		log_warn(NULL, "cannot reopen log file %s: %s", file_name, strerror(errno));
-	if (fd >= 0)
-		close(fd);
+	if (!logfile_reopen(err))
+		log_warn(NULL, "%s", err);
 }
 
 void log_close(void)
 {
 	atomic_store(&threshold, LOG_NOTHING);
-	int fd = atomic_exchange(&out_fd, -1);
-	if (file_name)
-		close(fd);
-	free(file_name);
-	file_name = NULL;
-	atomic_store(&is_stdout, false);
+	logfile_close();
 }
 
 void fatal(const char *fmt, ...)
@@ -449,7 +405,7 @@ void fatal(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(msg, sizeof msg, fmt, ap);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	if (log_wants(LOG_ERROR))
 		log_message(LOG_ERROR, NULL, msg);

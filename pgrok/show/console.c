@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/base/out.h"
 #include "pgrok/config/config.h"
 
 /* Control characters, C1 ones included (in UTF-8: 0xC2 0x80-0x9F), become '?'. */
@@ -20,15 +21,23 @@ static void make_safe(char *text)
 
 void console_line(FILE *out, const char *fmt, ...)
 {
+	static struct out outs[2];
+	static bool ready[2];
+	const bool err = out == stderr;
 	char text[1024];
 	va_list ap;
 
+	if (!ready[err])
+		out_init(&outs[err], fileno(out));
+	ready[err] = true;
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+
 	va_end(ap);
 	make_safe(text);
-	fprintf(out, "%s\n", text);
-	fflush(out);
+	n = n < (int)sizeof(text) - 1 ? n : (int)sizeof(text) - 2;
+	text[n] = '\n';
+	out_line(&outs[err], text, (size_t)n + 1);
 }
 
 static void show_state(struct console *c, const struct model *m)

@@ -16,7 +16,7 @@
 struct words {
 	const char *domain, *http, *https, *tunnel, *tunnel_client_ca, *crt, *key, *client_ca;
 	const char *log, *level, *format, *engine, *tcp_addr, *tcp_ports, *state_dir;
-	int workers, mux_memory;
+	int workers, mux_memory, log_max;
 	bool mux;
 };
 
@@ -34,8 +34,11 @@ static const struct flag flag_table[] = {
 	{"log", FLAG_STRING, &words.log, "stdout",
 	 "Write log messages to this file. 'stdout' and 'none' have special meanings", NULL},
 	{"log-format", FLAG_STRING, &words.format, "text", "Log lines as text or json", NULL},
-	{"log-level", FLAG_STRING, &words.level, "DEBUG",
+	{"log-level", FLAG_STRING, &words.level, "INFO",
 	 "The level of messages to log. One of: DEBUG, INFO, WARNING, ERROR", NULL},
+	{"log-max", FLAG_INT, &words.log_max, "100",
+	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
+	 NULL},
 	{"mux", FLAG_BOOL, &words.mux, "true",
 	 "Let a client's visitors share one connection to it, if it can do that", NULL},
 	{"muxMemory", FLAG_INT, &words.mux_memory, "256",
@@ -170,6 +173,11 @@ static bool parse_words(struct config *c, char err[static 256])
 			 words.engine);
 		return false;
 	}
+	if (words.log_max < 0) {
+		snprintf(err, 256, "-log-max: %d is not at least 0", words.log_max);
+		return false;
+	}
+	c->log_max = (uint64_t)words.log_max << 20;
 	c->mux = words.mux;
 	if (words.mux_memory < 1) {
 		snprintf(err, 256, "-muxMemory: %d is not at least 1", words.mux_memory);

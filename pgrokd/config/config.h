@@ -14,6 +14,7 @@ struct config {
 	const char *tls_crt, *tls_key;            /* NULL: a self-made pair */
 	const char *log, *log_level;
 	enum log_format log_format;
+	uint64_t log_max; /* bytes, 0: no limit */
 	enum stream_engine engine;
 	bool mux;            /* offered to clients */
 	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */

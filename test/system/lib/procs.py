@@ -249,7 +249,7 @@ class Server(Proc):
             self.https_port = sp if https else None
             self.tunnel_port = tp
             shown = f"[{host}]" if ":" in host else host
-            argv = [self.program, f"-domain={domain}", f"-log={log}",
+            argv = [self.program, f"-domain={domain}", f"-log={log}", "-log-level=DEBUG",
                     f"-httpAddr={shown}:{hp}" if http else "-httpAddr=",
                     f"-httpsAddr={shown}:{sp}" if https else "-httpsAddr=",
                     f"-tunnelAddr={shown}:{tp}"]
@@ -319,7 +319,7 @@ class Client(Proc):
             config = empty_config()
         argv = [self.program, f"-config={config}"]
         if log is not None:
-            argv.append(f"-log={log}")
+            argv += [f"-log={log}", "-log-level=DEBUG"]
         if serveraddr and addr:
             argv.append(f"-serveraddr={addr}")
         if inspect is not None:

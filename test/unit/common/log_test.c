@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,7 +137,7 @@ static void stdout_form(void **state)
 	stdout_back(saved);
 	const char *s = slurp_fd(fd);
 	assert_true(to_stdout);
-	assert_true(has_shape(s, "[00:00:00 UTC 0000/00/00] [INFO] [client] up\n"));
+	assert_true(has_shape(s, "[0000/00/00 00:00:00 UTC] [INFO] [client] up\n"));
 	assert_int_equal(strlen(s), 45);
 }
 
@@ -254,29 +255,89 @@ static void long_lines_are_cut(void **state)
 	}
 }
 
-static void old_files_are_kept(void **state)
+/* FILE.number holds the line `want`. */
+static void assert_kept(int number, const char *want)
 {
 	char name[128];
 
-	for (int i = 0; i < 4; i++) {
+	snprintf(name, sizeof(name), "%s.%d", path, number);
+	assert_non_null(strstr(slurp(name), want));
+}
+
+static void assert_not_kept(int number)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s.%d", path, number);
+	assert_int_equal(access(name, F_OK), -1);
+}
+
+static void old_files_are_kept(void **state)
+{
+	for (int i = 0; i < 8; i++) {
 		must_open(path, "INFO");
 		log_info(NULL, "run %d", i);
 		log_close();
 	}
-	assert_non_null(strstr(slurp(path), "run 3\n"));
-	for (int i = 1; i <= 3; i++) {
+	assert_non_null(strstr(slurp(path), "run 7\n"));
+	for (int i = 1; i <= 5; i++) {
 		char want[32];
-		snprintf(name, sizeof name, "%s.%d", path, i);
-		snprintf(want, sizeof want, "run %d\n", i - 1);
-		assert_non_null(strstr(slurp(name), want));
+
+		snprintf(want, sizeof(want), "run %d\n", 7 - i);
+		assert_kept(i, want);
 	}
-	/* What is no plain file stays where it is. */
-	unlink(path);
-	assert_int_equal(symlink("/dev/null", path), 0);
-	must_open(path, "INFO");
+	assert_not_kept(6);
+}
+
+/* A device is written to, and stays where it is. */
+static void devices_stay(void **state)
+{
+	must_open("/dev/null", "INFO");
 	log_info(NULL, "gone");
-	snprintf(name, sizeof name, "%s.4", path);
-	assert_int_equal(access(name, F_OK), -1);
+	assert_int_equal(access("/dev/null.1", F_OK), -1);
+}
+
+static void a_link_is_followed_only_to_a_file_of_ours(void **state)
+{
+	char err[256], target[128];
+
+	snprintf(target, sizeof(target), "%s.1", path);
+	assert_int_equal(symlink(target, path), 0);
+	assert_false(log_open(path, "INFO", err)); /* leads nowhere */
+	close(open(target, O_WRONLY | O_CREAT, 0600));
+	must_open(path, "INFO");
+	log_info(NULL, "behind the link");
+	log_close();
+	assert_kept(1, "behind the link\n");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_false(log_open(path, "INFO", err));
+	assert_non_null(strstr(err, "is a link to something that is not a file of this user"));
+}
+
+/* What grows too large is moved away; five old ones are kept; no line is lost on the way. */
+static void a_file_is_bounded(void **state)
+{
+	struct stat st;
+
+	must_open(path, "INFO");
+	log_set_max(4096);
+	for (int i = 0; i < 400; i++)
+		log_info(NULL, "line %03d %050d", i, 0);
+	log_set_max(0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size <= 4096 + 200);
+	assert_non_null(strstr(slurp(path), "line 399"));
+	int last = 399;
+
+	for (const char *at = text; (at = strstr(at, "line ")); at++)
+		last = last < atoi(at + 5) ? last : atoi(at + 5);
+	char want[32];
+
+	snprintf(want, sizeof(want), "line %03d", last - 1);
+	assert_kept(1, want);
+	assert_kept(5, "line ");
+	assert_not_kept(6);
 }
 
 static void reopen_follows_the_name(void **state)
@@ -398,6 +459,91 @@ static void dead_stdout_is_survived(void **state)
 	assert_int_equal(kept, ENOTUNIQ);
 }
 
+/* A reader that stands still, and no O_NONBLOCK of somebody else's: lines are lost and counted. */
+static void a_reader_that_stands_still(void **state)
+{
+	int saved, fd = stdout_to_pipe(&saved);
+
+	must_open("stdout", "INFO");
+	for (int i = 0; i < 5000; i++)
+		log_info(NULL, "%0100d", i);
+	bool blocking = !(fcntl(STDOUT_FILENO, F_GETFL) & O_NONBLOCK);
+	char first[4096];
+	ssize_t n = read(fd, first, sizeof(first)); /* there is room again */
+
+	for (int i = 0; i < 8; i++)
+		n += read(fd, text, 2048);
+	log_info(NULL, "the first that fits");
+	log_close();
+	stdout_back(saved);
+	const char *s = slurp_fd(fd);
+
+	assert_true(n > 0);
+	assert_true(blocking); /* what others share was left alone */
+	const char *report = strstr(s, "the first that fits\n");
+
+	assert_non_null(report);
+	report = strstr(report, " lines were lost: the log could not be written\n");
+	assert_non_null(report);
+	while (report[-1] != ' ')
+		report--;
+	assert_true(atoi(report) > 3000 && atoi(report) < 5000);
+}
+
+/* The same for what systemd gives: a socket. */
+static void a_socket_that_is_full(void **state)
+{
+	int ends[2], saved;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+	fflush(stdout);
+	saved = dup(STDOUT_FILENO);
+	dup2(ends[1], STDOUT_FILENO);
+	must_open("stdout", "INFO");
+	for (int i = 0; i < 20000; i++)
+		log_info(NULL, "%0100d", i);
+	log_close();
+	stdout_back(saved);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+static void a_full_disk(void **state)
+{
+	must_open("/dev/full", "INFO");
+	errno = 0;
+	for (int i = 0; i < 10; i++)
+		log_info(NULL, "lost");
+	assert_int_equal(errno, 0);
+}
+
+static int count_of(const char *word)
+{
+	int n = 0;
+
+	for (const char *at = text; (at = strstr(at, word)); at++)
+		n++;
+	return n;
+}
+
+static void what_strangers_cause_is_summed_up(void **state)
+{
+	struct log_kind kind = {0};
+
+	must_open(path, "INFO");
+	for (int i = 0; i < 1000; i++)
+		if (log_may(&kind, LOG_INFO, "lobby"))
+			log_info("lobby", "refused");
+	slurp(path);
+	assert_int_equal(count_of("refused\n"), LOG_OFTEN);
+	kind.began -= LOG_OFTEN_S; /* that much later */
+	if (log_may(&kind, LOG_INFO, "lobby"))
+		log_info("lobby", "refused");
+	slurp(path);
+	assert_int_equal(count_of("refused\n"), LOG_OFTEN + 1);
+	assert_non_null(strstr(text, "[lobby] 950 more lines like the next one were left out\n"));
+}
+
 static void fifo_without_reader(void **state)
 {
 	char err[256];
@@ -469,6 +615,13 @@ int main(void)
 		LOG_TEST(no_line_is_forged),
 		LOG_TEST(long_lines_are_cut),
 		LOG_TEST(old_files_are_kept),
+		LOG_TEST(devices_stay),
+		LOG_TEST(a_link_is_followed_only_to_a_file_of_ours),
+		LOG_TEST(a_file_is_bounded),
+		LOG_TEST(a_reader_that_stands_still),
+		LOG_TEST(a_socket_that_is_full),
+		LOG_TEST(a_full_disk),
+		LOG_TEST(what_strangers_cause_is_summed_up),
 		LOG_TEST(reopen_follows_the_name),
 		LOG_TEST(json_form),
 		LOG_TEST(json_is_always_valid),
