@@ -61,8 +61,8 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PR
 #define log_error(prefix, ...) log_line(LOG_ERROR, prefix, __VA_ARGS__)
 
 /*
- * For lines that strangers can cause as often as they like: of each such place in the source at most
- * LOG_OFTEN lines in LOG_OFTEN_S seconds; how many were left out is said before the next one.
+ * For lines that strangers can cause as often as they like: of each such place in the source at
+ * most LOG_OFTEN lines in LOG_OFTEN_S seconds; how many were left out is said before the next one.
  */
 #define LOG_OFTEN 50
 #define LOG_OFTEN_S 10

@@ -155,8 +155,8 @@ void logfile_set_max(uint64_t bytes)
 }
 
 /*
- * The file is full: its name goes to a new one. Where the folder does not allow that, it is emptied:
- * a full disk would hurt more than lost lines.
+ * The file is full: its name goes to a new one. Where the folder does not allow that, it is
+ * emptied: a full disk would hurt more than lost lines.
  */
 static void rotate(void)
 {

@@ -40,7 +40,7 @@ static void defaults(void **state)
 	assert_string_equal(c.https_addr, ":443");
 	assert_string_equal(c.tunnel_addr, ":4443");
 	assert_string_equal(c.log, "stdout");
-	assert_string_equal(c.log_level, "DEBUG");
+	assert_string_equal(c.log_level, "INFO");
 	assert_string_equal(c.tcp_host, "");
 	assert_string_equal(c.state_dir, "/var/lib/pgrokd");
 	assert_int_equal(c.tcp_port_max, 0);
