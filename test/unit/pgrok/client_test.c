@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pgrok/uplink/backoff.h"
 #include "pgrok/show/console.h"
