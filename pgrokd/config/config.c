@@ -1,4 +1,4 @@
-/* The server's options: flags, environment, defaults. */
+/* The server's options: one table of flags, their defaults and their checks; the environment. */
 #include "pgrokd/config/config.h"
 
 #include <ctype.h>
@@ -12,64 +12,81 @@
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
 
-/* What the flags are parsed into; config_parse() makes a struct config of it. */
-struct words {
-	const char *domain, *http, *https, *tunnel, *tunnel_client_ca, *crt, *key, *client_ca;
-	const char *log, *level, *format, *engine, *tcp_addr, *tcp_ports, *state_dir;
-	int workers, mux_memory, log_max;
-	bool mux;
+#define WHY_MAX 200
+
+union value {
+	const char *text;
+	bool yes;
+	int number;
 };
 
-static struct words words;
-
-static const struct flag flag_table[] = {
-	{"domain", FLAG_STRING, &words.domain, "ejemplo.me", "Domain where the tunnels are hosted",
-	 NULL},
-	{"engine", FLAG_STRING, &words.engine, "direct",
-	 "How bytes are moved: direct or bufferevent", NULL},
-	{"httpAddr", FLAG_STRING, &words.http, ":80",
-	 "Public address for HTTP connections, empty string to disable", NULL},
-	{"httpsAddr", FLAG_STRING, &words.https, ":443",
-	 "Public address listening for HTTPS connections, empty string to disable", NULL},
-	{"log", FLAG_STRING, &words.log, "stdout",
-	 "Write log messages to this file. 'stdout' and 'none' have special meanings", NULL},
-	{"log-format", FLAG_STRING, &words.format, "text", "Log lines as text or json", NULL},
-	{"log-level", FLAG_STRING, &words.level, "INFO",
-	 "The level of messages to log. One of: DEBUG, INFO, WARNING, ERROR", NULL},
-	{"log-max", FLAG_INT, &words.log_max, "100",
-	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
-	 NULL},
-	{"mux", FLAG_BOOL, &words.mux, "true",
-	 "Let a client's visitors share one connection to it, if it can do that", NULL},
-	{"muxMemory", FLAG_INT, &words.mux_memory, "256",
-	 "Megabytes that may wait in such shared connections, all clients together", NULL},
-	{"stateDir", FLAG_STRING, &words.state_dir, "",
-	 "Where the self-made certificate is kept ($STATE_DIRECTORY, else ~/.pgrokd)", NULL},
-	{"tcpAddr", FLAG_STRING, &words.tcp_addr, "",
-	 "IP address that TCP tunnels listen on, empty string for all", NULL},
-	{"tcpPorts", FLAG_STRING, &words.tcp_ports, "",
-	 "Ports that TCP tunnels may have, as MIN-MAX, empty string for any", NULL},
-	{"tlsClientCA", FLAG_STRING, &words.client_ca, "",
-	 "Path to a CA file: visitors over HTTPS need a certificate of it", NULL},
-	{"tlsCrt", FLAG_STRING, &words.crt, "", "Path to a TLS certificate file", NULL},
-	{"tlsKey", FLAG_STRING, &words.key, "", "Path to a TLS key file", NULL},
-	{"tunnelAddr", FLAG_STRING, &words.tunnel, ":4443",
-	 "Public address listening for pgrok clients", NULL},
-	{"tunnelTLSClientCA", FLAG_STRING, &words.tunnel_client_ca, "",
-	 "Path to a CA file: pgrok clients need a certificate of it", NULL},
-	{"workers", FLAG_INT, &words.workers, "0", "Worker threads, 0 for one per core", NULL},
-	{NULL, FLAG_STRING, NULL, NULL, NULL, NULL},
+/* When another value of an option comes into force. */
+enum option_when {
+	RESTART,
+	RELOAD /* with SIGHUP; of a file's name: the file is read again */
 };
 
-void config_usage(FILE *out)
+struct option {
+	const char *name, *def, *help;
+	enum flag_type type;
+	enum option_when when;
+	/*
+	 * Checks v and puts it into c, for most at `field`. False: why says what is wrong with it.
+	 */
+	bool (*take)(struct config *c, const struct option *o, const union value *v,
+		     char why[static WHY_MAX]);
+	size_t field;
+};
+
+/* ---- checks, one for each kind of value ---- */
+
+static void *field_of(struct config *c, const struct option *o)
 {
-	fprintf(out, "Usage of pgrokd:\n");
-	flags_usage(flag_table, out);
+	return (char *)c + o->field;
 }
 
-static const char *null_if_empty(const char *s)
+static bool take_text(struct config *c, const struct option *o, const union value *v,
+		      char why[static WHY_MAX])
 {
-	return *s ? s : NULL;
+	*(const char **)field_of(c, o) = v->text;
+	return true;
+}
+
+/* An empty one is NULL. */
+static bool take_file(struct config *c, const struct option *o, const union value *v,
+		      char why[static WHY_MAX])
+{
+	*(const char **)field_of(c, o) = *v->text ? v->text : NULL;
+	return true;
+}
+
+static bool take_bool(struct config *c, const struct option *o, const union value *v,
+		      char why[static WHY_MAX])
+{
+	*(bool *)field_of(c, o) = v->yes;
+	return true;
+}
+
+static bool take_addr(struct config *c, const struct option *o, const union value *v,
+		      char why[static WHY_MAX])
+{
+	char host[256], port[16];
+	const char *what;
+
+	*(const char **)field_of(c, o) = v->text;
+	if (addr_split(v->text, host, sizeof(host), port, sizeof(port), &what)) {
+		if (addr_port(port) >= 0)
+			return true;
+		what = "the port is not a number from 0 to 65535";
+	}
+	snprintf(why, WHY_MAX, "address %.100s: %s", v->text, what);
+	return false;
+}
+
+static bool take_addr_or_none(struct config *c, const struct option *o, const union value *v,
+			      char why[static WHY_MAX])
+{
+	return *v->text ? take_addr(c, o, v, why) : take_text(c, o, v, why);
 }
 
 static char *lower(const char *s)
@@ -81,67 +98,79 @@ static char *lower(const char *s)
 	return out;
 }
 
-static bool check_addr(const char *option, const char *value, char err[static 256])
+static bool take_domain(struct config *c, const struct option *o, const union value *v,
+			char why[static WHY_MAX])
 {
-	char host[256], port[16];
-	const char *why;
+	const char *what;
 
-	if (addr_split(value, host, sizeof(host), port, sizeof(port), &why)) {
-		if (addr_port(port) >= 0)
-			return true;
-		why = "the port is not a number from 0 to 65535";
-	}
-	snprintf(err, 256, "-%s: address %.100s: %s", option, value, why);
-	return false;
-}
-
-static bool parse_listen(struct config *c, char err[static 256])
-{
-	c->http_addr = words.http;
-	c->https_addr = words.https;
-	c->tunnel_addr = words.tunnel;
-	if (*c->http_addr && !check_addr("httpAddr", c->http_addr, err))
-		return false;
-	if (*c->https_addr && !check_addr("httpsAddr", c->https_addr, err))
-		return false;
-	return check_addr("tunnelAddr", c->tunnel_addr, err);
-}
-
-static bool parse_tls(struct config *c, char err[static 256])
-{
-	c->tls_crt = null_if_empty(words.crt);
-	c->tls_key = null_if_empty(words.key);
-	c->client_ca = null_if_empty(words.client_ca);
-	c->tunnel_client_ca = null_if_empty(words.tunnel_client_ca);
-	if (!c->tls_crt == !c->tls_key)
+	c->domain = lower(v->text);
+	if (name_valid(c->domain, false, &what))
 		return true;
-	snprintf(err, 256, "-tlsCrt and -tlsKey: one is useless without the other");
+	snprintf(why, WHY_MAX, "%s", what);
 	return false;
 }
 
-/* MIN-MAX, both 1-65535. */
-static bool parse_tcp_ports(struct config *c, char err[static 256])
+static bool take_engine(struct config *c, const struct option *o, const union value *v,
+			char why[static WHY_MAX])
 {
-	const char *dash = strchr(words.tcp_ports, '-');
-	char min[8];
-
-	if (!*words.tcp_ports)
+	if (stream_engine_parse(v->text, &c->engine))
 		return true;
-	if (dash && (size_t)(dash - words.tcp_ports) < sizeof(min)) {
-		snprintf(min, sizeof(min), "%.*s", (int)(dash - words.tcp_ports), words.tcp_ports);
-		c->tcp_port_min = addr_port(min);
-		c->tcp_port_max = addr_port(dash + 1);
-		if (c->tcp_port_min > 0 && c->tcp_port_max >= c->tcp_port_min)
-			return true;
-	}
-	snprintf(err, 256, "-tcpPorts: '%.40s' is not MIN-MAX with ports from 1 to 65535",
-		 words.tcp_ports);
+	snprintf(why, WHY_MAX, "'%.40s' is neither direct nor bufferevent", v->text);
 	return false;
 }
 
-static bool parse_tcp_addr(struct config *c, char err[static 256])
+static bool take_log_format(struct config *c, const struct option *o, const union value *v,
+			    char why[static WHY_MAX])
 {
-	const char *text = words.tcp_addr;
+	c->log_format = strcasecmp(v->text, "json") == 0 ? LOG_JSON : LOG_TEXT;
+	if (c->log_format == LOG_JSON || strcasecmp(v->text, "text") == 0)
+		return true;
+	snprintf(why, WHY_MAX, "'%.40s' is neither text nor json", v->text);
+	return false;
+}
+
+static bool take_at_least(int min, struct config *c, const struct option *o, const union value *v,
+			  char why[static WHY_MAX])
+{
+	*(uint64_t *)field_of(c, o) = (uint64_t)v->number << 20;
+	if (v->number >= min)
+		return true;
+	snprintf(why, WHY_MAX, "%d is not at least %d", v->number, min);
+	return false;
+}
+
+/* Kept as bytes. */
+static bool take_megabytes(struct config *c, const struct option *o, const union value *v,
+			   char why[static WHY_MAX])
+{
+	return take_at_least(1, c, o, v, why);
+}
+
+static bool take_megabytes_or_none(struct config *c, const struct option *o, const union value *v,
+				   char why[static WHY_MAX])
+{
+	return take_at_least(0, c, o, v, why);
+}
+
+/* systemd may name several directories; the first one counts. */
+static bool take_state_dir(struct config *c, const struct option *o, const union value *v,
+			   char why[static WHY_MAX])
+{
+	const char *dir = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
+
+	if (*v->text)
+		c->state_dir = xstrdup(v->text);
+	else if (dir && *dir)
+		c->state_dir = xstrndup(dir, strcspn(dir, ":"));
+	else if (home && *home)
+		c->state_dir = xasprintf("%s/.pgrokd", home);
+	return true;
+}
+
+static bool take_tcp_addr(struct config *c, const struct option *o, const union value *v,
+			  char why[static WHY_MAX])
+{
+	const char *text = v->text;
 	size_t len = strlen(text);
 	struct addr ip;
 
@@ -153,38 +182,36 @@ static bool parse_tcp_addr(struct config *c, char err[static 256])
 	bool ok = !len || addr_numeric(host, 0, &ip);
 
 	if (!ok)
-		snprintf(err, 256, "-tcpAddr: '%.100s' is not an IP address", words.tcp_addr);
+		snprintf(why, WHY_MAX, "'%.100s' is not an IP address", v->text);
 	c->tcp_host = strchr(host, ':') ? xasprintf("[%s]", host) : xstrdup(host);
 	free(host);
 	return ok;
 }
 
-static bool parse_words(struct config *c, char err[static 256])
+/* MIN-MAX, both 1-65535. */
+static bool take_tcp_ports(struct config *c, const struct option *o, const union value *v,
+			   char why[static WHY_MAX])
 {
-	c->log = words.log;
-	c->log_level = words.level;
-	c->log_format = strcasecmp(words.format, "json") == 0 ? LOG_JSON : LOG_TEXT;
-	if (c->log_format == LOG_TEXT && strcasecmp(words.format, "text") != 0) {
-		snprintf(err, 256, "-log-format: '%.40s' is neither text nor json", words.format);
-		return false;
+	const char *dash = strchr(v->text, '-');
+	char min[8];
+
+	if (!*v->text)
+		return true;
+	if (dash && (size_t)(dash - v->text) < sizeof(min)) {
+		snprintf(min, sizeof(min), "%.*s", (int)(dash - v->text), v->text);
+		c->tcp_port_min = addr_port(min);
+		c->tcp_port_max = addr_port(dash + 1);
+		if (c->tcp_port_min > 0 && c->tcp_port_max >= c->tcp_port_min)
+			return true;
 	}
-	if (!stream_engine_parse(words.engine, &c->engine)) {
-		snprintf(err, 256, "-engine: '%.40s' is neither direct nor bufferevent",
-			 words.engine);
-		return false;
-	}
-	if (words.log_max < 0) {
-		snprintf(err, 256, "-log-max: %d is not at least 0", words.log_max);
-		return false;
-	}
-	c->log_max = (uint64_t)words.log_max << 20;
-	c->mux = words.mux;
-	if (words.mux_memory < 1) {
-		snprintf(err, 256, "-muxMemory: %d is not at least 1", words.mux_memory);
-		return false;
-	}
-	c->mux_memory = (uint64_t)words.mux_memory << 20;
-	c->workers = words.workers;
+	snprintf(why, WHY_MAX, "'%.40s' is not MIN-MAX with ports from 1 to 65535", v->text);
+	return false;
+}
+
+static bool take_workers(struct config *c, const struct option *o, const union value *v,
+			 char why[static WHY_MAX])
+{
+	c->workers = v->number;
 	if (c->workers == 0) {
 		long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -192,36 +219,117 @@ static bool parse_words(struct config *c, char err[static 256])
 	}
 	if (c->workers >= 1 && c->workers <= LIMIT_WORKERS)
 		return true;
-	snprintf(err, 256, "-workers: %d is not from 1 to %d", c->workers, LIMIT_WORKERS);
+	snprintf(why, WHY_MAX, "%d is not from 1 to %d", c->workers, LIMIT_WORKERS);
 	return false;
 }
 
-static bool parse_domain(struct config *c, char err[static 256])
+/* ---- the table ---- */
+
+#define AT(member) offsetof(struct config, member)
+
+static const struct option options[] = {
+	{"domain", "ejemplo.me", "Domain where the tunnels are hosted", FLAG_STRING, RESTART,
+	 take_domain, 0},
+	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
+	 take_engine, 0},
+	{"httpAddr", ":80", "Public address for HTTP connections, empty string to disable",
+	 FLAG_STRING, RESTART, take_addr_or_none, AT(http_addr)},
+	{"httpsAddr", ":443",
+	 "Public address listening for HTTPS connections, empty string to disable", FLAG_STRING,
+	 RESTART, take_addr_or_none, AT(https_addr)},
+	{"log", "stdout",
+	 "Write log messages to this file. 'stdout' and 'none' have special meanings", FLAG_STRING,
+	 RESTART, take_text, AT(log)},
+	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
+	 0},
+	{"log-level", "INFO", "The level of messages to log. One of: DEBUG, INFO, WARNING, ERROR",
+	 FLAG_STRING, RESTART, take_text, AT(log_level)},
+	{"log-max", "100",
+	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
+	 FLAG_INT, RESTART, take_megabytes_or_none, AT(log_max)},
+	{"mux", "true", "Let a client's visitors share one connection to it, if it can do that",
+	 FLAG_BOOL, RESTART, take_bool, AT(mux)},
+	{"muxMemory", "256",
+	 "Megabytes that may wait in such shared connections, all clients together", FLAG_INT,
+	 RESTART, take_megabytes, AT(mux_memory)},
+	{"stateDir", "",
+	 "Where the self-signed certificate is kept ($STATE_DIRECTORY, else ~/.pgrokd)",
+	 FLAG_STRING, RESTART, take_state_dir, 0},
+	{"tcpAddr", "", "IP address that TCP tunnels listen on, empty string for all", FLAG_STRING,
+	 RESTART, take_tcp_addr, 0},
+	{"tcpPorts", "", "Ports that TCP tunnels may have, as MIN-MAX, empty string for any",
+	 FLAG_STRING, RESTART, take_tcp_ports, 0},
+	{"tlsClientCA", "", "Path to a CA file: visitors over HTTPS need a certificate of it",
+	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
+	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
+	 AT(tls_crt)},
+	{"tlsKey", "", "Path to a TLS key file", FLAG_STRING, RELOAD, take_file, AT(tls_key)},
+	{"tunnelAddr", ":4443", "Public address listening for pgrok clients", FLAG_STRING, RESTART,
+	 take_addr, AT(tunnel_addr)},
+	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
+	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
+	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
+};
+
+#define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* The table as flags_parse() wants it; values: one for each row. */
+static void make_flags(struct flag flags[static OPTIONS + 1], union value *values)
 {
-	const char *why;
+	for (size_t i = 0; i < OPTIONS; i++)
+		flags[i] = (struct flag){.name = options[i].name,
+					 .type = options[i].type,
+					 .value = &values[i],
+					 .def = options[i].def,
+					 .help = options[i].help};
+	flags[OPTIONS] = (struct flag){.name = NULL};
+}
 
-	c->domain = lower(words.domain);
-	if (name_valid(c->domain, false, &why))
+void config_usage(FILE *out)
+{
+	struct flag flags[OPTIONS + 1];
+	union value values[OPTIONS];
+
+	make_flags(flags, values);
+	fprintf(out, "Usage of pgrokd:\n");
+	flags_usage(flags, out);
+}
+
+void config_reloadable(char names[static 256])
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (options[i].when == RELOAD && len < 256)
+			len += (size_t)snprintf(names + len, 256 - len, "%s-%s", len ? ", " : "",
+						options[i].name);
+}
+
+/* ---- parsing ---- */
+
+static bool take_all(struct config *c, const union value *values, char err[static 256])
+{
+	char why[WHY_MAX];
+
+	for (size_t i = 0; i < OPTIONS; i++)
+		if (!options[i].take(c, &options[i], &values[i], why)) {
+			snprintf(err, 256, "-%s: %s", options[i].name, why);
+			return false;
+		}
+	if (!c->tls_crt == !c->tls_key)
 		return true;
-	snprintf(err, 256, "-domain: %s", why);
+	snprintf(err, 256, "-tlsCrt and -tlsKey: one is useless without the other");
 	return false;
 }
 
-static bool parse_env(struct config *c, char err[static 256])
+static bool take_env(struct config *c, char err[static 256])
 {
 	const char *vhost = getenv("VHOST");
-	const char *dir = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
 	const char *why;
 
 	c->cache_file = getenv("REGISTRY_CACHE_FILE");
 	if (c->cache_file && !*c->cache_file)
 		c->cache_file = NULL;
-	if (*words.state_dir)
-		c->state_dir = xstrdup(words.state_dir);
-	else if (dir && *dir)
-		c->state_dir = xstrndup(dir, strcspn(dir, ":")); /* systemd may name several */
-	else if (home && *home)
-		c->state_dir = xasprintf("%s/.pgrokd", home);
 	if (!vhost || !*vhost)
 		return true;
 	c->vhost = lower(vhost);
@@ -233,10 +341,13 @@ static bool parse_env(struct config *c, char err[static 256])
 
 enum config_rc config_parse(struct config *c, int argc, char **argv, char err[static 256])
 {
+	struct flag flags[OPTIONS + 1];
+	union value values[OPTIONS];
 	int rest;
 
 	memset(c, 0, sizeof(*c));
-	switch (flags_parse(flag_table, argc, argv, &rest, err)) {
+	make_flags(flags, values);
+	switch (flags_parse(flags, argc, argv, &rest, err)) {
 	case FLAGS_HELP:
 		return CONFIG_HELP;
 	case FLAGS_BAD:
@@ -245,10 +356,7 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, char err[st
 		break;
 	}
 	c->ignored = rest < argc ? argv[rest] : NULL;
-	bool ok = parse_words(c, err) && parse_domain(c, err) && parse_listen(c, err) &&
-		  parse_tls(c, err) && parse_tcp_addr(c, err) && parse_tcp_ports(c, err) &&
-		  parse_env(c, err);
-	return ok ? CONFIG_OK : CONFIG_BAD;
+	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
 }
 
 void config_free(struct config *c)

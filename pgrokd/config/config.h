@@ -11,7 +11,7 @@ struct config {
 	const char *http_addr, *https_addr; /* "": not wanted */
 	const char *tunnel_addr;
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
-	const char *tls_crt, *tls_key;            /* NULL: a self-made pair */
+	const char *tls_crt, *tls_key;            /* NULL: a self-signed pair */
 	const char *log, *log_level;
 	enum log_format log_format;
 	uint64_t log_max; /* bytes, 0: no limit */
@@ -25,7 +25,7 @@ struct config {
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
-	const char *ignored;            /* the first word that is no flag; NULL: none */
+	const char *ignored;            /* the first argument that is not a flag; NULL: none */
 };
 
 enum config_rc {
@@ -40,5 +40,7 @@ enum config_rc config_parse(struct config *c, int argc, char **argv,
 			    char err[static 256]) MUSTCHECK;
 void config_free(struct config *c);
 void config_usage(FILE *out);
+/* "-a, -b": the options whose files are read again at SIGHUP; the others need a restart. */
+void config_reloadable(char names[static 256]);
 
 #endif
