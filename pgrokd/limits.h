@@ -31,10 +31,11 @@
 #define LIMIT_ASKED_MS 3000 /* how long an asked ReqProxy is counted on */
 
 /* Names. */
-#define LIMIT_AFFINITY (1u << 20) /* bytes of remembered names */
-#define LIMIT_RANDOM_TRIES 5      /* random names tried before giving up */
-#define LIMIT_PORT_TRIES 1000     /* ports of -tcpPorts tried before giving up */
-#define LIMIT_SAVE_MS 1000        /* the cache file is written at most that often */
+#define LIMIT_AFFINITY (1u << 20)    /* bytes of remembered names */
+#define LIMIT_RANDOM_TRIES 5         /* random names tried before giving up */
+#define LIMIT_PORT_TRIES 1000        /* ports of -tcpPorts tried before giving up */
+#define LIMIT_SAVE_MS 1000           /* the cache file is written at most that often */
+#define LIMIT_CACHE_FILE (16u << 20) /* bytes of it that are read */
 #define LIMIT_WORKERS 64
 
 #endif

@@ -10,47 +10,63 @@
 #include "pgrokd/limits.h"
 #include "pgrokd/server.h"
 
+#define SIGNALS 4
+
 /* What the main thread does while the workers work. */
-struct chief {
+struct program {
 	struct loop *loop;
 	struct server *server;
 	const struct config *config;
-	struct event *sig[3];
+	struct event *sig[SIGNALS];
 	struct loop_timer save;
 };
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
 {
-	struct chief *chief = arg;
+	struct program *p = arg;
 
 	(void)what;
 	log_info("server", "Stopping: %s", strsignal((int)sig));
-	loop_stop(chief->loop);
+	loop_stop(p->loop);
 }
 
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
-	struct chief *chief = arg;
+	struct program *p = arg;
 
 	(void)sig;
 	(void)what;
+	char files[256];
+
 	log_reopen();
-	log_info("server", "Log reopened");
-	server_reload_tls(chief->server);
+	config_reloadable(files);
+	log_info("server", "Log reopened; reloading the files of %s (other options need a restart)",
+		 files);
+	server_reload(p->server);
+}
+
+static void on_census(evutil_socket_t sig, short what, void *arg)
+{
+	struct program *p = arg;
+
+	(void)sig;
+	(void)what;
+	server_census(p->server, p->loop, census_log, NULL);
 }
 
 static void on_save(void *arg)
 {
-	struct chief *chief = arg;
+	struct program *p = arg;
 
-	cachefile_save(chief->config->cache_file, server_registry(chief->server));
-	loop_after(&chief->save, LIMIT_SAVE_MS);
+	cachefile_save(p->config->cache_file, server_registry(p->server));
+	loop_after(&p->save, LIMIT_SAVE_MS);
 }
 
 static const struct {
 	int sig;
 	event_callback_fn fn;
-} signals[] = {{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_hangup}};
+} signals[SIGNALS] = {
+	{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_hangup}, {SIGUSR1, on_census}};
 
 /* Blocked before any thread is made, so that only the main thread gets them. */
 static void block_signals(int how)
@@ -58,56 +74,56 @@ static void block_signals(int how)
 	sigset_t set;
 
 	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (int i = 0; i < SIGNALS; i++)
 		sigaddset(&set, signals[i].sig);
 	pthread_sigmask(how, &set, NULL);
 }
 
-static void chief_start(struct chief *chief)
+static void program_start(struct program *p)
 {
-	struct event_base *base = loop_base(chief->loop);
+	struct event_base *base = loop_base(p->loop);
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
-		chief->sig[i] = evsignal_new(base, signals[i].sig, signals[i].fn, chief);
-		if (!chief->sig[i] || event_add(chief->sig[i], NULL) != 0)
+	for (int i = 0; i < SIGNALS; i++) {
+		p->sig[i] = evsignal_new(base, signals[i].sig, signals[i].fn, p);
+		if (!p->sig[i] || event_add(p->sig[i], NULL) != 0)
 			fatal("no handler for signal %d", signals[i].sig);
 	}
-	loop_timer_init(&chief->save, chief->loop, on_save, chief);
-	if (chief->config->cache_file)
-		loop_after(&chief->save, LIMIT_SAVE_MS);
+	loop_timer_init(&p->save, p->loop, on_save, p);
+	if (p->config->cache_file)
+		loop_after(&p->save, LIMIT_SAVE_MS);
 }
 
-static void chief_stop(struct chief *chief)
+static void program_stop(struct program *p)
 {
-	loop_timer_stop(&chief->save);
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		event_free(chief->sig[i]);
+	loop_timer_stop(&p->save);
+	for (int i = 0; i < SIGNALS; i++)
+		event_free(p->sig[i]);
 }
 
 static void run(const struct config *config)
 {
-	struct chief chief = {.config = config};
+	struct program p = {.config = config};
 	char err[256];
 
-	chief.loop = loop_new("main");
-	chief.server = server_new(config, err);
-	if (!chief.server)
+	p.loop = loop_new("main");
+	p.server = server_new(config, err);
+	if (!p.server)
 		fatal("%s", err);
 	if (config->cache_file)
-		cachefile_load(config->cache_file, server_registry(chief.server));
+		cachefile_load(config->cache_file, server_registry(p.server));
 	block_signals(SIG_BLOCK);
-	chief_start(&chief);
-	server_start(chief.server);
+	program_start(&p);
+	server_start(p.server);
 	block_signals(SIG_UNBLOCK);
 
-	loop_run(chief.loop);
+	loop_run(p.loop);
 
-	chief_stop(&chief);
-	server_stop(chief.server);
+	program_stop(&p);
+	server_stop(p.server);
 	if (config->cache_file)
-		cachefile_save(config->cache_file, server_registry(chief.server));
-	server_free(chief.server);
-	loop_free(chief.loop);
+		cachefile_save(config->cache_file, server_registry(p.server));
+	server_free(p.server);
+	loop_free(p.loop);
 }
 
 int main(int argc, char **argv)
@@ -137,7 +153,8 @@ int main(int argc, char **argv)
 	log_set_format(config.log_format);
 	log_set_max(config.log_max);
 	if (config.ignored)
-		log_warn("server", "'%s' is no flag: it is ignored, and so is all that follows it",
+		log_warn("server",
+			 "Unexpected argument '%s': it and everything after it is ignored",
 			 config.ignored);
 	stream_set_engine(config.engine);
 	mux_set_memory(config.mux_memory);

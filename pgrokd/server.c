@@ -7,7 +7,7 @@
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 #include "pgrokd/client/client.h"
-#include "pgrokd/core/worker.h"
+#include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/limits.h"
@@ -16,105 +16,11 @@
 struct server {
 	struct core core;
 	struct addr bound[PORTS];
-	SSL_CTX *tls[PORTS];
-	bool tls_in_memory; /* a certificate that could not be kept: never made again */
+	struct settings *settings; /* the newest, in force or on the way to the workers */
 };
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
 static const char *const port_words[PORTS] = {"public http", "public https", "control and proxy"};
-
-/* ---- certificates ---- */
-
-static bool load_tls(struct server *s, SSL_CTX *out[static PORTS], char err[static 256])
-{
-	char note[256] = "", why[256];
-	struct tls_server_conf conf = {
-		.cert = s->core.config->tls_crt,
-		.key = s->core.config->tls_key,
-		.state_dir = s->core.config->state_dir,
-		.domain = s->core.config->domain,
-	};
-
-	for (int p = PORT_HTTPS; p < PORTS; p++) {
-		if (!s->core.on[p])
-			continue;
-		conf.client_ca = p == PORT_TUNNEL ? s->core.config->tunnel_client_ca
-						  : s->core.config->client_ca;
-		out[p] = tls_server_ctx(&conf, note, why);
-		if (!out[p])
-			goto fail;
-		s->tls_in_memory |= note[0] != '\0';
-	}
-	/* The same of all ports. */
-	if (note[0])
-		log_warn("tls", "%s", note);
-	return true;
-fail:
-	snprintf(err, 256, "-tlsCrt, -tlsKey or a client CA: %.200s", why);
-	for (int p = 0; p < PORTS; p++) {
-		SSL_CTX_free(out[p]);
-		out[p] = NULL;
-	}
-	return false;
-}
-
-struct tls_set {
-	SSL_CTX *tls[PORTS]; /* a reference each */
-};
-
-static void tls_set_free(void *arg)
-{
-	struct tls_set *set = arg;
-
-	for (int p = 0; p < PORTS; p++)
-		SSL_CTX_free(set->tls[p]);
-	free(set);
-}
-
-static void tls_set_take(struct worker *w, void *arg)
-{
-	struct tls_set *set = arg;
-
-	for (int p = 0; p < PORTS; p++) {
-		SSL_CTX *old = w->tls[p];
-
-		w->tls[p] = set->tls[p];
-		set->tls[p] = old;
-	}
-	tls_set_free(set);
-}
-
-static SSL_CTX *tls_ref(SSL_CTX *ctx)
-{
-	if (ctx)
-		SSL_CTX_up_ref(ctx);
-	return ctx;
-}
-
-void server_reload_tls(struct server *s)
-{
-	SSL_CTX *fresh[PORTS] = {NULL};
-	char err[256];
-
-	if (s->tls_in_memory)
-		return; /* it would be another key, and every pin would be wrong */
-	if (!load_tls(s, fresh, err)) {
-		log_error("tls", "Certificates not reloaded: %s", err);
-		return;
-	}
-	for (int i = 0; i < s->core.n_workers; i++) {
-		struct tls_set *set = xcalloc(1, sizeof(*set));
-
-		for (int p = 0; p < PORTS; p++)
-			set->tls[p] = tls_ref(fresh[p]);
-		worker_call(&s->core.worker[i], tls_set_take, tls_set_free, set);
-	}
-	for (int p = 0; p < PORTS; p++) {
-		SSL_CTX_free(s->tls[p]);
-		s->tls[p] = fresh[p];
-	}
-	log_info("tls", "Certificates reloaded");
-}
 
 /* ---- ports ---- */
 
@@ -193,14 +99,10 @@ struct server *server_new(const struct config *c, char err[static 256])
 	s->core.on[PORT_HTTPS] = *c->https_addr;
 	s->core.on[PORT_TUNNEL] = true;
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
-	bool ok = load_tls(s, s->tls, err);
-
-	for (int i = 0; i < s->core.n_workers; i++) {
-		worker_init(&s->core.worker[i], &s->core, i);
-		for (int p = 0; p < PORTS; p++)
-			s->core.worker[i].tls[p] = tls_ref(s->tls[p]);
-	}
-	if (ok && bind_ports(s, err))
+	s->settings = settings_load(&s->core, NULL, err);
+	for (int i = 0; i < s->core.n_workers; i++)
+		worker_init(&s->core.worker[i], &s->core, i, s->settings);
+	if (s->settings && bind_ports(s, err))
 		return s;
 	for (int i = 0; i < s->core.n_workers; i++)
 		close_all(&s->core.worker[i]);
@@ -217,11 +119,11 @@ static void say_ready(const struct server *s)
 {
 	char text[ADDR_TEXT], pin[TLS_PIN_TEXT];
 
-	log_warn("server", "Tokens are not checked: anybody who reaches %s can open tunnels",
+	log_warn("server", "Tokens are not checked: anyone who can reach %s can open tunnels",
 		 addr_text(&s->bound[PORT_TUNNEL], text));
 	if (!s->core.config->tls_crt) {
-		tls_ctx_pin(s->tls[PORT_TUNNEL], pin);
-		log_info("tls", "Self-made certificate; clients can pin it: server_pin: %s", pin);
+		tls_ctx_pin(s->settings->tls[PORT_TUNNEL], pin);
+		log_info("tls", "Self-signed certificate; clients can pin it: server_pin: %s", pin);
 	}
 	for (int p = 0; p < PORTS; p++)
 		if (s->core.on[p])
@@ -237,6 +139,30 @@ void server_start(struct server *s)
 	say_ready(s);
 }
 
+void server_reload(struct server *s)
+{
+	char err[256];
+	struct settings *next = settings_load(&s->core, s->settings, err);
+
+	if (!next) {
+		log_error("server", "Not reloaded: %s", err);
+		return;
+	}
+	settings_publish(&s->core, next);
+	settings_unref(s->settings);
+	s->settings = next;
+	if (next->tls_kept)
+		log_info("server",
+			 "Reloaded, but for the certificate: another would have another key");
+	else
+		log_info("server", "Reloaded");
+}
+
+void server_census(struct server *s, struct loop *home, census_fn *done, void *arg)
+{
+	census_ask(&s->core, home, done, arg);
+}
+
 void server_stop(struct server *s)
 {
 	for (int i = 0; i < s->core.n_workers; i++)
@@ -250,8 +176,7 @@ void server_free(struct server *s)
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_free(&s->core.worker[i]);
 	free(s->core.worker);
-	for (int p = 0; p < PORTS; p++)
-		SSL_CTX_free(s->tls[p]);
+	settings_unref(s->settings);
 	door_free(s->core.door);
 	registry_free(s->core.registry);
 	free(s);

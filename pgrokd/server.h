@@ -3,6 +3,7 @@
 #define PGROKD_SERVER_H
 
 #include "pgrokd/config/config.h"
+#include "pgrokd/core/census.h"
 #include "pgrokd/names/registry.h"
 
 struct server;
@@ -14,9 +15,12 @@ struct registry *server_registry(struct server *s);
 /* Starts the threads and says so in the log. */
 void server_start(struct server *s);
 /*
- * New certificates for connections from now on; what can't be loaded is logged, the old ones stay.
+ * Loads the settings again, certificates among them, for connections from now on. What can't be
+ * loaded is logged, and the old settings stay.
  */
-void server_reload_tls(struct server *s);
+void server_reload(struct server *s);
+/* As census_ask(), from the loop of the main thread. */
+void server_census(struct server *s, struct loop *home, census_fn *done, void *arg);
 /* Closes everything, ends and joins the threads. */
 void server_stop(struct server *s);
 void server_free(struct server *s);

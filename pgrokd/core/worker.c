@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void worker_init(struct worker *w, const struct core *core, int index)
+#include "pgrokd/core/settings.h"
+
+void worker_init(struct worker *w, const struct core *core, int index, struct settings *settings)
 {
 	w->core = core;
 	w->index = index;
+	w->settings = settings ? settings_ref(settings) : NULL;
 	snprintf(w->name, sizeof(w->name), "worker:%d", index);
 	w->loop = loop_new(w->name);
 	TAILQ_INIT(&w->guests);
@@ -25,8 +28,7 @@ void worker_free(struct worker *w)
 	idmap_free(w->controls);
 	idmap_free(w->tunnels);
 	idmap_free(w->bids);
-	for (int p = 0; p < PORTS; p++)
-		SSL_CTX_free(w->tls[p]);
+	settings_unref(w->settings);
 }
 
 static void *worker_run(void *arg)

@@ -5,7 +5,6 @@
 #ifndef PGROKD_CORE_WORKER_H
 #define PGROKD_CORE_WORKER_H
 
-#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,14 +19,20 @@
 
 struct door;
 struct listener;
+struct settings;
 
 enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
 
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(public_list, public);
 
-/* Plain numbers, written by the worker's own thread only. */
+/*
+ * Numbers, uint64_t alone (the census adds them up as an array), written by the worker's own thread
+ * only; others ask for a copy.
+ */
 struct counters {
+	uint64_t waiting_now, joined_now; /* visitors without and with a way to their client */
+	/* since the start */
 	uint64_t accepted[PORTS]; /* connections */
 	uint64_t shed;            /* half-open ones closed to stay within the limits */
 	uint64_t moved;           /* handed to another worker */
@@ -54,7 +59,7 @@ struct worker {
 	char name[24];
 	struct loop *loop;
 	pthread_t thread;
-	SSL_CTX *tls[PORTS]; /* a reference each; NULL for http */
+	struct settings *settings; /* those in force here; a reference */
 	struct listener *listener[PORTS];
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
@@ -66,8 +71,8 @@ struct worker {
 	struct counters count;
 };
 
-/* Makes the loop and empty tables. core is borrowed. */
-void worker_init(struct worker *w, const struct core *core, int index);
+/* Makes the loop and empty tables. core is borrowed, settings (NULL: none yet) get a reference. */
+void worker_init(struct worker *w, const struct core *core, int index, struct settings *settings);
 /* Frees them; all objects have been closed. */
 void worker_free(struct worker *w);
 /* Starts its thread. */

@@ -11,6 +11,7 @@
 #include "msg/pgrok/chan.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/parcel.h"
+#include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/visitor/visitor.h"
 #include "pgrokd/visitor/reply.h"
@@ -336,8 +337,9 @@ static void lobby_accept(struct worker *w, enum port port, int fd, const struct 
 	g->peer = *peer;
 	TAILQ_INSERT_TAIL(&w->guests, g, link);
 	w->n_guests++;
-	g->stream =
-		stream_new_direct(w->loop, fd, w->tls[port] ? tls_accept_ssl(w->tls[port]) : NULL);
+	SSL_CTX *tls = w->settings->tls[port];
+
+	g->stream = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	loop_timer_init(&g->timer, w->loop, guest_time_out, g);
 	loop_after(&g->timer, LIMIT_FIRST_MS);
 	stream_on_ready(g->stream, guest_ready, g);

@@ -10,8 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
-
-#define CACHEFILE_MAX (16u << 20)
+#include "pgrokd/limits.h"
 
 /* The whole file, owned; NULL: errno says why. */
 static char *read_all(const char *path, size_t *len)
@@ -27,7 +26,7 @@ static char *read_all(const char *path, size_t *len)
 		text = xrealloc(text, cap += 64u << 10);
 		n = fread(text + *len, 1, cap - *len, f);
 		*len += n;
-	} while (n > 0 && *len < CACHEFILE_MAX);
+	} while (n > 0 && *len < LIMIT_CACHE_FILE);
 	fclose(f);
 	return text;
 }
@@ -37,7 +36,7 @@ static void put_aside(const char *path)
 	char *aside = xasprintf("%s.gob", path);
 
 	if (rename(path, aside) == 0)
-		log_warn("registry", "%s is no JSON file; kept as %s", path, aside);
+		log_warn("registry", "%s is not a JSON file: kept as %s", path, aside);
 	else
 		log_error("registry", "rename %s to %s: %s", path, aside, strerror(errno));
 	free(aside);
@@ -104,9 +103,11 @@ static char *as_json(const char *dump, size_t len, size_t *out_len)
 	return text;
 }
 
+/* A new file, readable by its owner only, whatever was there before: a left-over, a link. */
 static bool write_all(const char *path, const char *text, size_t len)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	unlink(path);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return false;

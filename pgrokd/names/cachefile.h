@@ -5,11 +5,11 @@
 #include "pgrokd/names/registry.h"
 
 /*
- * Reads the file into the registry, before any worker runs. Missing: fine. A file that is no JSON
- * (the Go server's gob) is renamed FILE.gob and left alone; bad JSON is one line in the log.
+ * Reads the file into the registry, before any worker runs. Missing: fine. A file that is not
+ * JSON (the Go server's gob) is renamed FILE.gob; bad JSON is left alone, and logged.
  */
 void cachefile_load(const char *path, struct registry *r);
-/* Writes it anew (tmp + rename, mode 0600) if anything changed since the last time. */
+/* Writes it (tmp + rename, mode 0600) if anything changed since the last time. */
 void cachefile_save(const char *path, struct registry *r);
 
 #endif

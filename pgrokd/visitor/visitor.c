@@ -16,6 +16,17 @@ static void public_prefix(const struct public *p, char out[static 32])
 	snprintf(out, 32, "pub:%llu", (unsigned long long)p->id);
 }
 
+static void public_count_state(struct public *p, enum public_state next)
+{
+	struct counters *c = &p->worker->count;
+
+	c->waiting_now -= p->state == PUBLIC_WAITING;
+	c->joined_now -= p->state == PUBLIC_JOINED;
+	c->waiting_now += next == PUBLIC_WAITING;
+	c->joined_now += next == PUBLIC_JOINED;
+	p->state = next;
+}
+
 static void public_state(struct public *p, enum public_state next)
 {
 	static const char *const names[] = {"new", "waiting", "joined", "closed"};
@@ -25,7 +36,7 @@ static void public_state(struct public *p, enum public_state next)
 		public_prefix(p, prefix);
 		log_line(LOG_DEBUG, prefix, "%s -> %s", names[p->state], names[next]);
 	}
-	p->state = next;
+	public_count_state(p, next);
 }
 
 static void public_start_timer(struct public *p, uint64_t ms)
@@ -342,7 +353,7 @@ static void public_close(struct public *p, bool abort, const char *why)
 	}
 	if (p->state == PUBLIC_WAITING)
 		pool_forget(p->tunnel->control, p);
-	p->state = PUBLIC_CLOSED;
+	public_count_state(p, PUBLIC_CLOSED);
 	public_stop_timer(p);
 	if (p->tunnel)
 		TAILQ_REMOVE(&p->tunnel->publics, p, tunnel_link);

@@ -336,8 +336,8 @@ def test_server_certificate_without_key(certs, tmp_path):
 def test_server_ignores_extra_words(lab):
     """As the Go server does; but `-mux false` leaves all flags behind it out, so it is told."""
     s = lab.server("-mux", "false", "-nonsense")
-    s.allow("is no flag")
-    s.wait_log("'false' is no flag: it is ignored, and so is all that follows it")
+    s.allow("Unexpected argument")
+    s.wait_log("Unexpected argument 'false': it and everything after it is ignored")
 
 
 @pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])

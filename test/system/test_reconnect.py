@@ -88,7 +88,7 @@ def test_random_name_survives_a_restart(lab, tmp_path):
     marks = c.mark(), t.mark()
     s.end()
     json.loads(cache.read_text())
-    assert cache.stat().st_mode & 0o077 == 0 or cache.stat().st_mode & 0o777 == 0o644
+    assert cache.stat().st_mode & 0o777 == 0o600
     s2 = lab.again(s)
     assert sorted(c.wait_tunnels(2, after=marks[0])) == urls
     assert t.wait_tunnels(1, after=marks[1]) == tcp_urls

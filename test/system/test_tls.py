@@ -231,6 +231,20 @@ def test_unwritable_state_dir(lab, tmp_path):
     assert shown(s2.tunnel_port) != first
 
 
+def test_reload_with_unwritable_state_dir(lab, tmp_path):
+    """SIGHUP keeps the certificate that is in memory alone: clients may have pinned it."""
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    s = lab.server(state_dir=blocked / "below", workers=2)
+    s.allow("pin|memory")
+    first = {port: shown(port) for port in (s.https_port, s.tunnel_port)}
+    mark = s.mark()
+    s.send(signal.SIGHUP)
+    s.wait_log("Reloaded, but for the certificate", after=mark)
+    for port, der in first.items():
+        assert all(shown(port) == der for _ in range(8))
+
+
 def test_two_servers_make_one_pair(lab, tmp_path):
     """Started at the same time on one folder: both work, no half-written file stays."""
     state = tmp_path / "state"

@@ -1,0 +1,100 @@
+/* What may change while the server runs. */
+#include "pgrokd/core/settings.h"
+
+#include <stdlib.h>
+
+#include "common/base/log.h"
+#include "common/net/tls.h"
+
+/* ---- certificates ---- */
+
+static bool load_tls(struct settings *s, const struct core *core, char err[static 256])
+{
+	const struct config *c = core->config;
+	char note[256] = "", why[256];
+	struct tls_server_conf conf = {
+		.cert = c->tls_crt,
+		.key = c->tls_key,
+		.state_dir = c->state_dir,
+		.domain = c->domain,
+	};
+
+	for (int p = PORT_HTTPS; p < PORTS; p++) {
+		if (!core->on[p])
+			continue;
+		conf.client_ca = p == PORT_TUNNEL ? c->tunnel_client_ca : c->client_ca;
+		s->tls[p] = tls_server_ctx(&conf, note, why);
+		if (!s->tls[p]) {
+			snprintf(err, 256, "-tlsCrt, -tlsKey or a client CA: %.200s", why);
+			return false;
+		}
+		s->tls_kept |= *note != '\0';
+	}
+	/* The same of all ports. */
+	if (*note)
+		log_warn("tls", "%s", note);
+	return true;
+}
+
+static void keep_tls(struct settings *s, const struct settings *was)
+{
+	for (int p = 0; p < PORTS; p++) {
+		s->tls[p] = was->tls[p];
+		if (s->tls[p])
+			SSL_CTX_up_ref(s->tls[p]);
+	}
+	s->tls_kept = true;
+}
+
+/* ---- life ---- */
+
+struct settings *settings_load(const struct core *core, const struct settings *was,
+			       char err[static 256])
+{
+	struct settings *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	if (was && was->tls_kept) {
+		keep_tls(s, was);
+	} else if (!load_tls(s, core, err)) {
+		settings_unref(s);
+		return NULL;
+	}
+	return s;
+}
+
+struct settings *settings_ref(struct settings *s)
+{
+	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+	return s;
+}
+
+void settings_unref(struct settings *s)
+{
+	if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (int p = 0; p < PORTS; p++)
+		SSL_CTX_free(s->tls[p]);
+	free(s);
+}
+
+/* ---- into force ---- */
+
+static void take(struct worker *w, void *arg)
+{
+	struct settings *old = w->settings;
+
+	w->settings = arg;
+	settings_unref(old);
+}
+
+static void drop(void *arg)
+{
+	settings_unref(arg);
+}
+
+void settings_publish(const struct core *core, struct settings *s)
+{
+	for (int i = 0; i < core->n_workers; i++)
+		worker_call(&core->worker[i], take, drop, settings_ref(s));
+}

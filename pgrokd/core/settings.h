@@ -1,0 +1,32 @@
+/*
+ * What may change while the server runs; what can't is in the config. Never changed once made: a
+ * reload makes a new one, and each worker gets it by one message. Counted, since one thread may
+ * still look at the old one while another has the new one already.
+ */
+#ifndef PGROKD_CORE_SETTINGS_H
+#define PGROKD_CORE_SETTINGS_H
+
+#include <stdatomic.h>
+
+#include "pgrokd/core/worker.h"
+
+struct settings {
+	atomic_uint refs;
+	SSL_CTX *tls[PORTS]; /* NULL: http, or a port that is not listened on */
+	bool tls_kept;       /* these stay in a reload: others could only have another key */
+};
+
+/*
+ * Loads what core's config names. was: the settings in force, NULL at the start. Returns owned, one
+ * reference; NULL: err names the option and the file.
+ */
+struct settings *settings_load(const struct core *core, const struct settings *was,
+			       char err[static 256]) MUSTCHECK;
+struct settings *settings_ref(struct settings *s);
+/* The last one frees; NULL is fine. */
+void settings_unref(struct settings *s);
+
+/* From the main thread: brings s into force on every worker, with a reference for each. */
+void settings_publish(const struct core *core, struct settings *s);
+
+#endif
