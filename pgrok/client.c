@@ -323,7 +323,9 @@ static void start_display(struct client *c)
 		if (!c->term)
 			log_events_on_stdout();
 		console_start_events(&c->console, c->model, c->term);
-	} else if (!c->term && !log_to_stdout()) {
+	} else if (log_to_stdout()) {
+		console_start_secrets(&c->console, c->model);
+	} else if (!c->term) {
 		console_start(&c->console, c->model, c->conf->server.text);
 	}
 }

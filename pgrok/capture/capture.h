@@ -107,7 +107,8 @@ struct capture_txn {
 	uint64_t rev; /* grows with each change */
 	struct capture_tunnel *tunnel;
 	struct capture_conn *conn; /* NULL: nothing comes any more */
-	char *visitor;             /* "203.0.113.9:40112"; replays: "" */
+	void (*forget)(struct capture_conn *conn, struct capture_txn *t); /* tells conn */
+	char *visitor; /* "203.0.113.9:40112"; replays: "" */
 	enum capture_kind kind;
 	enum capture_state state;
 	const char *error; /* static; NULL: none */
@@ -185,6 +186,8 @@ const struct capture_txn *capture_oldest(const struct capture *s);
 const struct capture_txn *capture_find(const struct capture *s, const char *id);
 /* The words behind the answer's status, "" if there are none. Returns owned. */
 char *capture_reason(const struct capture_txn *t) MUSTCHECK;
+/* The monotonic clock of all times that end in _ns. */
+uint64_t capture_now_ns(void);
 /* Since its start: to the last byte, or to now while it is open. */
 uint64_t capture_duration_ns(const struct capture_txn *t);
 

@@ -159,7 +159,8 @@ void capture_conn_close(struct capture_conn *c, const char *error)
 	free(c);
 }
 
-void capture_conn_forget(struct capture_conn *c, struct capture_txn *t)
+/* The store gives t up. */
+static void on_forget(struct capture_conn *c, struct capture_txn *t)
 {
 	for (unsigned i = 0; i < c->owed_n; i++) {
 		if (c->owed[i].txn == t)
@@ -396,6 +397,7 @@ static struct capture_txn *begin_txn(struct capture_conn *c)
 {
 	struct txn_source from = {
 		.conn = c,
+		.forget = on_forget,
 		.tunnel = c->tunnel,
 		.visitor = c->visitor,
 		.edited = c->edited,

@@ -213,7 +213,7 @@ static void txn_free(struct capture_txn *t)
 static void txn_remove(struct capture *s, struct capture_txn *t)
 {
 	if (t->conn)
-		capture_conn_forget(t->conn, t);
+		t->forget(t->conn, t);
 	assert(t->memory == memory_of(t));
 	*(t->prev ? &t->prev->next : &s->first) = t->next;
 	*(t->next ? &t->next->prev : &s->last) = t->prev;
@@ -349,6 +349,7 @@ struct capture_txn *store_begin(struct capture *s, const struct txn_source *from
 	t->tunnel = from->tunnel;
 	t->tunnel->refs++;
 	t->conn = from->conn;
+	t->forget = from->forget;
 	t->visitor = xstrdup(from->visitor);
 	t->edited = from->edited;
 	t->start_ns = from->start_ns;

@@ -7,9 +7,6 @@
 /* What an allocation costs beside its bytes. */
 #define CAPTURE_ALLOC 16
 
-/* Of one monotonic clock. */
-uint64_t capture_now_ns(void);
-
 struct capture_tunnel *store_tunnel(struct capture *s, const struct capture_conn_info *info);
 void store_tunnel_unref(struct capture *s, struct capture_tunnel *t);
 
@@ -23,6 +20,8 @@ void store_refund(struct capture *s, struct capture_txn *t, size_t n);
 /* Where a transaction comes from. Borrowed. */
 struct txn_source {
 	struct capture_conn *conn;
+	/* The store gives t up: conn may not touch it any more. */
+	void (*forget)(struct capture_conn *conn, struct capture_txn *t);
 	struct capture_tunnel *tunnel;
 	const char *visitor, *id, *origin;
 	bool edited;
@@ -56,8 +55,5 @@ void store_grow_frame(struct capture *s, struct capture_txn *t, struct capture_f
 /* A text of the frame's, at most len bytes of it. */
 void store_frame_text(struct capture *s, struct capture_txn *t, char **member, const char *text,
 		      size_t len);
-
-/* The store gives t up: its connection may not touch it any more. In capture_http.c. */
-void capture_conn_forget(struct capture_conn *c, struct capture_txn *t);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files/files.h"
+#include "pgrok/files/files_in.h"
 #include "pgrok/files/path.h"
 
 #define NAME "files"

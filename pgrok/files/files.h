@@ -7,14 +7,10 @@
 #define PGROK_FILES_FILES_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 #include "common/base/loop.h"
 
 #define FILES_ERR 256
-#define FILES_LISTED 10000  /* names in a listing; there is a line that more were there */
 #define FILES_IDLE_MS 60000 /* a visitor who neither asks nor takes anything */
 
 /*
@@ -31,19 +27,5 @@ char *files_resolve(const char *text, char err[static FILES_ERR]) MUSTCHECK;
  * not.
  */
 int files_connect(struct loop *l, const char *folder, char err[static FILES_ERR]) MUSTCHECK;
-
-/* ---- for the modules of this one ---- */
-
-/*
- * Opens what is at rel ("" for itself) below the folder root, for reading; what it is in *st. -1
- * with errno: EXDEV if it leads outside.
- */
-int files_open(int root, const char *rel, struct stat *st) MUSTCHECK;
-/* The listing of the folder fd (borrowed), which is at rel below root, as a page of HTML. */
-void files_list(FILE *out, int root, int fd, const char *rel);
-
-struct stream;
-/* Serves s; takes it and root. */
-void files_serve(struct loop *l, struct stream *s, int root);
 
 #endif

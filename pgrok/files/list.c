@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pgrok/files/files.h"
+#include "pgrok/files/files_in.h"
 #include "pgrok/files/path.h"
 
 struct entry {

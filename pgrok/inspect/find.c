@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "pgrok/inspect/decode.h"
-#include "pgrok/inspect/head.h"
+#include "pgrok/capture/head.h"
 
 #define SLICE (64u << 10) /* of a body at once */
 #define TXN_COST 512      /* of looking at a transaction at all, in bytes */

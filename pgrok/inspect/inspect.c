@@ -2,51 +2,20 @@
 #include "pgrok/inspect/inspect.h"
 
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "assets/assets.h"
 #include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
-#include "pgrok/capture/store_in.h"
-#include "pgrok/show/console.h"
 #include "pgrok/inspect/parts.h"
 
 #define PAGE "/http/in"
 #define REPLAY_BODY_MAX \
 	(4u << 20) /* of a request to us: an edited body in base64, and JSON around it */
-
-int64_t inspect_wall_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
-void answer_text(struct httpd_req *r, int status, const char *mime, struct text *t)
-{
-	httpd_answer(r, status, mime, t->p ? t->p : "", t->len);
-	text_free(t);
-}
-
-void answer_error(struct httpd_req *r, int status, const char *fmt, ...)
-{
-	struct text t = {0};
-	char msg[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(msg, sizeof(msg), fmt, ap);
-	va_end(ap);
-	form_error(&t, status, msg);
-	answer_text(r, status, JSON_TYPE, &t);
-}
 
 /* ---- files ---- */
 
@@ -193,9 +162,6 @@ static void tell_public(struct inspect *i, const struct model_tunnel *t)
 	snprintf(note, sizeof(note), "The inspector is public, with a token: %s%s?token=%s", t->url,
 		 PAGE, i->token);
 	model_secret_note(i->conf.model, note);
-	/* Then nobody shows notes. */
-	if (log_to_stdout() && !log_is_json())
-		console_line(stderr, "%s", note);
 }
 
 /* Of the tunnel whose visitor came or went. */

@@ -30,18 +30,14 @@ struct inspect {
 	int64_t started_us; /* wall clock */
 };
 
+/* ---- answer.c ---- */
+
 int64_t inspect_wall_us(void);
-
-/* ---- answers ---- */
-
 /* Takes t. */
 void answer_text(struct httpd_req *r, int status, const char *mime, struct text *t);
 void answer_error(struct httpd_req *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/*
- * ---- inspect_api.c: a walk over the store across turns of the loop, in which some come and go
- * ----
- */
+/* ---- api.c: a walk over the store across turns of the loop, in which some come and go ---- */
 
 struct walk {
 	const struct capture *store;
@@ -54,7 +50,7 @@ struct walk {
 const struct capture_txn *walk_next(const struct walk *w);
 void walk_to(struct walk *w, const struct capture_txn *x);
 
-/* ---- inspect_state.c: tunnels, state, metrics ---- */
+/* ---- state.c: tunnels, state, metrics ---- */
 
 void form_state(struct inspect *i, struct text *t);
 /* The keys of State without its brackets. */
@@ -66,20 +62,20 @@ const struct model_tunnel *inspect_tunnel_named(const struct inspect *i, const c
 
 /* ---- handlers; arg is the struct inspect ---- */
 
-/* inspect_api.c */
+/* api.c */
 httpd_handler_fn api_requests, api_requests_delete, api_har, api_entries, api_one, api_one_patch,
 	api_one_delete, api_status, api_metrics, api_qr, api_unknown;
-/* inspect_search.c */
+/* search.c */
 httpd_handler_fn api_search;
-/* inspect_body.c */
+/* body.c */
 void api_body(struct inspect *i, struct httpd_req *r, const struct capture_txn *x);
-/* inspect_tunnels.c */
+/* tunnels.c */
 httpd_handler_fn api_tunnels, api_tunnels_open, api_tunnel, api_tunnel_close;
 void orders_free(struct inspect *i);
-/* inspect_replay.c */
+/* api_replay.c */
 httpd_handler_fn api_replay, compat_replay;
 
-/* ---- inspect_live.c: the WebSockets ---- */
+/* ---- live.c: the WebSockets ---- */
 
 struct live *live_new(struct inspect *i) MUSTCHECK;
 void live_close(struct live *v);

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "msg/pgrok/msg.h"
-#include "pgrok/capture/store_in.h"
 #include "pgrok/inspect/decode.h"
 #include "pgrok/inspect/parts.h"
 

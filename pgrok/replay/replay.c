@@ -9,7 +9,8 @@
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files/files.h"
-#include "pgrok/inspect/head.h"
+#include "pgrok/capture/head.h"
+#include "pgrok/inspect/text.h"
 #include "pgrok/config/limits.h"
 
 #define READ_SIZE (64u << 10)

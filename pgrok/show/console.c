@@ -89,6 +89,20 @@ void console_start(struct console *c, struct model *m, const char *server)
 	model_watch(m, &c->watch);
 }
 
+/* ---- secret notes ---- */
+
+static void show_secret(void *arg, const struct model *m, enum model_event ev)
+{
+	if (ev == MODEL_EV_NOTE && m->note_secret)
+		console_line(stderr, "%s", m->note);
+}
+
+void console_start_secrets(struct console *c, struct model *m)
+{
+	*c = (struct console){.watch = {.fn = show_secret, .arg = c}};
+	model_watch(m, &c->watch);
+}
+
 /* ---- events ---- */
 
 static void tell_state(struct console *c, const struct model *m)

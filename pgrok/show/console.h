@@ -29,6 +29,9 @@ void console_start(struct console *c, struct model *m, const char *server);
  */
 void console_start_events(struct console *c, struct model *m, bool screen);
 
+/* Secret notes alone, on stderr: stdout has the log, which says the rest. */
+void console_start_secrets(struct console *c, struct model *m);
+
 /* One line, with what could move a terminal's cursor replaced: texts may be a server's. */
 void console_line(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

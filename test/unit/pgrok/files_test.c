@@ -19,6 +19,7 @@
 
 #include "pgrok/config/config.h"
 #include "pgrok/files/files.h"
+#include "pgrok/files/files_in.h"
 #include "pgrok/files/path.h"
 
 static void maps_paths(void **state)
