@@ -34,6 +34,20 @@ static enum http_rc bad(struct http_head *h, const char *why)
 	return HTTP_BAD;
 }
 
+/* 400, unless the status was set where the fault was found. */
+static enum http_rc bad_request(struct http_head *h, const char *why)
+{
+	if (!h->status)
+		h->status = 400;
+	return bad(h, why);
+}
+
+static enum http_rc request_too_long(struct http_head *h)
+{
+	h->status = 431;
+	return bad(h, "head too long");
+}
+
 static inline unsigned char lower(unsigned char c)
 {
 	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
@@ -112,37 +126,46 @@ static size_t skip_plain(const char *buf, size_t i, size_t end)
 }
 
 /*
- * Looks for the end of a request's head. No control character gets past this but HTAB and the CRLF
- * of a line's end, so whatever another reader takes for an end of line, it sees the same lines.
+ * A request's line ends at buf[i], or is broken by the control character there. None gets past this
+ * but HTAB in a field and the CRLF of a line's end, so whatever another reader takes for an end of
+ * line, it sees the same lines.
  */
-static enum http_rc request_end(struct http_head *h, const char *buf, size_t len)
+static enum http_rc line_end(struct http_head *h, const char *buf, size_t i, size_t end)
 {
-	size_t end = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+	if (buf[i] == '\n')
+		return bad_request(h, "bare LF in the head");
+	if (buf[i] == '\0')
+		return bad_request(h, "NUL in the head");
+	if (buf[i] != '\r')
+		return bad_request(h, "control character in the head");
+	if (i + 1 == end)
+		return HTTP_MORE;
+	return buf[i + 1] == '\n' ? HTTP_OK : bad_request(h, "bare CR in the head");
+}
+
+/* Looks for the end of a request's head, behind its request line. */
+static enum http_rc request_end(struct http_head *h, const char *buf, size_t end)
+{
+	enum http_rc rc = HTTP_OK;
 	size_t i = h->scanned;
 
-	while ((i = skip_plain(buf, i, end)) < end) {
+	while (rc == HTTP_OK && (i = skip_plain(buf, i, end)) < end) {
 		if (buf[i] == '\t') {
 			i++;
 			continue;
 		}
-		if (buf[i] == '\n')
-			return bad(h, "bare LF in the head");
-		if (buf[i] != '\r')
-			return bad(h, buf[i] ? "control character in the head" : "NUL in the head");
-		if (i == 0)
-			return bad(h, "blank line before the request");
-		if (i + 1 == end)
-			break;
-		if (buf[i + 1] != '\n')
-			return bad(h, "bare CR in the head");
-		if (buf[i - 1] == '\n') {
+		rc = line_end(h, buf, i, end);
+		if (rc == HTTP_OK && buf[i - 1] == '\n') {
 			h->scanned = h->head_len = i + 2;
 			return HTTP_OK;
 		}
-		i += 2;
+		if (rc == HTTP_OK)
+			i += 2;
 	}
 	h->scanned = i;
-	return end == HTTP_HEAD_MAX ? bad(h, "head too long") : HTTP_MORE;
+	if (rc == HTTP_BAD)
+		return rc;
+	return end == HTTP_HEAD_MAX ? request_too_long(h) : HTTP_MORE;
 }
 
 /* Looks for the end of a response's head; lines may end in LF alone. */
@@ -205,37 +228,127 @@ static const char *absolute_target(struct http_head *h, const char *buf)
 	return NULL;
 }
 
-/* buf up to end is the request line. Returns what is wrong with it, or NULL. */
-static const char *request_line(struct http_head *h, const char *buf, size_t end)
+/* Can a target begin like this: a path, an http(s) URL, the "*" of OPTIONS? */
+static bool target_begins(const char *text, size_t len)
 {
-	size_t method = 0, target, version;
-	const char *sp;
+	if (len == 0 || text[0] == '/' || (text[0] == '*' && len == 1))
+		return true;
+	return equal_nocase(text, "http://", len < 7 ? len : 7) ||
+	       equal_nocase(text, "https://", len < 8 ? len : 8);
+}
 
-	while (method < end && token_char[(unsigned char)buf[method]])
-		method++;
-	if (method == 0 || method == end || buf[method] != ' ')
+static bool version_begins(const char *text, size_t len)
+{
+	static const char form[] = "HTTP/0.0";
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i] >= '0' && text[i] <= '9' ? '0' : text[i];
+
+		if (i == sizeof(form) - 1 || c != form[i])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The request line as far as it came; buf[i] to buf[end] are new, without a control character among
+ * them. Returns what is wrong at the first byte at which something is, or NULL.
+ */
+static const char *line_bytes(struct http_head *h, const char *buf, size_t i, size_t end)
+{
+	size_t version;
+
+	if (h->method.len == 0) {
+		while (i < end && token_char[(unsigned char)buf[i]])
+			i++;
+		if (i == end)
+			return NULL;
+		h->no_request = buf[i] != ' ' || i == h->method.off;
+		if (h->no_request)
+			return "bad method";
+		h->method.len = (uint32_t)i - h->method.off;
+		h->target.off = (uint32_t)++i;
+		/* Methods are case-sensitive, but not every reader knows. */
+		if (http_span_is_nocase(buf, h->method, "CONNECT"))
+			return "CONNECT is for tcp tunnels";
+	}
+	if (h->target.len == 0) {
+		const char *sp = memchr(buf + i, ' ', end - i);
+		size_t len = (sp ? (size_t)(sp - buf) : end) - h->target.off;
+
+		h->no_request = !target_begins(buf + h->target.off, len);
+		if (h->no_request || (sp && len == 0))
+			return "bad request target";
+		if (!sp)
+			return NULL;
+		h->target.len = (uint32_t)len;
+	}
+	version = h->target.off + h->target.len + 1;
+	return version_begins(buf + version, end - version) ? NULL : "bad HTTP version";
+}
+
+/* The line breaks off at i. Was it none of a request? */
+static bool no_request_line(const struct http_head *h, const char *buf, size_t i)
+{
+	const char *target = buf + h->target.off;
+
+	if (h->method.len == 0)
+		return true;
+	return h->target.len == 0 && *target != '/' && *target != '*' && i - h->target.off < 7;
+}
+
+/* The request line ends at `end`. Returns what is wrong with it, or NULL. */
+static const char *line_complete(struct http_head *h, const char *buf, size_t end)
+{
+	size_t version = h->target.off + h->target.len + 1;
+
+	if (h->method.len == 0)
 		return "bad method";
-	h->method = (struct http_span){0, (uint32_t)method};
-	target = method + 1;
-	sp = memchr(buf + target, ' ', end - target);
-	if (!sp)
-		return "bad request line";
-	version = (size_t)(sp - buf) + 1;
-	h->target = (struct http_span){(uint32_t)target, (uint32_t)(version - 1 - target)};
-	if (h->target.len == 0 || memchr(buf + target, '\t', h->target.len))
-		return "bad request target";
-	if (end - version != 8 || memcmp(buf + version, "HTTP/1.", 7) ||
-	    (buf[version + 7] != '0' && buf[version + 7] != '1'))
+	if (h->target.len == 0)
+		return "request line without a version";
+	if (end - version != 8)
 		return "bad HTTP version";
-	h->minor = buf[version + 7] - '0';
-	/* Methods are case-sensitive, but not every reader knows. */
-	if (http_span_is_nocase(buf, h->method, "CONNECT"))
-		return "CONNECT is for tcp tunnels";
-	if (buf[target] == '/')
+	if (buf[version + 5] != '1') {
+		h->status = 505;
+		return "unknown HTTP version";
+	}
+	/* Who knows no HTTP/1.2 reads it as 1.1 (RFC 9112 section 2.3) or refuses it. */
+	h->minor = buf[version + 7] > '0';
+	if (buf[h->target.off] == '/')
 		return NULL;
-	if (http_span_is(buf, h->target, "*"))
+	if (buf[h->target.off] == '*')
 		return http_span_is(buf, h->method, "OPTIONS") ? NULL : "bad request target";
 	return absolute_target(h, buf);
+}
+
+/*
+ * Judged as it comes in, so that an old, a new or no request at all is answered at its first line's
+ * end, if not before.
+ */
+static enum http_rc request_line(struct http_head *h, const char *buf, size_t end)
+{
+	size_t i = skip_plain(buf, h->scanned, end);
+	const char *why = line_bytes(h, buf, h->scanned, i);
+	enum http_rc rc = HTTP_MORE;
+
+	h->scanned = i;
+	if (why)
+		return bad_request(h, why);
+	if (i < end) {
+		h->no_request = no_request_line(h, buf, i);
+		if (buf[i] == '\t')
+			return bad_request(h, "HTAB in the request line");
+		rc = line_end(h, buf, i, end);
+	}
+	if (rc == HTTP_MORE && end == HTTP_HEAD_MAX) {
+		h->no_request = h->method.len == 0;
+		return request_too_long(h);
+	}
+	if (rc != HTTP_OK)
+		return rc;
+	why = line_complete(h, buf, i);
+	h->scanned = h->fields = (uint32_t)i + 2;
+	return why ? bad_request(h, why) : HTTP_OK;
 }
 
 /* "HTTP/1.x NNN", then nothing or a blank and anything. */
@@ -460,24 +573,27 @@ static const char *request_framing(struct reader *r)
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len)
 {
 	struct reader r = {.h = h, .buf = buf, .strict = true};
-	struct line l = {0};
-	const char *why;
-	enum http_rc rc;
+	size_t end = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+	enum http_rc rc = HTTP_OK;
+	const char *why = NULL;
 
 	if (h->error)
 		return HTTP_BAD;
 	if (h->head_len > 0)
 		return HTTP_OK;
-	rc = request_end(h, buf, len);
+	if (h->fields == 0)
+		rc = request_line(h, buf, end);
+	if (rc == HTTP_OK)
+		rc = request_end(h, buf, end);
 	if (rc != HTTP_OK)
 		return rc;
-	(void)next_line(buf, h->head_len, &l);
-	why = request_line(h, buf, l.end);
+	struct line l = {.next = h->fields};
+
 	while (!why && next_line(buf, h->head_len, &l))
 		why = request_field(&r, l.start, l.end);
 	if (!why)
 		why = request_framing(&r);
-	return why ? bad(h, why) : HTTP_OK;
+	return why ? bad_request(h, why) : HTTP_OK;
 }
 
 static const char *response_lines(struct reader *r, struct http_head *h, const char *buf)
@@ -488,6 +604,7 @@ static const char *response_lines(struct reader *r, struct http_head *h, const c
 	if (memchr(buf, '\0', h->head_len))
 		return "NUL in the head";
 	(void)next_line(buf, h->head_len, &l);
+	h->fields = (uint32_t)l.next;
 	why = status_line(h, buf, l.end);
 	while (!why && next_line(buf, h->head_len, &l)) {
 		if (memchr(buf + l.start, '\r', l.end - l.start))
@@ -525,9 +642,8 @@ bool http_field(const char *buf, const struct http_head *h, const char *name,
 		struct http_span *value)
 {
 	size_t len = strlen(name);
-	struct line l = {0};
+	struct line l = {.next = h->fields};
 
-	(void)next_line(buf, h->head_len, &l);
 	while (next_line(buf, h->head_len, &l)) {
 		if (l.end - l.start <= len || buf[l.start + len] != ':' ||
 		    !equal_nocase(buf + l.start, name, len))

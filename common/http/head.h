@@ -28,19 +28,19 @@ struct http_span {
 struct http_head {
 	size_t scanned;  /* bytes looked at so far; 0 before the first call */
 	size_t head_len; /* HTTP_OK: length of the head, empty line included */
+	uint32_t fields; /* where the first field line is; 0: the first line is not complete */
 	const char *error;
-	int minor; /* HTTP/1.minor: 0 or 1 */
+	int minor;  /* HTTP/1.minor: 0, or 1 for all later ones */
+	int status; /* of an answer; of a request that is HTTP_BAD: 400, 431, 501 or 505 */
 
 	/* requests */
-	struct http_span method, target;
+	bool no_request; /* HTTP_BAD: its bytes do not even begin like one: METHOD, blank, target */
+	struct http_span method, target; /* HTTP_BAD: method.len 0: it was not found */
 	struct http_span authority; /* who is asked: of an absolute-form target, else of Host */
 	struct http_span authorization;
 	bool has_host;
 	bool upgrade;     /* there is an Upgrade field with something in it */
 	bool upgrade_h2c; /* and it may lead to more requests: h2c, HTTP/x, TLS, HTTP2-Settings */
-
-	/* responses */
-	int status;
 
 	/* both */
 	bool chunked; /* in a response: wins over a length */
@@ -51,14 +51,15 @@ struct http_head {
 
 /*
  * buf is the start of the message, len all that has come; call again with the same bytes and more.
- * Zeroed *h at first; BAD is final. BAD for requests: Content-Length with Transfer-Encoding, a
- * second Content-Length or one that is not all digits, Transfer-Encoding other than exactly one
- * "chunked" or in HTTP/1.0, obs-fold, blank before a colon, bare CR, bare LF, NUL or any other
- * control character but HTAB (all of these at once, not only when the head is complete), two Host,
- * two Authorization, no colon, empty or non-token name, a version other than HTTP/1.0 and HTTP/1.1,
- * anything but single spaces in the request line, method not a token, a target that is neither a
- * path, nor http(s)://, nor the "*" of OPTIONS, userinfo or a path in an authority, leading blank
- * lines, CONNECT, a head over HTTP_HEAD_MAX, no Host in HTTP/1.1.
+ * Zeroed *h at first; BAD is final.
+ * BAD for requests as soon as the byte is there: control characters but HTAB (bare CR, bare LF and
+ * NUL among them); in the request line HTAB, anything but single spaces, a method that is no token,
+ * CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the line's
+ * end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
+ * Content-Length with Transfer-Encoding, a second Content-Length or one that is not all digits,
+ * Transfer-Encoding other than exactly one "chunked" or in HTTP/1.0, obs-fold, blank before a
+ * colon, two Host, two Authorization, no colon, empty or non-token name, no Host in HTTP/1.1. And
+ * a head over HTTP_HEAD_MAX.
  * BAD for responses: what a tracker can't follow with certainty; at once if it is not HTTP/1.
  */
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;

@@ -143,7 +143,7 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 	case HTTP_MORE:
 		return JUDGE_PASS;
 	case HTTP_BAD:
-		return refuse(t, 400, t->req.error);
+		return refuse(t, t->req.status, t->req.error);
 	case HTTP_OK:
 		break;
 	}

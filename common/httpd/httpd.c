@@ -199,7 +199,7 @@ static bool step_head(struct conn *c)
 	}
 	if (rc == HTTP_BAD) {
 		c->body_owed = true; /* where the next request begins is not known */
-		answer_bad(c, 400, c->head.error);
+		answer_bad(c, c->head.status, c->head.error);
 		return true;
 	}
 	if (!c->eof)

@@ -95,6 +95,12 @@ static const char *reason_of(int status)
 		return "Method Not Allowed";
 	case 416:
 		return "Range Not Satisfiable";
+	case 431:
+		return "Request Header Fields Too Large";
+	case 501:
+		return "Not Implemented";
+	case 505:
+		return "HTTP Version Not Supported";
 	default:
 		return "Internal Server Error";
 	}
@@ -388,9 +394,11 @@ static void answer(struct conn *c)
 /* A head that can't be read. */
 static void answer_bad(struct conn *c)
 {
-	c->head = (struct http_head){0};
+	int status = c->head.status;
+
+	c->head = (struct http_head){.method = c->head.method};
 	c->keep = false;
-	answer_status(c, 400);
+	answer_status(c, status);
 }
 
 /* Steps return false when there is nothing more to do now; c may be gone then. */

@@ -204,7 +204,7 @@ static void guest_reply(struct guest *g, int status, const char *why)
 {
 	char text[ADDR_TEXT];
 	struct worker *w = g->worker;
-	bool head_only = status != 400 && http_span_is(g->buf, g->head.method, "HEAD");
+	bool head_only = http_span_is(g->buf, g->head.method, "HEAD");
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	w->count.pages++;
@@ -274,13 +274,10 @@ static void guest_first_head(struct guest *g)
 			guest_visit(g);
 			return;
 		case HTTP_BAD:
-			guest_reply(g, 400, g->head.error);
+			guest_reply(g, g->head.status, g->head.error);
 			return;
 		case HTTP_MORE:
-			if (g->len == HTTP_HEAD_MAX) {
-				guest_reply(g, 400, "the head is too large");
-				return;
-			}
+			break;
 		}
 	}
 }

@@ -22,9 +22,14 @@ static const struct page pages[] = {
 	{404, "Not Found", "", "Tunnel not found: nobody serves this host name here.\n"},
 	{421, "Misdirected Request", "",
 	 "This host name belongs to another connection: please open a new one.\n"},
+	{431, "Request Header Fields Too Large", "",
+	 "The head of this request is too large: 64 KiB is the limit.\n"},
+	{501, "Not Implemented", "",
+	 "This request has a transfer coding that is not known here.\n"},
 	{502, "Bad Gateway", "", "The client of this tunnel went away.\n"},
 	{503, "Service Unavailable", "", "Too many visitors are waiting for this tunnel.\n"},
 	{504, "Gateway Timeout", "", "The client of this tunnel did not answer in time.\n"},
+	{505, "HTTP Version Not Supported", "", "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
 };
 
 size_t reply_make(int status, bool head_only, char out[static REPLY_MAX])

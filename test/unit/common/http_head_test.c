@@ -56,6 +56,8 @@ static enum http_rc scan_both(scan_fn *scan, struct http_head *h, struct text t)
 	assert_int_equal(rc, want);
 	if (rc == HTTP_BAD)
 		assert_string_equal(h->error, whole.error);
+	assert_int_equal(h->status, whole.status);
+	assert_int_equal(h->no_request, whole.no_request);
 	assert_int_equal(h->head_len, whole.head_len);
 	assert_int_equal(h->length, whole.length);
 	assert_int_equal(h->authority.off, whole.authority.off);
@@ -170,21 +172,32 @@ static const struct {
 	 T("GET / HTTP/1.1\r\n" H "X: (x\r\n\r\n")},
 	{"bad field name", T("GET / HTTP/1.1\r\n" H "X\x80: x\r\n\r\n"),
 	 T("GET / HTTP/1.1\r\n" H "X: \x80\r\n\r\n")},
-	{"bad HTTP version", T("GET / HTTP/2.0\r\n" H "\r\n"), T("GET / HTTP/1.0\r\n" H "\r\n")},
-	{"bad HTTP version", T("GET / HTTP/1.2\r\n" H "\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
+	{"unknown HTTP version", T("GET / HTTP/2.0\r\n" H "\r\n"),
+	 T("GET / HTTP/1.0\r\n" H "\r\n")},
+	{"unknown HTTP version", T("GET / HTTP/3.0\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
+	{"unknown HTTP version", T("GET / HTTP/0.9\r\n"), T("GET / HTTP/1.9\r\n" H "\r\n")},
+	{"unknown HTTP version", T("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+	 T("OPTIONS * HTTP/1.1\r\n" H "\r\n")},
+	{"no Host", T("GET / HTTP/1.2\r\n\r\n"), T("GET / HTTP/1.2\r\n" H "\r\n")},
+	{"bad HTTP version", T("GET / HTTP/2\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
+	{"bad HTTP version", T("GET / HTTP/11"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad HTTP version", T("GET / X"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad HTTP version", T("GET / \r\n"), T("GET / HTTP/1.0\r\n\r\n")},
 	{"bad HTTP version", T("GET / HTTP/1.10\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad HTTP version", T("GET / http/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad HTTP version", T("GET / HTTP/1.1 \r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad HTTP version", T("GET /a b HTTP/1.1\r\n" H "\r\n"),
 	 T("GET /a%20b HTTP/1.1\r\n" H "\r\n")},
-	{"bad HTTP version", T("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
-	 T("OPTIONS * HTTP/1.1\r\n" H "\r\n")},
-	{"bad request line", T("GET /\r\n" H "\r\n"), T("GET / HTTP/1.0\r\n" H "\r\n")},
+	{"request line without a version", T("GET /\r\n"), T("GET / HTTP/1.0\r\n" H "\r\n")},
+	{"request line without a version", T("GET \r\n"), T("GET / HTTP/1.0\r\n" H "\r\n")},
 	{"bad request target", T("GET  / HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad request target", T("GET  HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad HTTP version", T("GET /  HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
-	{"bad request target", T("GET /\t HTTP/1.1\r\n" H "\r\n"),
+	{"HTAB in the request line", T("GET /\t HTTP/1.1\r\n" H "\r\n"),
 	 T("GET /%09 HTTP/1.1\r\n" H "\r\n")},
+	{"bad request target", T("GET a"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad request target", T("GET htp"), T("GET http://a/ HTTP/1.1\r\n" H "\r\n")},
+	{"bad request target", T("OPTIONS *x"), T("OPTIONS * HTTP/1.1\r\n" H "\r\n")},
 	{"bad request target", T("GET a HTTP/1.1\r\n" H "\r\n"), T("GET /a HTTP/1.1\r\n" H "\r\n")},
 	{"bad request target", T("GET * HTTP/1.1\r\n" H "\r\n"),
 	 T("OPTIONS * HTTP/1.1\r\n" H "\r\n")},
@@ -213,13 +226,19 @@ static const struct {
 	 T("get / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T("G/T / HTTP/1.1\r\n" H "\r\n"), T("G-T / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T(" GET / HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
-	{"bad method", T("GET\t/ HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
-	{"bad method", T("GET\r\n\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
-	{"blank line before the request", T("\r\nGET / HTTP/1.1\r\n" H "\r\n"),
+	{"HTAB in the request line", T("GET\t/ HTTP/1.1\r\n" H "\r\n"),
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad method", T("\xff\xfb\x90"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad method", T("GET\r\n\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
+	{"bad method", T("\r\nGET / HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bare LF in the head", T("\nGET / HTTP/1.1\r\n" H "\r\n"),
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
 };
+
+static int status_of(const char *error)
+{
+	return !strcmp(error, "unknown HTTP version") ? 505 : 400;
+}
 
 static void request_twins(void **state)
 {
@@ -229,9 +248,52 @@ static void request_twins(void **state)
 		if (scan_both(http_request_scan, &h, requests[i].bad) != HTTP_BAD)
 			fail_msg("row %zu: not refused: %s", i, requests[i].error);
 		assert_string_equal(h.error, requests[i].error);
+		assert_int_equal(h.status, status_of(h.error));
 		if (scan_both(http_request_scan, &h, requests[i].good) != HTTP_OK)
 			fail_msg("row %zu: good twin of \"%s\": %s", i, requests[i].error, h.error);
 		assert_int_equal(h.head_len, requests[i].good.len);
+	}
+}
+
+/* What is refused and is no request at all, or one with a fault. */
+static const struct {
+	struct text bad;
+	bool no_request;
+} strangers[] = {
+	{T("\x16\x03\x01"), true},
+	{T("\xff\xfb"), true},
+	{T("OggS\0\x02"), true},
+	{T("{\"a\":1}"), true},
+	{T("exit\r\n"), true},
+	{T("exit\n"), true},
+	{T("a\tb"), true},
+	{T("ls -"), true},
+	{T("hello world"), true},
+	{T("say \n"), true},
+	{T("say \r\n"), true},
+	{T("oh ht\n"), true},
+	{T(" GET"), true},
+	{T("GET  "), false},
+	{T("GET /\r\n"), false},
+	{T("GET /\n"), false},
+	{T("GET /\t"), false},
+	{T("GET / x"), false},
+	{T("GET http://\n"), false},
+	{T("OPTIONS *\n"), false},
+	{T("GET / HTTP/2.0\r\n"), false},
+	{T("CONNECT "), false},
+	{T("GET / HTTP/1.1\r\nX\r\n\r\n"), false},
+	{T("GET / HTTP/1.1\r\n\x01"), false},
+};
+
+static void request_strangers(void **state)
+{
+	struct http_head h;
+
+	for (size_t i = 0; i < ARRAY_SIZE(strangers); i++) {
+		assert_int_equal(scan_both(http_request_scan, &h, strangers[i].bad), HTTP_BAD);
+		if (h.no_request != strangers[i].no_request)
+			fail_msg("row %zu: %s", i, h.error);
 	}
 }
 
@@ -382,6 +444,8 @@ static void head_too_long(void **state)
 
 			assert_int_equal(kinds[i].scan(&h, buf, n),
 					 n <= HTTP_HEAD_MAX ? HTTP_OK : HTTP_BAD);
+			if (h.error && i == 0)
+				assert_int_equal(h.status, 431);
 			memset(&h, 0, sizeof(h));
 			assert_int_equal(kinds[i].scan(&h, buf, n - 1),
 					 n <= HTTP_HEAD_MAX ? HTTP_MORE : HTTP_BAD);
@@ -623,11 +687,11 @@ static void chunked_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(request_twins),    cmocka_unit_test(request_controls),
-		cmocka_unit_test(request_parts),    cmocka_unit_test(request_authorities),
-		cmocka_unit_test(request_upgrades), cmocka_unit_test(head_too_long),
-		cmocka_unit_test(responses),        cmocka_unit_test(chunked_bodies),
-		cmocka_unit_test(chunked_limits),
+		cmocka_unit_test(request_twins),       cmocka_unit_test(request_strangers),
+		cmocka_unit_test(request_controls),    cmocka_unit_test(request_parts),
+		cmocka_unit_test(request_authorities), cmocka_unit_test(request_upgrades),
+		cmocka_unit_test(head_too_long),       cmocka_unit_test(responses),
+		cmocka_unit_test(chunked_bodies),      cmocka_unit_test(chunked_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

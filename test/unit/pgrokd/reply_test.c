@@ -45,9 +45,17 @@ static void pages(void **state)
 		int status;
 		const char *reason;
 	} all[] = {
-		{400, "Bad Request"},         {401, "Unauthorized"},        {403, "Forbidden"},
-		{404, "Not Found"},           {421, "Misdirected Request"}, {502, "Bad Gateway"},
-		{503, "Service Unavailable"}, {504, "Gateway Timeout"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{421, "Misdirected Request"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{431, "Request Header Fields Too Large"},
+		{501, "Not Implemented"},
+		{505, "HTTP Version Not Supported"},
 	};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
