@@ -31,6 +31,7 @@ struct client {
 	struct session *session;
 	struct proxies *proxies;
 	struct mux_link *link;
+	struct mux_account *memory; /* of all mux sessions */
 	struct console console;
 	struct term *term; /* NULL: stdout is no screen */
 	bool on_terminal;  /* stdout was one when we began */
@@ -428,15 +429,17 @@ static bool client_start(struct client *c, char err[static 256])
 	start_display(c);
 	if (!start_inspector(c, err))
 		return false;
+	c->memory = mux_account_new();
 	c->proxies = proxies_new(
 		c->loop,
 		&(struct proxies_conf){.connector = c->connector,
 				       .model = c->model,
 				       .capture = c->capture,
 				       .inspect_port = c->inspect ? inspect_port(c->inspect) : 0,
+				       .memory = c->memory,
 				       .expects_tunnels = expects_tunnels,
 				       .arg = c});
-	c->link = mux_link_new(c->loop, c->connector, c->proxies);
+	c->link = mux_link_new(c->loop, c->connector, c->proxies, c->memory);
 	c->session = session_new(c->loop, c->connector, c->conf, c->model, &session_hooks, c);
 	model_set_live(c->model,
 		       &(struct model_live){.bytes = live_bytes, .rtt_us = live_rtt, .arg = c});
@@ -459,6 +462,7 @@ static void client_end(struct client *c)
 	mux_link_close(c->link);
 	if (c->proxies)
 		proxies_close(c->proxies);
+	mux_account_free(c->memory);
 	connector_free(c->connector);
 	if (c->loop)
 		loop_free(c->loop);

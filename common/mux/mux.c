@@ -11,9 +11,13 @@
 #include <string.h>
 
 #include "common/mux/session.h"
+#include "common/net/rtt.h"
 
 #define READ_SIZE (64u << 10) /* once a wake-up, as pairs do */
 #define DRAIN_MS 10000        /* the last frames of a session that is nobody's */
+#define PROBES 32             /* round trips until the length of the path is known, at most */
+#define PATH_SHORT_US 1000    /* no shorter one needs to be looked for */
+#define PONGS 8               /* and twice as many: then an older round trip is forgotten */
 #define GOAWAY_NORMAL 0
 #define GOAWAY_PROTOCOL 1
 
@@ -247,6 +251,7 @@ static void mark_dead(void *value, void *arg)
 {
 	struct mstream *ms = value;
 	ms->reset = true;
+	mstream_recharge(ms);
 	loop_next_tick(ms->m->loop, &ms->tick);
 }
 
@@ -312,7 +317,7 @@ static void mux_free(void *p)
 {
 	struct mux *m = p;
 
-	mux_count_session(-1);
+	account_leave(m->account);
 	idmap_free(m->streams);
 	free(m->out);
 	free(m);
@@ -418,8 +423,6 @@ static void on_tick(void *arg)
 		session_lost(m, m->lost, BYE_ABORT);
 		return;
 	}
-	if (m->t)
-		mux_memory_trim(m);
 	if (m->t && !m->blocked) {
 		/* A writer may close its stream, or the session with it. */
 		wake_writers(m);
@@ -454,11 +457,19 @@ static void refuse(struct mux *m, uint32_t id)
 	}
 }
 
+/* Is there room, and memory, for one more stream? */
+static bool may_begin(const struct mux *m)
+{
+	if (m->count >= m->conf.max_streams)
+		return false;
+	return (m->conf.alone && !idmap_count(m->streams)) || account_admits(m->account);
+}
+
 static void new_stream(struct mux *m, struct mux_frame f)
 {
 	struct mstream *ms;
 
-	if (m->down || m->count >= m->conf.max_streams) {
+	if (m->down || !may_begin(m)) {
 		refuse(m, f.id);
 		return;
 	}
@@ -470,6 +481,7 @@ static void new_stream(struct mux *m, struct mux_frame f)
 static void got_reset(struct mstream *ms)
 {
 	ms->reset = true;
+	mstream_recharge(ms);
 	if (ms->want)
 		loop_next_tick(ms->m->loop, &ms->tick);
 }
@@ -481,6 +493,7 @@ static void got_fin(struct mux *m, struct mstream *ms)
 		return;
 	}
 	ms->fin_rcvd = true;
+	mstream_recharge(ms);
 	if (ms->want & STREAM_READ)
 		loop_next_tick(m->loop, &ms->tick);
 }
@@ -534,17 +547,48 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 }
 
 /*
- * The length of the path is wanted, not that of the queues on it, which a bulk stream fills: a
- * shorter time counts at once, a longer one little by little.
+ * The length of the path is wanted, not that of the queues on it, which a bulk stream fills, nor
+ * how long two busy machines let their processes wait: the shortest round trip counts. A path may
+ * become longer; so not the shortest ever.
  */
 static void got_round_trip(struct mux *m, uint64_t us)
 {
-	if (us > 60000000)
-		us = 60000000;
-	if (!m->rtt_us || us < m->rtt_us)
-		m->rtt_us = us ? (uint32_t)us : 1;
-	else
-		m->rtt_us += (uint32_t)(us - m->rtt_us) / 16;
+	uint32_t now = us < 60000000 ? (uint32_t)us + 1 : 60000000;
+
+	if (now < m->rtt.least_us)
+		m->rtt.least_us = now;
+	m->rtt_us = m->rtt.least_us < m->rtt.last_us ? m->rtt.least_us : m->rtt.last_us;
+	if (++m->rtt.pongs < PONGS)
+		return;
+	m->rtt.pongs = 0;
+	m->rtt.last_us = m->rtt.least_us;
+	m->rtt.least_us = UINT32_MAX;
+}
+
+/*
+ * Was one of the round trips as short as the path? No shorter ones than the kernel's can come: it
+ * answers before any process does. (That of a relay on the way may be much shorter.)
+ */
+static bool path_is_known(const struct mux *m)
+{
+	return m->rtt_us <= PATH_SHORT_US || m->rtt_us / 2 < rtt_least_us(stream_fd(m->t));
+}
+
+static void got_pong(struct mux *m)
+{
+	got_round_trip(m, mux_now_us() - m->ping_us);
+	m->ping_us = 0;
+	if (m->probes > 1 && !path_is_known(m)) {
+		m->probes--;
+		mux_measure(m);
+		return;
+	}
+	if (m->probes)
+		log_debug("mux", "round trip %u us, the kernel's %u us", m->rtt_us,
+			  rtt_least_us(stream_fd(m->t)));
+	m->probes = 0;
+	if (m->hooks && m->hooks->measured && !m->down)
+		m->hooks->measured(m->arg);
 }
 
 static void got_ping(struct mux *m, struct mux_frame f)
@@ -557,10 +601,7 @@ static void got_ping(struct mux *m, struct mux_frame f)
 		m->ping_value = f.length;
 		mux_wake(m);
 	} else if ((f.flags & MUX_ACK) && m->ping_us && f.length == m->ping_id) {
-		got_round_trip(m, mux_now_us() - m->ping_us);
-		m->ping_us = 0;
-		if (m->hooks && m->hooks->measured && !m->down)
-			m->hooks->measured(m->arg);
+		got_pong(m);
 	}
 }
 
@@ -678,17 +719,19 @@ void mux_measure(struct mux *m)
 }
 
 struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
-		    const struct mux_hooks *hooks, void *arg)
+		    struct mux_account *account, const struct mux_hooks *hooks, void *arg)
 {
 	struct mux *m = xcalloc(1, sizeof(*m));
 
-	mux_count_session(1);
 	spare_register();
+	account_join(account);
+	m->account = account;
 	m->t = transport;
 	m->loop = stream_loop(transport);
 	m->conf = *conf;
 	m->hooks = hooks;
 	m->arg = arg;
+	m->start_ring = mstream_ring(conf->start_window);
 	m->next_id = conf->first_id;
 	m->streams = idmap_new();
 	TAILQ_INIT(&m->owing);
@@ -698,7 +741,10 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 	loop_timer_init(&m->drain, m->loop, on_drain, m);
 	stream_on_ready(transport, on_ready, m);
 	stream_want(transport, STREAM_READ);
-	mux_measure(m); /* the first round trip, for the windows */
+	m->rtt.last_us = UINT32_MAX;
+	m->rtt.least_us = UINT32_MAX;
+	m->probes = conf->alone ? 1 : PROBES;
+	mux_measure(m);
 	return m;
 }
 
@@ -706,7 +752,7 @@ struct stream *mux_open(struct mux *m)
 {
 	struct mstream *ms;
 
-	if (m->down || m->ids_used || !m->t || m->count >= m->conf.max_streams)
+	if (m->down || m->ids_used || !m->t || !may_begin(m))
 		return NULL;
 	ms = mstream_new(m, m->next_id);
 	/* Ids are not used twice; at the end of them the session is done. */

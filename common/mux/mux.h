@@ -2,10 +2,22 @@
  * Many streams over one: a yamux session over a transport stream. Each of its streams is a struct
  * stream of its own kind, which a pair joins like any other.
  *
- * Memory is bounded without ever stopping to read: a peer may send what its windows allow, owed
- * control frames are flags and not a queue, and where the buffers of a session would hold more than
- * MUX_UNREAD_SESSION (or those of all sessions more than mux_set_memory()) the stream that holds
- * most is reset. Long before, the windows of streams with slow readers go back to where they began.
+ * Memory is bounded without ever stopping to read, and no stream is reset to get some back: a peer
+ * may send what its windows allow, and a window is only opened as far as there is memory for it.
+ *
+ * - The window that a stream begins with (conf.start_window, which the peer may fill without being
+ *   asked) is guaranteed. What such windows really hold counts against one half of the process's
+ *   memory. While a client's account holds more of it than is left for all others, its sessions
+ *   open no further streams (mux_open() returns NULL) and refuse those that their peers open;
+ *   streams that are open keep their window. So the half is exceeded only by what open streams that
+ *   held nothing receive afterwards: at most start_window each.
+ * - What a window grows by is reserved in the other half as soon as it is announced, whether the
+ *   peer uses it or not. Each growth takes a small part of what is left, so that it goes on for the
+ *   next stream. A reader that stands still gets nothing new: of what it reads then, half a window
+ *   is not announced again.
+ *
+ * Owed control frames are flags and not a queue. What a pair keeps (64 KiB a direction) is its own,
+ * and no credit is given for it.
  */
 #ifndef COMMON_MUX_MUX_H
 #define COMMON_MUX_MUX_H
@@ -16,7 +28,6 @@
 
 #define MUX_WINDOW_START (64u << 10) /* between our own ends */
 #define MUX_WINDOW_MAX (16u << 20)   /* a bulk stream on a long path grows to this */
-#define MUX_UNREAD_SESSION (32u << 20)
 #define MUX_MEMORY_DEFAULT (256u << 20)
 #define MUX_STREAMS_MAX 4096
 
@@ -29,7 +40,8 @@ struct mux_conf {
 	uint32_t max_streams;
 	/*
 	 * One stream at a time: its bytes need not wait for those of others at the end of the turn,
-	 * and the buffer they went through serves the next session of the same turn.
+	 * and the buffer they went through serves the next session of the same turn. It is never
+	 * refused: a connection of its own costs more than a window.
 	 */
 	bool alone;
 };
@@ -48,25 +60,38 @@ struct mux_hooks {
 	 * of it is owed any more. Streams may be opened and the session closed in it.
 	 */
 	void (*idle)(void *arg);
-	/* NULL: not wanted. From the loop: mux_rtt_us() has a new value. */
+	/*
+	 * NULL: not wanted. From the loop: a measurement is done, mux_rtt_us() has its result.
+	 */
 	void (*measured)(void *arg);
 };
 
 /*
- * What the buffers of all sessions of the process may hold. At start; default MUX_MEMORY_DEFAULT.
- * Half of it is for whoever needs it; beyond, each session has an equal share of the other half.
+ * What the buffers of all sessions of the process may hold, see above. At start; default
+ * MUX_MEMORY_DEFAULT.
  */
 void mux_set_memory(uint64_t bytes);
-/* Bytes of the buffers of all sessions now. From any thread. */
+/* Bytes that are counted against it now, to the nearest 64 KiB per account. From any thread. */
 uint64_t mux_memory_used(void);
 
+/* What the sessions of one client hold together. All of them live on one loop. */
+struct mux_account;
+/* Returns owned. */
+struct mux_account *mux_account_new(void) MUSTCHECK;
+/* Takes a (or NULL); sessions that use it keep it until they end. */
+void mux_account_free(struct mux_account *a);
+
 /*
- * Takes transport (handshake done, settled, nothing of it in use; no mux stream). hooks and arg are
- * borrowed.
+ * Takes transport (handshake done, settled, nothing of it in use; no mux stream). account, hooks
+ * and arg are borrowed.
  */
 struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
-		    const struct mux_hooks *hooks, void *arg) MUSTCHECK;
-/* A new stream, owned by the caller; NULL: down, draining, or max_streams are open. */
+		    struct mux_account *account, const struct mux_hooks *hooks,
+		    void *arg) MUSTCHECK;
+/*
+ * A new stream, owned by the caller; NULL: down, draining, max_streams are open, or too much waits
+ * in this account.
+ */
 struct stream *mux_open(struct mux *m) MUSTCHECK;
 /*
  * Takes m: no new streams (the peer is told), no hook is called any more. It ends when its last
@@ -76,9 +101,7 @@ struct stream *mux_open(struct mux *m) MUSTCHECK;
 void mux_close(struct mux *m, bool abort);
 /* Streams open now. */
 uint32_t mux_streams(const struct mux *m);
-/* Measures the round trip again; hooks->measured tells when it is done. */
-void mux_measure(struct mux *m);
-/* Round trip in microseconds as last measured, 0: not yet. */
+/* Round trip in microseconds, of the path and not of the queues on it; 0: not yet measured. */
 uint32_t mux_rtt_us(const struct mux *m);
 
 #endif

@@ -1,4 +1,4 @@
-/* What mux.c (the session) and mux_stream.c (its streams) share; nobody else's, but a test's. */
+/* What mux.c (the session) and stream.c (its streams) share; nobody else's, but a test's. */
 #ifndef COMMON_MUX_SESSION_H
 #define COMMON_MUX_SESSION_H
 
@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/mux/mux.h"
 #include "common/mux/frame.h"
+#include "common/mux/memory.h"
 #include "common/stream/kind.h"
 
 #define OUT_CAP (256u << 10)        /* the session's output */
@@ -32,8 +33,11 @@ struct mstream {
 	uint32_t id;
 	uint32_t send_window, recv_window; /* what we may send, what the peer may */
 	uint32_t window;                   /* what the peer may have under way in all */
+	uint32_t excess;                   /* ... and more, until so much of it has been read */
 	uint32_t credit;                   /* read, and not announced yet */
 	uint32_t epoch_read;               /* read since epoch_us */
+	uint32_t kept_up;               /* read since the reader last stood still, up to PROVEN */
+	uint32_t charged[MEMORY_KINDS]; /* to the session's account */
 	uint64_t epoch_us;
 	uint8_t owes, want;
 	bool owes_syn, owes_ack; /* ride on the first frame */
@@ -49,6 +53,8 @@ struct mux {
 	struct stream *t; /* NULL: lost */
 	struct loop *loop;
 	struct mux_conf conf;
+	struct mux_account *account;
+	uint32_t start_ring;           /* the buffer that holds conf.start_window */
 	const struct mux_hooks *hooks; /* NULL: nobody owns the session */
 	void *arg;
 	struct idmap *streams; /* those that are not closed */
@@ -73,9 +79,13 @@ struct mux {
 	bool cur_fin;
 	const char *fault; /* of the peer's */
 
-	uint64_t held; /* bytes of the streams' buffers */
 	uint64_t ping_us, pinged_us;
 	uint32_t ping_id, rtt_us;
+	struct {
+		uint32_t least_us, last_us; /* the shortest of the latest ones, of those before */
+		unsigned pongs;             /* of the latest */
+	} rtt;
+	unsigned probes;  /* still to be made, at most, before the round trip is known */
 	const char *lost; /* found dead inside a call; the tick ends it */
 	bool down, freed;
 	bool goaway_owed, goaway_sent;
@@ -101,11 +111,14 @@ void mux_wake(struct mux *m);
 void mux_owe(struct mstream *ms, uint8_t what);
 void mux_maybe_free(struct mux *m);
 
-/* mux_stream.c */
+void mux_measure(struct mux *m);
+
+/* stream.c */
 uint64_t mux_now_us(void);
-void mux_count_session(int by);
-/* Resets streams until the session is within what it may hold. */
-void mux_memory_trim(struct mux *m);
+/* The size of the buffer for so many bytes, a power of two. */
+uint32_t mstream_ring(uint32_t bytes);
+/* Counts what the stream may hold, after that has changed. */
+void mstream_recharge(struct mstream *ms);
 struct mstream *mstream_new(struct mux *m, uint32_t id);
 void mstream_free(struct mstream *ms);
 /* Flags that ride on the stream's next frame. */

@@ -1,6 +1,5 @@
 /* The mux kind of stream: windows, the buffer of a slow reader, the five calls. */
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -20,15 +19,9 @@
 #define NEAR_WINDOW (1u << 20)
 #define GROWTH_NEAR_US 500u
 #define QUICK_GROWTH (1u << 20) /* windows below grow fourfold, then twofold */
-
-static uint64_t memory_max = MUX_MEMORY_DEFAULT;
-static _Atomic uint64_t memory_used;
-static _Atomic uint32_t sessions;
-
-void mux_set_memory(uint64_t bytes)
-{
-	memory_max = bytes;
-}
+#define PROVEN (16u << 20)      /* who has read so much without a pause is worth more memory */
+#define SLOW_RTTS 16            /* for a window: it is too large */
+#define SLOW_US 100000u         /* ... but not sooner: the machine may be busy */
 
 uint64_t mux_now_us(void)
 {
@@ -45,45 +38,44 @@ static struct mstream *mstream_of(struct stream *s)
 
 /* ---- memory ---- */
 
-uint64_t mux_memory_used(void)
+uint32_t mstream_ring(uint32_t bytes)
 {
-	return atomic_load_explicit(&memory_used, memory_order_relaxed);
+	uint32_t ring = BUFFER_MIN;
+
+	while (ring < bytes)
+		ring *= 2;
+	return ring;
 }
 
-void mux_count_session(int by)
+static void charge(struct mstream *ms, enum memory kind, uint32_t bytes)
 {
-	atomic_fetch_add_explicit(&sessions, (uint32_t)by, memory_order_relaxed);
+	account_charge(ms->m->account, kind, (int64_t)bytes - ms->charged[kind]);
+	ms->charged[kind] = bytes;
 }
 
 /*
- * What a session may hold. Once half of the process's memory is used only sessions with more than
- * an equal share of the rest pay for it: a client whose readers all stand still must not stop the
- * clients of others.
+ * A stream pays for what its buffer takes; for a window that has grown, and that its peer may still
+ * fill, in advance.
  */
-static uint64_t memory_limit(void)
+void mstream_recharge(struct mstream *ms)
 {
-	uint32_t n = atomic_load_explicit(&sessions, memory_order_relaxed);
-	uint64_t share = memory_max / 2 / (n ? n : 1);
+	uint32_t start = ms->m->start_ring, all = ms->cap;
+	bool may_fill = !ms->fin_rcvd && !ms->reset && !ms->closed;
 
-	if (mux_memory_used() <= memory_max / 2 || share > MUX_UNREAD_SESSION)
-		return MUX_UNREAD_SESSION;
-	return share > BUFFER_MIN ? share : BUFFER_MIN;
-}
-
-static void count_held(struct mstream *ms, int64_t n)
-{
-	ms->m->held += (uint64_t)n;
-	atomic_fetch_add_explicit(&memory_used, (uint64_t)n, memory_order_relaxed);
+	if (may_fill && ms->window + ms->excess > ms->m->conf.start_window)
+		all = mstream_ring(ms->window + ms->excess);
+	charge(ms, MEMORY_START, all < start ? all : start);
+	charge(ms, MEMORY_GROWTH, all < start ? 0 : all - start);
 }
 
 static void drop_buffer(struct mstream *ms)
 {
 	if (!ms->buf)
 		return;
-	count_held(ms, -(int64_t)ms->cap);
 	free(ms->buf);
 	ms->buf = NULL;
 	ms->cap = ms->off = ms->unread = 0;
+	mstream_recharge(ms);
 }
 
 /* Another size for the ring, its content at the start. */
@@ -98,48 +90,11 @@ static void resize(struct mstream *ms, uint32_t cap)
 		memcpy(buf, ms->buf + ms->off, first);
 		memcpy(buf + first, ms->buf, ms->unread - first);
 	}
-	count_held(ms, (int64_t)cap - ms->cap);
 	free(ms->buf);
 	ms->buf = buf;
 	ms->cap = cap;
 	ms->off = 0;
-}
-
-static void find_fattest(void *value, void *arg)
-{
-	struct mstream *ms = value, **fattest = arg;
-	if (!*fattest || ms->cap > (*fattest)->cap)
-		*fattest = ms;
-}
-
-/* Too much is held: the stream whose reader is slowest pays for it. False: nothing is held. */
-static bool reset_fattest(struct mux *m)
-{
-	struct mstream *ms = NULL;
-
-	idmap_each(m->streams, find_fattest, &ms);
-	if (!ms || !ms->cap)
-		return false;
-	log_warn("mux", "stream %u reset: its reader leaves %u bytes unread", ms->id, ms->unread);
-	drop_buffer(ms);
-	if (!ms->reset)
-		mux_owe(ms, OWE_RST);
-	ms->reset = true;
-	loop_next_tick(m->loop, &ms->tick);
-	return true;
-}
-
-static bool make_room(struct mux *m, uint64_t more)
-{
-	while (m->held + more > memory_limit())
-		if (!reset_fattest(m))
-			return false;
-	return true;
-}
-
-void mux_memory_trim(struct mux *m)
-{
-	(void)!make_room(m, 0);
+	mstream_recharge(ms);
 }
 
 /* ---- receiving ---- */
@@ -150,12 +105,8 @@ static void store(struct mstream *ms, const char *p, uint32_t n)
 
 	while (cap < ms->unread + n)
 		cap *= 2;
-	if (cap != ms->cap) {
-		(void)!make_room(ms->m, cap - ms->cap);
-		if (ms->reset)
-			return;
+	if (cap != ms->cap)
 		resize(ms, cap);
-	}
 	at = (ms->off + ms->unread) & (ms->cap - 1);
 	first = ms->cap - at < n ? ms->cap - at : n;
 	memcpy(ms->buf + at, p, first);
@@ -192,55 +143,104 @@ void mstream_deliver(struct mstream *ms, const char *p, size_t n)
  * window takes one round trip if nothing is lost; where something is, what came behind it waits for
  * one or two more until it was sent again.
  */
-static void maybe_grow_window(struct mstream *ms)
+static bool emptied_quickly(const struct mstream *ms, uint64_t now)
 {
-	struct mux *m = ms->m;
-	uint64_t now = mux_now_us(), span = (uint64_t)m->rtt_us * GROWTH_RTTS;
-	uint32_t by = ms->window < QUICK_GROWTH ? 3 * ms->window : ms->window;
-	uint32_t most = MUX_WINDOW_MAX;
+	const struct mux *m = ms->m;
 
-	if (m->rtt_us <= NEAR_US) {
-		span = GROWTH_NEAR_US;
-		most = NEAR_WINDOW;
-	}
-	if (now - ms->epoch_us <= span && ms->window < most && m->held <= memory_limit() / 2) {
-		if (by > most - ms->window)
-			by = most - ms->window;
-		ms->window += by;
-		ms->credit += by;
-	}
-	ms->epoch_us = now;
-	ms->epoch_read = 0;
-	if (now - m->pinged_us > PING_EVERY_US)
-		mux_measure(m);
+	return now - ms->epoch_us <=
+	       (m->rtt_us <= NEAR_US ? GROWTH_NEAR_US : (uint64_t)m->rtt_us * GROWTH_RTTS);
 }
 
-/* Memory is short, and this reader does not keep up: its window goes back to what it was. */
-static void maybe_shrink_window(struct mstream *ms)
+static void grow(struct mstream *ms)
 {
-	uint32_t start = ms->m->conf.start_window, by = ms->window - start;
+	const struct mux *m = ms->m;
+	uint32_t by = ms->window < QUICK_GROWTH ? 3 * ms->window : ms->window;
+	uint32_t most = m->rtt_us <= NEAR_US ? NEAR_WINDOW : MUX_WINDOW_MAX;
+	uint64_t may = account_growth(m->account, ms->kept_up >= PROVEN);
 
-	if (ms->unread <= start || ms->m->held <= memory_limit() / 2)
+	if (ms->window >= most || ms->excess)
 		return;
-	if (by > ms->credit)
-		by = ms->credit;
-	ms->window -= by;
+	if (by > may)
+		by = ms->window;
+	if (by > most - ms->window)
+		by = most - ms->window;
+	if (by > may)
+		return;
+	ms->window += by;
+	ms->credit += by;
+	mstream_recharge(ms);
+}
+
+/* A whole window was read. */
+static void emptied(struct mstream *ms)
+{
+	uint64_t now = mux_now_us();
+
+	if (ms->kept_up < PROVEN)
+		ms->kept_up += ms->epoch_read;
+	if (emptied_quickly(ms, now))
+		grow(ms);
+	ms->epoch_us = now;
+	ms->epoch_read = 0;
+	if (now - ms->m->pinged_us > PING_EVERY_US)
+		mux_measure(ms->m);
+}
+
+/* What was read is not announced, as long as the window is to shrink. */
+static void shrink(struct mstream *ms)
+{
+	uint32_t by = ms->excess < ms->credit ? ms->excess : ms->credit;
+
+	ms->excess -= by;
 	ms->credit -= by;
+	if (ms->excess)
+		return;
+	if (ms->cap > mstream_ring(ms->window))
+		resize(ms, mstream_ring(ms->window));
+	mstream_recharge(ms);
+}
+
+/*
+ * A reader that needs many round trips for its window has more than helps it: half of it goes back.
+ * If nothing waits for it, it may be its peer that pauses; then only if memory is short.
+ */
+static void maybe_shrink(struct mstream *ms)
+{
+	uint64_t now = mux_now_us(), span = (uint64_t)ms->m->rtt_us * SLOW_RTTS;
+	uint32_t start = ms->m->conf.start_window, half = ms->window / 2;
+
+	if (now - ms->epoch_us <= (span > SLOW_US ? span : SLOW_US))
+		return;
+	ms->epoch_us = now;
+	ms->epoch_read = 0;
+	if (ms->unread > start)
+		ms->kept_up = 0;
+	else if (!account_short(ms->m->account))
+		return;
+	ms->excess = ms->window - (half > start ? half : start);
+	ms->window -= ms->excess;
+	shrink(ms);
 }
 
 static void consumed(struct mstream *ms, uint32_t n)
 {
+	uint32_t start = ms->m->conf.start_window;
+
 	if (!ms->epoch_us)
 		ms->epoch_us = mux_now_us();
 	ms->credit += n;
 	ms->epoch_read += n;
 	if (ms->fin_rcvd || ms->reset)
 		return;
-	if (ms->window > ms->m->conf.start_window)
-		maybe_shrink_window(ms);
+	if (ms->excess)
+		shrink(ms);
 	if (ms->epoch_read >= ms->window)
-		maybe_grow_window(ms);
-	if (ms->credit >= ms->window / CREDIT_PART)
+		emptied(ms);
+	if (ms->credit < ms->window / CREDIT_PART || (ms->owes & OWE_WINDOW))
+		return;
+	if (ms->window > start && !ms->excess)
+		maybe_shrink(ms);
+	if (ms->credit)
 		mux_owe(ms, OWE_WINDOW);
 }
 
@@ -460,6 +460,7 @@ static void mstream_close(struct stream *s, bool abort)
 	if (m->tail == ms)
 		m->tail = NULL;
 	ms->closed = true;
+	mstream_recharge(ms);
 	/* Both ends said: nothing to add. Otherwise the peer must not go on sending, or waiting. */
 	if (m->t && !never_opened && !ms->reset && !(ms->fin_sent && ms->fin_rcvd))
 		mux_owe(ms, OWE_RST);

@@ -553,7 +553,7 @@ struct proxies *proxies_new(struct loop *l, const struct proxies_conf *conf)
 
 	all->loop = l;
 	all->conf = *conf;
-	all->lanes = lanes_new(l, on_lane_stream, all);
+	all->lanes = lanes_new(l, conf->memory, on_lane_stream, all);
 	return all;
 }
 

@@ -5,6 +5,7 @@
 #define PGROK_UPLINK_PGROK_PROXY_H
 
 #include "common/base/addr.h"
+#include "common/mux/mux.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/capture/capture.h"
 #include "pgrok/uplink/connect.h"
@@ -17,6 +18,7 @@ struct proxies_conf {
 	struct model *model;
 	struct capture *capture; /* NULL: nothing is captured */
 	uint16_t inspect_port;   /* 0: no inspector */
+	struct mux_account *memory;
 	/* May a tunnel that is not known yet still come? Then its visitor waits a moment. */
 	bool (*expects_tunnels)(void *arg);
 	void *arg;

@@ -19,6 +19,7 @@ TAILQ_HEAD(lane_list, lane);
 
 struct lanes {
 	struct loop *loop;
+	struct mux_account *memory;
 	struct lane_list list;
 	unsigned idle;
 	lane_fn *fn;
@@ -73,7 +74,7 @@ void lanes_add(struct lanes *all, struct stream *s)
 	socket_always_read(stream_fd(s));
 	socket_shared(stream_fd(s));
 	ln->all = all;
-	ln->mux = mux_new(s, &conf, &hooks, ln);
+	ln->mux = mux_new(s, &conf, all->memory, &hooks, ln);
 	all->idle++;
 	TAILQ_INSERT_TAIL(&all->list, ln, link);
 }
@@ -83,12 +84,13 @@ unsigned lanes_idle(const struct lanes *all)
 	return all->idle;
 }
 
-struct lanes *lanes_new(struct loop *l, lane_fn *fn, void *arg)
+struct lanes *lanes_new(struct loop *l, struct mux_account *memory, lane_fn *fn, void *arg)
 {
 	struct lanes *all = xcalloc(1, sizeof *all);
 
 	TAILQ_INIT(&all->list);
 	all->loop = l;
+	all->memory = memory;
 	all->fn = fn;
 	all->arg = arg;
 	return all;

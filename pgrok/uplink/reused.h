@@ -5,6 +5,7 @@
 #ifndef PGROK_UPLINK_REUSED_H
 #define PGROK_UPLINK_REUSED_H
 
+#include "common/mux/mux.h"
 #include "common/stream/stream.h"
 
 struct lanes;
@@ -12,8 +13,9 @@ struct lanes;
 /* Takes s, on which the server will say StartProxy. */
 typedef void lane_fn(void *arg, struct stream *s);
 
-/* l and arg are borrowed. Returns owned. */
-struct lanes *lanes_new(struct loop *l, lane_fn *fn, void *arg) MUSTCHECK;
+/* l, memory and arg are borrowed. Returns owned. */
+struct lanes *lanes_new(struct loop *l, struct mux_account *memory, lane_fn *fn,
+			void *arg) MUSTCHECK;
 /* Takes s, on which the server has just said that it speaks yamux. */
 void lanes_add(struct lanes *all, struct stream *s);
 /* Those that carry nobody. */

@@ -20,7 +20,6 @@
 #define SESSIONS 4
 #define NEARLY_FULL (MUX_STREAMS_MAX / 4 * 3)
 #define FAR_US 5000 /* round trip of a long path */
-#define PROBES 3
 
 enum link_state {
 	LINK_OFF,         /* not granted */
@@ -40,7 +39,7 @@ struct link {
 	struct stream *stream;   /* REGISTERING */
 	struct chan *chan;
 	struct mux *mux; /* UP */
-	unsigned probes; /* round trips still to be measured */
+	bool judged;     /* is the path a long one? */
 	struct loop_timer timer;
 	struct backoff backoff;
 };
@@ -49,6 +48,7 @@ struct mux_link {
 	struct loop *loop;
 	struct connector *connector;
 	struct proxies *proxies;
+	struct mux_account *memory;
 	char *client_id; /* a credential */
 	struct link link[SESSIONS];
 };
@@ -137,23 +137,21 @@ static void on_down(void *arg, const char *why)
 }
 
 /*
- * A long path gets all the sessions it may have. Judged when the session is new and its line still
- * quiet, and three times, since one slow answer may be a busy machine's.
+ * A long path gets all the sessions it may have. Judged once, when the session is new and its line
+ * still quiet.
  */
 static void on_measured(void *arg)
 {
 	struct link *k = arg;
 
-	if (!k->probes)
+	if (k->judged)
 		return;
+	k->judged = true;
 	if (mux_rtt_us(k->mux) <= FAR_US)
-		k->probes = 0;
-	else if (--k->probes)
-		mux_measure(k->mux);
-	else
-		for (int i = 0; i < SESSIONS; i++)
-			if (k->all->link[i].state == LINK_OFF)
-				begin(&k->all->link[i]);
+		return;
+	for (int i = 0; i < SESSIONS; i++)
+		if (k->all->link[i].state == LINK_OFF)
+			begin(&k->all->link[i]);
 }
 
 static const struct mux_hooks mux_hooks = {
@@ -172,8 +170,8 @@ static void up(struct link *k)
 	backoff_reset(&k->backoff);
 	socket_always_read(stream_fd(s));
 	socket_shared(stream_fd(s));
-	k->mux = mux_new(s, &conf, &mux_hooks, k);
-	k->probes = PROBES;
+	k->mux = mux_new(s, &conf, k->all->memory, &mux_hooks, k);
+	k->judged = false;
 	set_state(k, LINK_UP);
 }
 
@@ -280,13 +278,15 @@ void mux_link_revoke(struct mux_link *k)
 	drop_all(k, false);
 }
 
-struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies)
+struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies,
+			      struct mux_account *memory)
 {
 	struct mux_link *k = xcalloc(1, sizeof(*k));
 
 	k->loop = l;
 	k->connector = connector;
 	k->proxies = proxies;
+	k->memory = memory;
 	for (int i = 0; i < SESSIONS; i++) {
 		k->link[i].all = k;
 		loop_timer_init(&k->link[i].timer, l, begin, &k->link[i]);

@@ -6,14 +6,15 @@
 #ifndef PGROK_UPLINK_SHARED_H
 #define PGROK_UPLINK_SHARED_H
 
+#include "common/mux/mux.h"
 #include "pgrok/uplink/connect.h"
 #include "pgrok/uplink/pgrok_proxy.h"
 
 struct mux_link;
 
 /* Everything is borrowed. Does nothing until it is granted. */
-struct mux_link *mux_link_new(struct loop *l, struct connector *connector,
-			      struct proxies *proxies) MUSTCHECK;
+struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies,
+			      struct mux_account *memory) MUSTCHECK;
 /*
  * Both ends of the control connection named "mux": opens a session for this ClientId, and keeps it.
  */

@@ -256,7 +256,7 @@ static void reusable_add(struct control *c, struct stream *s)
 
 	socket_always_read(stream_fd(s));
 	socket_shared(stream_fd(s));
-	x->mux = mux_new(s, &conf, &reusable_hooks, x);
+	x->mux = mux_new(s, &conf, c->memory, &reusable_hooks, x);
 }
 
 /* ---- bringing together ---- */

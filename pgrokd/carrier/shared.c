@@ -69,7 +69,7 @@ void mux_link_add(struct control *c, struct stream *s)
 	socket_shared(stream_fd(s));
 	k->control = c;
 	k->born = loop_now(c->worker->loop);
-	k->mux = mux_new(s, &conf, &mux_hooks, k);
+	k->mux = mux_new(s, &conf, c->memory, &mux_hooks, k);
 	TAILQ_INSERT_TAIL(&c->links, k, link);
 	c->n_links++;
 	log_debug(c->name, "A mux session is up");

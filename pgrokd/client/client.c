@@ -71,6 +71,7 @@ static struct control *control_new(struct worker *w, struct stream *s, const str
 	TAILQ_INIT(&c->tunnels);
 	TAILQ_INIT(&c->bids);
 	TAILQ_INIT(&c->links);
+	c->memory = mux_account_new();
 	pool_init(c);
 	c->more = (struct loop_tick){.fn = control_tick, .arg = c};
 	loop_timer_init(&c->reap, w->loop, control_reap, c);
@@ -276,6 +277,7 @@ static void control_end(struct control *c, bool replaced, const char *why)
 		tunnel_close(TAILQ_FIRST(&c->tunnels), "its control connection closed");
 	pool_close(c);
 	mux_link_close_all(c);
+	mux_account_free(c->memory);
 	/* The names are free by now, so whoever asked for one can have it. */
 	challenge_over(c, !replaced);
 	idmap_del(w->controls, c->id);

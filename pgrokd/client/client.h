@@ -2,6 +2,7 @@
 #ifndef PGROKD_CLIENT_CLIENT_H
 #define PGROKD_CLIENT_CLIENT_H
 
+#include "common/mux/mux.h"
 #include "msg/pgrok/chan.h"
 #include "pgrokd/carrier/shared.h"
 #include "pgrokd/core/parcel.h"
@@ -39,6 +40,7 @@ struct control {
 	struct pool pool;
 	struct mux_link_list links;
 	int n_links;
+	struct mux_account *memory;  /* of all its sessions, shared ones and others */
 	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
 	uint64_t born, last_ping;
 	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */

@@ -208,14 +208,13 @@ static void abort_session(struct rig *r, struct stream *s)
 static void test_dies_with_bytes(void **state)
 {
 	struct rig *r = rig_new(false);
-	struct mux *m = r->m;
 
 	r->reads = true;
 	r->on_ready = abort_session;
 	put_data(r, MUX_SYN, 1, 5000);
 	while (r->m)
 		turns(r->loop, 1);
-	assert_int_equal(m->held, 0);
+	assert_int_equal(rig_held(r), 0);
 	rig_free(r);
 }
 

@@ -70,6 +70,7 @@ struct world {
 	struct loop *loop;
 	uint32_t seed, dice;
 	struct mux *mux[2];
+	struct mux_account *memory;
 	struct way way[WAYS];
 	uint32_t n;
 	uint64_t moved, dies_at;
@@ -373,8 +374,9 @@ static void session_new(struct world *w)
 		for (int i = 0; i < 2; i++)
 			done += stream_handshake(s[i]) == STREAM_OK;
 	}
+	w->memory = mux_account_new();
 	for (int i = 0; i < 2; i++) {
-		w->mux[i] = mux_new(stream_settle(s[i]), &conf, &hooks, w);
+		w->mux[i] = mux_new(stream_settle(s[i]), &conf, w->memory, &hooks, w);
 		conf.opens = false;
 	}
 }
@@ -470,6 +472,7 @@ static void world_free(struct world *w)
 		if (w->mux[i])
 			mux_close(w->mux[i], false);
 	loop_free(w->loop);
+	mux_account_free(w->memory);
 	free(w);
 }
 

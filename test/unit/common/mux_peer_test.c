@@ -1,4 +1,4 @@
-/* Hostile peers, and the ceilings of memory and windows. */
+/* Hostile peers, and how windows grow; what they may hold in all: mux_memory_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -313,111 +313,6 @@ static void test_ack_rides(void **state)
 	rig_free(r);
 }
 
-/* ---- memory ---- */
-
-/* So many streams from id on, each filled to its window; readers do nothing. */
-static void fill(struct rig *r, uint32_t id, uint32_t streams)
-{
-	for (uint32_t i = 0; i < streams; i++) {
-		put_data(r, MUX_SYN, id + 2 * i, 40000);
-		put_data(r, 0, id + 2 * i, MUX_WINDOW_START - 40000);
-		turns(r->loop, 4);
-		assert_true(!r->m || r->m->held <= MUX_UNREAD_SESSION);
-	}
-}
-
-/* 1,000 slow readers: the ceiling holds, some lose their streams, a quick one goes on. */
-static void test_slow_readers(void **state)
-{
-	struct rig *r = rig_new(false);
-	struct mstream *quick;
-	uint32_t lost = 0;
-
-	r->reads = true;
-	r->on_ready = read_some;
-	put(r, MUX_WINDOW, MUX_SYN, 1, 0);
-	turns(r->loop, 2);
-	quick = (struct mstream *)r->kept[0];
-	r->reads = false;
-	fill(r, 3, 1000);
-	for (uint32_t i = 1; i <= 1000; i++)
-		lost += ((struct mstream *)r->kept[i])->reset;
-	assert_true(lost >= 400 && lost < 600);
-	assert_int_equal(r->downs, 0);
-	for (int i = 0; i < 400; i++) {
-		/* Less than a whole window: up to a quarter of it need not be announced. */
-		put_data(r, 0, 1, MUX_WINDOW_START / 2);
-		turns(r->loop, 4);
-	}
-	assert_false(quick->reset);
-	assert_int_equal(r->downs, 0);
-	assert_true(quick->recv_window >= quick->window / 2);
-	rig_free(r);
-}
-
-/* The process's ceiling: who holds most pays, another client's session does not notice. */
-static void test_process_memory(void **state)
-{
-	struct rig *bad, *good;
-
-	mux_set_memory(4u << 20);
-	bad = rig_new(false);
-	good = rig_new(false);
-	the_rig = bad;
-	for (uint32_t i = 0; i < 200; i++) {
-		put_data(bad, MUX_SYN, 2 * i + 1, MUX_WINDOW_START);
-		turns(bad->loop, 4);
-		assert_true(mux_memory_used() <= 4u << 20);
-	}
-	assert_true(mux_memory_used() > 1u << 20);
-	the_rig = good;
-	good->reads = true;
-	for (uint32_t i = 0; i < 10; i++)
-		put_data(good, MUX_SYN, 2 * i + 1, 30000);
-	turns(good->loop, 20);
-	assert_int_equal(good->m->held, 10 * 32768);
-	good->on_ready = read_some;
-	for (int k = 0; k < 50; k++) {
-		put_data(good, 0, 1, 30000);
-		turns(good->loop, 4);
-	}
-	for (uint32_t i = 0; i < 10; i++)
-		assert_false(((struct mstream *)good->kept[i])->reset);
-	assert_int_equal(good->downs, 0);
-	mux_set_memory(MUX_MEMORY_DEFAULT);
-	/* The counter is the process's: the other session has to end first. */
-	the_rig = bad;
-	close_kept(bad, true);
-	turns(bad->loop, 2);
-	the_rig = good;
-	rig_free(good);
-	the_rig = bad;
-	rig_free(bad);
-}
-
-/* A reader that takes from a big buffer gives the memory back as it goes. */
-static void test_buffer_shrinks(void **state)
-{
-	struct rig *r = rig_new(false);
-	struct mstream *ms;
-	char buf[1000];
-	size_t n;
-
-	put(r, MUX_WINDOW, MUX_SYN, 1, 0);
-	turns(r->loop, 2);
-	ms = (struct mstream *)r->kept[0];
-	ms->recv_window = ms->window = 1u << 20;
-	for (int i = 0; i < 16; i++) {
-		put_data(r, 0, 1, MUX_WINDOW_START);
-		turns(r->loop, 2);
-	}
-	assert_int_equal(r->m->held, 1u << 20);
-	while (ms->unread > 40000)
-		assert_int_equal(stream_read(&ms->s, buf, sizeof(buf), &n), STREAM_OK);
-	assert_true(r->m->held <= 256u << 10);
-	rig_free(r);
-}
-
 /* ---- windows ---- */
 
 static void test_quick_window_grows(void **state)
@@ -517,33 +412,6 @@ static void test_lossy_window_grows(void **state)
 	}
 }
 
-/* Memory is short: a grown window of one who does not keep up comes down, as it is used. */
-static void test_slow_window_comes_down(void **state)
-{
-	struct rig *r = rig_new(false);
-	struct mstream *ms;
-	char buf[4096];
-	size_t n;
-
-	put(r, MUX_WINDOW, MUX_SYN, 1, 0);
-	turns(r->loop, 2);
-	ms = (struct mstream *)r->kept[0];
-	ms->recv_window = ms->window = 4u << 20;
-	for (int i = 0; i < 64; i++) {
-		put_data(r, 0, 1, MUX_WINDOW_START);
-		turns(r->loop, 2);
-	}
-	fill(r, 3, 240);
-	assert_false(ms->reset);
-	while (ms->unread > 1u << 20) {
-		assert_int_equal(stream_read(&ms->s, buf, sizeof(buf), &n), STREAM_OK);
-		turns(r->loop, 1);
-		assert_int_equal(ms->recv_window + ms->credit + ms->unread, ms->window);
-	}
-	assert_true(ms->window < 2u << 20);
-	rig_free(r);
-}
-
 static int setup(void **state)
 {
 	setenv("PGROK_TIME_SCALE", "0.01", 1);
@@ -563,14 +431,10 @@ int main(void)
 		cmocka_unit_test(test_churn_unread),
 		cmocka_unit_test(test_pings),
 		cmocka_unit_test(test_ack_rides),
-		cmocka_unit_test(test_slow_readers),
-		cmocka_unit_test(test_process_memory),
-		cmocka_unit_test(test_buffer_shrinks),
 		cmocka_unit_test(test_quick_window_grows),
 		cmocka_unit_test(test_near_window_stops),
 		cmocka_unit_test(test_slow_window_stays),
 		cmocka_unit_test(test_lossy_window_grows),
-		cmocka_unit_test(test_slow_window_comes_down),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

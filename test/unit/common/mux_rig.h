@@ -17,9 +17,10 @@ struct rig {
 	struct fake *end, *peer;
 	struct wire wire; /* what the session says */
 	struct mux *m;
+	struct mux_account *memory;
 	struct stream *kept[KEEP];
 	uint32_t accepted, told, ticks;
-	int downs, idles;
+	int downs, idles, measured;
 	char why[128];
 	bool reads; /* accepted streams want to read */
 	void (*on_accept)(struct rig *r, struct stream *s);
@@ -68,7 +69,13 @@ static inline void on_idle(void *arg)
 	((struct rig *)arg)->idles++;
 }
 
-static const struct mux_hooks hooks = {.accepted = on_accepted, .down = on_down, .idle = on_idle};
+static inline void on_measured(void *arg)
+{
+	((struct rig *)arg)->measured++;
+}
+
+static const struct mux_hooks hooks = {
+	.accepted = on_accepted, .down = on_down, .idle = on_idle, .measured = on_measured};
 
 static inline void count_tick(void *arg)
 {
@@ -93,7 +100,8 @@ static inline struct rig *rig_new(bool opens)
 	r->wire.start_window = UINT32_MAX;
 	r->wire.opens = opens;
 	r->end->wire = &r->wire;
-	r->m = mux_new(&r->end->s, &conf, &hooks, r);
+	r->memory = mux_account_new();
+	r->m = mux_new(&r->end->s, &conf, r->memory, &hooks, r);
 	r->session_tick = r->m->tick.fn;
 	r->m->tick.fn = count_tick;
 	turns(r->loop, 2);
@@ -118,6 +126,17 @@ static inline void leave(struct rig *r, bool abort)
 		mux_close(m, abort);
 }
 
+/* Bytes of its account: what first windows hold, and what was promised beyond. */
+static inline uint64_t rig_held(const struct rig *r)
+{
+	return r->memory->used[MEMORY_START];
+}
+
+static inline uint64_t rig_reserved(const struct rig *r)
+{
+	return r->memory->used[MEMORY_GROWTH];
+}
+
 /* Whatever happened: now all is given back, and nothing is left. */
 static inline void rig_free(struct rig *r)
 {
@@ -133,6 +152,8 @@ static inline void rig_free(struct rig *r)
 	stream_close(&r->peer->s, false);
 	turns(r->loop, 5);
 	assert_int_equal(r->open, 0);
+	assert_int_equal(rig_held(r) + rig_reserved(r), 0);
+	mux_account_free(r->memory);
 	assert_int_equal(mux_memory_used(), 0);
 	if (r->wire.error)
 		fail_msg("%s", r->wire.error);

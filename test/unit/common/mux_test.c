@@ -52,6 +52,7 @@ struct world {
 	struct fake *end[2];
 	struct wire *wire[2];
 	struct mux *mux[2]; /* NULL: given back */
+	struct mux_account *memory;
 	bool down[2];
 	struct app app[2][APPS];
 	uint32_t n, opened, live;
@@ -366,10 +367,11 @@ static struct world *world_new(uint32_t seed)
 	w->wire[0]->other = w->wire[1];
 	w->wire[1]->other = w->wire[0];
 	apps_init(w, conf.start_window);
-	w->mux[0] = mux_new(&w->end[0]->s, &conf, &hooks0, w);
+	w->memory = mux_account_new();
+	w->mux[0] = mux_new(&w->end[0]->s, &conf, w->memory, &hooks0, w);
 	conf.opens = false;
 	conf.max_streams = MUX_STREAMS_MAX;
-	w->mux[1] = mux_new(&w->end[1]->s, &conf, &hooks1, w);
+	w->mux[1] = mux_new(&w->end[1]->s, &conf, w->memory, &hooks1, w);
 	w->spawn.fn = spawn;
 	w->spawn.arg = w;
 	loop_next_tick(w->loop, &w->spawn);
@@ -392,7 +394,7 @@ static void world_check(struct world *w)
 {
 	for (int i = 0; i < 2 && !w->error; i++)
 		w->error = w->wire[i]->error;
-	if (!w->error && mux_memory_used())
+	if (!w->error && (mux_memory_used() || w->memory->used[0] || w->memory->used[1]))
 		w->error = "memory is still counted";
 	if (!w->error && w->open)
 		w->error = "a transport is still open";
@@ -410,6 +412,7 @@ static void world_free(struct world *w)
 	leave(w, 1, true);
 	loop_tick_cancel(w->loop, &w->spawn);
 	loop_free(w->loop);
+	mux_account_free(w->memory);
 	free(w->wire[0]);
 	free(w->wire[1]);
 	free(w);

@@ -127,6 +127,7 @@ struct end {
 	struct loop *loop;
 	pthread_t thread;
 	struct mux *mux; /* NULL: given back */
+	struct mux_account *memory;
 	bool opens;
 	int fd;
 	SSL *ssl;
@@ -204,7 +205,7 @@ static void do_start(struct call *c)
 				.max_streams = MUX_STREAMS_MAX};
 	struct stream *t = stream_settle(stream_new_direct(c->end->loop, c->end->fd, c->end->ssl));
 
-	c->end->mux = mux_new(t, &conf, &mux_hooks, c->end);
+	c->end->mux = mux_new(t, &conf, c->end->memory, &mux_hooks, c->end);
 }
 
 static void do_join(struct call *c)
@@ -261,6 +262,7 @@ static void ends_new(struct end end[2])
 		SSL_set_bio(end[i].ssl, NULL, NULL);
 		fcntl(end[i].fd, F_SETFL, O_NONBLOCK);
 		end[i].loop = loop_new(i ? "client" : "server");
+		end[i].memory = mux_account_new();
 		pthread_create(&end[i].thread, NULL, run_loop, end[i].loop);
 		post(&end[i], do_start, -1);
 	}
@@ -282,6 +284,7 @@ static void ends_free(struct end end[2])
 		if (end[i].mux)
 			mux_close(end[i].mux, true);
 		loop_free(end[i].loop);
+		mux_account_free(end[i].memory);
 	}
 	assert_int_equal(mux_memory_used(), 0);
 }
