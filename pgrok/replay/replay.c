@@ -10,7 +10,7 @@
 #include "common/stream/stream.h"
 #include "pgrok/files/files.h"
 #include "pgrok/capture/head.h"
-#include "pgrok/inspect/text.h"
+#include "common/base/text.h"
 #include "pgrok/config/limits.h"
 
 #define READ_SIZE (64u << 10)
