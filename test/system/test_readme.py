@@ -174,7 +174,9 @@ class Reader:
 
     def port(self, number):
         """The free port that stands for this one."""
-        return self.ports.setdefault(number, free_port())
+        if number not in self.ports:
+            self.ports[number] = free_port()
+        return self.ports[number]
 
     def adapt(self, text):
         text = text.replace(LETSENCRYPT, str(self.folder / "letsencrypt"))

@@ -4,8 +4,9 @@
 #   deps.sh check GROUP...    status 0 if everything of these groups is there; silent
 #   deps.sh install GROUP...  installs it with apt, or prints the command for this system
 #
-# Groups: build (compiler, libraries), test (build and what the tests use), lint, fuzz, memcheck, browser,
-# png (what makes the screenshots small).
+# Groups: build (compiler, libraries), test (build and what the tests use), front (proxies that stand in
+# front of pgrokd; tests that want one are skipped without it), lint, fuzz, memcheck, browser, png (what
+# makes the screenshots small).
 set -u
 
 LIBS='libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw'
@@ -15,6 +16,7 @@ apt_names() {
 	build) echo build-essential pkg-config libevent-dev libssl-dev libjansson-dev libyaml-dev libncurses-dev zlib1g-dev libbrotli-dev libzstd-dev libqrencode-dev \
 		libwslay-dev uthash-dev python3 ;;
 	test) apt_names build; echo libcmocka-dev python3-pytest python3-pytest-xdist openssl curl iproute2 tmux ;;
+	front) echo nginx-light libnginx-mod-stream haproxy caddy ;;
 	lint) echo clang-format-14 clang-tidy-14 python3 ;;
 	fuzz) echo clang-14 libclang-rt-14-dev ;;
 	memcheck) echo valgrind libc6-dbg ;;
@@ -28,6 +30,7 @@ fedora_names() {
 	build) echo gcc make pkgconf-pkg-config libevent-devel openssl-devel jansson-devel \
 		libyaml-devel ncurses-devel zlib-devel brotli-devel libzstd-devel qrencode-devel wslay-devel uthash-devel python3 ;;
 	test) fedora_names build; echo libcmocka-devel python3-pytest python3-pytest-xdist openssl curl iproute tmux ;;
+	front) echo nginx nginx-mod-stream haproxy caddy ;;
 	lint) echo clang-tools-extra python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -40,6 +43,7 @@ arch_names() {
 	case $1 in
 	build) echo base-devel libevent openssl jansson libyaml ncurses zlib brotli zstd qrencode wslay uthash python ;;
 	test) arch_names build; echo cmocka python-pytest python-pytest-xdist curl iproute2 tmux ;;
+	front) echo nginx-mainline haproxy caddy ;;
 	lint) echo clang python ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -53,6 +57,7 @@ alpine_names() {
 	build) echo build-base pkgconf linux-headers libevent-dev openssl-dev jansson-dev yaml-dev ncurses-dev zlib-dev brotli-dev zstd-dev libqrencode-dev \
 		wslay-dev uthash-dev python3 ;;
 	test) alpine_names build; echo cmocka-dev py3-pytest py3-pytest-xdist openssl curl iproute2 tmux ;;
+	front) echo nginx nginx-mod-stream haproxy caddy ;;
 	lint) echo clang-extra-tools python3 ;;
 	fuzz) echo clang compiler-rt ;;
 	memcheck) echo valgrind ;;
@@ -91,6 +96,7 @@ there() {
 		have_header wslay/wslay.h ;;
 	test) there build && pkg-config --exists cmocka && have openssl && have curl && have tmux &&
 		have_pytest ;;
+	front) have nginx && have haproxy && have caddy ;;
 	lint) have clang-tidy-14 || have clang-tidy && { have clang-format-14 || have clang-format; } &&
 		have python3 ;;
 	browser) have_chromium && have node && have npm ;;
