@@ -82,7 +82,9 @@ static void refused(void **state)
 		{"-tunnelAddr=", "-tunnelAddr"},
 		{"-workers=65", "-workers"},
 		{"-workers=-1", "-workers"},
-		{"-engine=warp", "-engine"},
+		{"-engine=warp", "-engine: 'warp' is neither direct nor bufferevent"},
+		{"-muxMemory=0", "-muxMemory: 0 is not at least 1"},
+		{"-log-max=-1", "-log-max: -1 is not at least 0"},
 		{"-log-format=xml", "-log-format"},
 		{"-tcpAddr=localhost", "-tcpAddr"},
 		{"-tcpPorts=3000", "-tcpPorts"},
@@ -112,6 +114,33 @@ static void refused(void **state)
 	assert_non_null(strstr(err, "-nope"));
 	config_free(&c);
 	assert_int_equal(parse(&c, "-h", NULL, NULL), CONFIG_HELP);
+	config_free(&c);
+}
+
+/* A reload reads files again; everything else needs a restart. */
+static void reloadable(void **state)
+{
+	char list[256];
+
+	config_reloadable(list);
+	assert_string_equal(list, "-tlsClientCA, -tlsCrt, -tlsKey, -tunnelTLSClientCA");
+}
+
+static void sizes(void **state)
+{
+	struct config c;
+
+	assert_int_equal(parse(&c, "-muxMemory=3", "-log-max=0", NULL), CONFIG_OK);
+	assert_int_equal(c.mux_memory, 3 << 20);
+	assert_int_equal(c.log_max, 0);
+	assert_true(c.mux);
+	config_free(&c);
+	assert_int_equal(parse(&c, "-mux=false", "-tlsCrt=a", "-tlsKey=b"), CONFIG_OK);
+	assert_int_equal(c.log_max, 100 << 20);
+	assert_false(c.mux);
+	assert_string_equal(c.tls_crt, "a");
+	assert_string_equal(c.tls_key, "b");
+	assert_null(c.client_ca);
 	config_free(&c);
 }
 
@@ -170,8 +199,9 @@ static void urls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults), cmocka_unit_test(values), cmocka_unit_test(refused),
-		cmocka_unit_test(names),    cmocka_unit_test(urls),
+		cmocka_unit_test(defaults),   cmocka_unit_test(values), cmocka_unit_test(refused),
+		cmocka_unit_test(reloadable), cmocka_unit_test(sizes),  cmocka_unit_test(names),
+		cmocka_unit_test(urls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
