@@ -22,6 +22,10 @@ MAY_INCLUDE = {
     "pgrok": {"pgrok", "msg", "common", "assets"},
     "test": {"test", "pgrokd", "pgrok", "msg", "common", "assets"},
 }
+# Rooms of a folder from the ground up: each includes only those before it. Those not listed stand above.
+ROOMS = {"pgrokd": ["access", "names", "config", "core"]}
+# What stands in a folder itself puts its rooms together; but for these, rooms do not see it.
+GROUND = {"pgrokd": {"limits.h"}}
 # Only kinds of streams see inside a stream.
 STREAM_KIND = "common/stream/kind.h"
 STREAM_KINDS = re.compile(r"common/(stream|mux)/\w*\.[ch]$|test/unit/")
@@ -37,6 +41,19 @@ def finding(path, line, text):
     findings.append(f"{path}:{line}: {text}")
 
 
+def check_rooms(path, number, target):
+    """Arrows point down: from a room to those below it."""
+    (folder, *inner), (_, *seen) = path.split("/"), target.split("/")
+    if folder not in ROOMS or target.split("/")[0] != folder or len(inner) < 2:
+        return
+    rooms = ROOMS[folder]
+    if len(seen) < 2:
+        if seen[0] not in GROUND[folder]:
+            finding(path, number, f"a room must not include {target}")
+    elif inner[0] in rooms and seen[0] not in rooms[:rooms.index(inner[0]) + 1]:
+        finding(path, number, f"{folder}/{inner[0]}/ must not include {target}: it stands above")
+
+
 def check_include(root, path, number, target):
     folder = path.split("/")[0]
     parts = target.split("/")
@@ -50,6 +67,7 @@ def check_include(root, path, number, target):
         finding(path, number, f"{STREAM_KIND} is for kinds of streams alone")
     if target.endswith(".c") and folder != "test":
         finding(path, number, f"{target}: a source is not included")
+    check_rooms(path, number, target)
     # A test of one side must not reach into the other.
     for side, other in (("pgrokd", "pgrok"), ("pgrok", "pgrokd")):
         if path.startswith(f"test/unit/{side}/") and parts[0] == other:
