@@ -1,4 +1,4 @@
-/* The running client: loop, connector, model, session, proxies and signals put together. */
+/* The running client: loop, connector, model, uplink, visits and signals put together. */
 #include "pgrok/client.h"
 
 #include <signal.h>
@@ -11,10 +11,9 @@
 #include "common/base/log.h"
 #include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"
-#include "pgrok/uplink/shared.h"
-#include "pgrok/uplink/pgrok_proxy.h"
-#include "pgrok/uplink/pgrok_session.h"
 #include "pgrok/show/term.h"
+#include "pgrok/uplink/uplink.h"
+#include "pgrok/visit/visit.h"
 
 #define SIGNALS 3
 
@@ -28,10 +27,8 @@ struct client {
 	struct inspect *inspect; /* NULL: disabled */
 	struct capture_watch watch;
 	struct order *orders; /* for tunnels at run time */
-	struct session *session;
-	struct proxies *proxies;
-	struct mux_link *link;
-	struct mux_account *memory; /* of all mux sessions */
+	struct visits *visits;
+	struct uplink *uplink; /* NULL: not yet */
 	struct console console;
 	struct term *term; /* NULL: stdout is no screen */
 	bool on_terminal;  /* stdout was one when we began */
@@ -39,48 +36,7 @@ struct client {
 	int status;
 };
 
-/* ---- what session and proxies ask of each other ---- */
-
-static void on_req_proxy(void *arg, const char *client_id)
-{
-	struct client *c = arg;
-
-	proxies_add(c->proxies, client_id);
-}
-
-/* Is there a tunnel whose visitors may share a connection? */
-static bool wants_shared(const struct config *conf)
-{
-	for (size_t i = 0; conf->mux && i < conf->tunnels_n; i++) {
-		if (conf->tunnels[i].start && conf->tunnels[i].mux)
-			return true;
-	}
-	return false;
-}
-
-static void on_mux(void *arg, const char *client_id)
-{
-	struct client *c = arg;
-
-	proxies_reuse(c->proxies);
-	if (wants_shared(c->conf))
-		mux_link_grant(c->link, client_id);
-}
-
-static void on_tunnel(void *arg)
-{
-	struct client *c = arg;
-
-	proxies_tunnel_up(c->proxies);
-}
-
-static void on_lost(void *arg)
-{
-	struct client *c = arg;
-
-	mux_link_revoke(c->link);
-	proxies_drop_waiting(c->proxies);
-}
+/* ---- what the uplink tells ---- */
 
 static void on_refused(void *arg, const char *text)
 {
@@ -95,13 +51,6 @@ static void on_refused(void *arg, const char *text)
 	loop_stop(c->loop);
 }
 
-static bool expects_tunnels(void *arg)
-{
-	struct client *c = arg;
-
-	return c->session && session_expects_tunnels(c->session);
-}
-
 /* ---- tunnels at run time ---- */
 
 /* A tunnel that the inspector's API asked for, not up yet. */
@@ -111,13 +60,13 @@ struct order {
 	uint64_t id;
 };
 
-/* Does somebody still know this one? */
+/* Is this one still asked for, open, or in use by a visitor? */
 static bool is_used(void *arg, const struct config_tunnel *t)
 {
 	const struct client *c = arg;
 
-	return model_has(c->model, t) || session_asks_for(c->session, t) ||
-	       proxies_serve(c->proxies, t);
+	return model_has(c->model, t) || c->uplink->ops->asks_for(c->uplink, t) ||
+	       visits_serve(c->visits, t);
 }
 
 /* It is not asked for any more, and its name is free. Its memory stays: visitors may be on it. */
@@ -193,7 +142,7 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 
 	if (!t)
 		return INSPECT_REFUSED;
-	if (!session_open_tunnel(c->session, t)) {
+	if (!c->uplink->ops->open_tunnel(c->uplink, t)) {
 		/* ngrok's words: there are programs that try again when they see them. */
 		snprintf(err, INSPECT_ERR, "tunnel session not ready yet");
 		retire_tunnel(c, t);
@@ -216,20 +165,14 @@ static enum inspect_order close_tunnel(void *arg, const struct model_tunnel *m, 
 
 	while ((t = config_tunnel_at(c->conf, i)) && t != conf)
 		i++;
-	enum session_closing how = session_close_tunnel(c->session, t);
+	enum uplink_closing how = c->uplink->ops->close_tunnel(c->uplink, t);
 
 	retire_tunnel(c, conf);
-	return how == SESSION_ANEW ? INSPECT_RESTARTED : INSPECT_DONE;
+	return how == UPLINK_RESTARTED ? INSPECT_RESTARTED : INSPECT_DONE;
 }
 
-static const struct session_hooks session_hooks = {
-	.req_proxy = on_req_proxy,
-	.mux = on_mux,
-	.tunnel = on_tunnel,
-	.lost = on_lost,
-	.refused = on_refused,
-	.ordered = on_ordered,
-};
+static const struct uplink_hooks uplink_hooks = {.on_refused = on_refused,
+						 .on_ordered = on_ordered};
 
 /* ---- signals ---- */
 
@@ -295,14 +238,14 @@ static uint32_t live_rtt(void *arg)
 {
 	struct client *c = arg;
 
-	return mux_link_rtt_us(c->link);
+	return c->uplink->ops->rtt_us(c->uplink);
 }
 
 static void live_bytes(void *arg, uint64_t *in, uint64_t *out)
 {
 	struct client *c = arg;
 
-	proxies_bytes(c->proxies, in, out);
+	visits_bytes(c->visits, in, out);
 }
 
 static void on_quit(void *arg, const char *why)
@@ -335,7 +278,7 @@ static bool is_ours(void *arg, const struct addr *peer)
 {
 	struct client *c = arg;
 
-	return proxies_visit_inspector(c->proxies, peer);
+	return visits_at_inspector(c->visits, peer);
 }
 
 static const struct inspect_hooks inspect_hooks = {
@@ -429,18 +372,18 @@ static bool client_start(struct client *c, char err[static 256])
 	start_display(c);
 	if (!start_inspector(c, err))
 		return false;
-	c->memory = mux_account_new();
-	c->proxies = proxies_new(
+	c->visits = visits_new(
 		c->loop,
-		&(struct proxies_conf){.connector = c->connector,
-				       .model = c->model,
-				       .capture = c->capture,
-				       .inspect_port = c->inspect ? inspect_port(c->inspect) : 0,
-				       .memory = c->memory,
-				       .expects_tunnels = expects_tunnels,
-				       .arg = c});
-	c->link = mux_link_new(c->loop, c->connector, c->proxies, c->memory);
-	c->session = session_new(c->loop, c->connector, c->conf, c->model, &session_hooks, c);
+		&(struct visits_conf){.model = c->model,
+				      .capture = c->capture,
+				      .inspect_port = c->inspect ? inspect_port(c->inspect) : 0});
+	c->uplink = uplink_pgrok.start(&(struct uplink_conf){.loop = c->loop,
+							     .connector = c->connector,
+							     .config = c->conf,
+							     .model = c->model,
+							     .visits = c->visits,
+							     .hooks = &uplink_hooks,
+							     .arg = c});
 	model_set_live(c->model,
 		       &(struct model_live){.bytes = live_bytes, .rtt_us = live_rtt, .arg = c});
 	return true;
@@ -448,6 +391,8 @@ static bool client_start(struct client *c, char err[static 256])
 
 static void client_end(struct client *c)
 {
+	static const char why[] = "the client ends";
+
 	term_close(c->term);
 	inspect_close(c->inspect);
 	c->inspect = NULL;
@@ -457,13 +402,10 @@ static void client_end(struct client *c)
 		if (c->signals[i])
 			event_free(c->signals[i]);
 	}
-	if (c->session)
-		session_close(c->session, "the client ends");
-	mux_link_close(c->link);
-	if (c->proxies)
-		proxies_close(c->proxies);
-	mux_account_free(c->memory);
-	connector_free(c->connector);
+	visits_close(c->visits, why);
+	if (c->uplink)
+		c->uplink->ops->close(c->uplink, why);
+	connector_close(c->connector, why);
 	if (c->loop)
 		loop_free(c->loop);
 	capture_free(c->capture);

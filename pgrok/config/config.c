@@ -181,6 +181,15 @@ void config_free(struct config *c)
 	free(c);
 }
 
+bool config_wants_mux(const struct config *c)
+{
+	for (size_t i = 0; c->mux && i < c->tunnels_n; i++) {
+		if (c->tunnels[i].start && c->tunnels[i].mux)
+			return true;
+	}
+	return false;
+}
+
 bool config_capture_limits(const struct config *c, uint64_t *max_body, uint64_t *max_total)
 {
 	*max_body = c->inspect_max_body;

@@ -85,6 +85,8 @@ const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_
 void config_tunnel_name(const struct config_tunnel *t, enum proto proto,
 			char out[static CONFIG_NAME]);
 
+/* Is there a tunnel to start whose visitors may share a connection? */
+bool config_wants_mux(const struct config *c);
 /* Bytes that the capture may keep; false: nothing is to be captured. */
 bool config_capture_limits(const struct config *c, uint64_t *max_body,
 			   uint64_t *max_total) MUSTCHECK;

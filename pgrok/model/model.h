@@ -69,11 +69,11 @@ struct model_watch {
 
 struct model {
 	enum model_state state;
-	char *last_error;       /* why it is not online; NULL: no reason yet */
-	uint32_t retry_ms;      /* length of the wait that began with this state event; 0: none */
-	char *server_version;   /* MmVersion of the last AuthResp; NULL before */
-	unsigned session;       /* counts the sessions that authenticated */
-	unsigned tunnels_asked; /* by this command line */
+	char *last_error;      /* why it is not online; NULL: no reason yet */
+	uint32_t retry_ms;     /* length of the wait that began with this state event; 0: none */
+	char *server_version;  /* MmVersion of the last AuthResp; NULL before */
+	unsigned session;      /* counts the sessions that authenticated */
+	unsigned tunnels_owed; /* URLs asked for whose answer is still to come */
 
 	struct model_tunnel *tunnels;
 	size_t tunnels_n;

@@ -27,7 +27,7 @@ struct connector {
 	SSL_SESSION *session; /* the newest: saves the next handshake most of its work */
 	int group;            /* what the server chose for the last key exchange; 0: not known */
 	char pin[TLS_PIN_TEXT];
-	struct carrier *carriers;
+	struct relay *relays;
 };
 
 enum connect_state {
@@ -110,7 +110,74 @@ static void note_experience(struct connector *c, SSL *ssl, bool offered)
 	c->session = NULL;
 }
 
+/* ---- relays: through an https proxy, TLS runs inside TLS ---- */
+
+/*
+ * The outer connection is joined with one end of a socket pair, whose other end is the socket that
+ * the inner TLS is spoken on: the two layers stay strangers.
+ */
+struct relay {
+	struct relay *prev, *next;
+	struct connector *c;
+	struct pair *pair; /* SIDE_VISITOR: us, SIDE_SERVICE: the proxy */
+};
+
+static void relay_close(struct relay *k, bool abort, const char *why)
+{
+	log_debug("proxy", "Closed: %s (%llu bytes in, %llu out)", why,
+		  (unsigned long long)pair_bytes(k->pair, SIDE_SERVICE),
+		  (unsigned long long)pair_bytes(k->pair, SIDE_VISITOR));
+	pair_close(k->pair, abort);
+	if (k->prev)
+		k->prev->next = k->next;
+	else
+		k->c->relays = k->next;
+	if (k->next)
+		k->next->prev = k->prev;
+	loop_free_later(k->c->loop, k, NULL);
+}
+
+static void on_relay_done(void *arg, enum pair_end why)
+{
+	bool abort = why == PAIR_ABORT || why == PAIR_SILENT;
+
+	relay_close(arg, abort, abort ? "the connection was cut" : "done");
+}
+
+static const struct pair_hooks relay_hooks = {.done = on_relay_done};
+
+/* Takes outer; the inner socket, or -1. */
+static int relay_new(struct connector *c, struct stream *outer)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds)) {
+		stream_close(outer, true);
+		return -1;
+	}
+	struct relay *k = xcalloc(1, sizeof *k);
+	k->c = c;
+	k->pair =
+		pair_new(stream_new(c->loop, fds[0], NULL), stream_settle(outer), &relay_hooks, k);
+	k->next = c->relays;
+	if (k->next)
+		k->next->prev = k;
+	c->relays = k;
+	pair_start(k->pair);
+	return fds[1];
+}
+
 /* ---- the connector ---- */
+
+static void connector_free(struct connector *c)
+{
+	if (c->ctx)
+		SSL_CTX_set_ex_data(c->ctx, session_index, NULL);
+	SSL_SESSION_free(c->session);
+	SSL_CTX_free(c->ctx);
+	SSL_CTX_free(c->proxy_ctx);
+	free(c);
+}
 
 struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
 				char err[static 256])
@@ -140,82 +207,18 @@ fail:
 	return NULL;
 }
 
-static void carriers_close(struct connector *c);
-
-void connector_free(struct connector *c)
+void connector_close(struct connector *c, const char *reason)
 {
 	if (!c)
 		return;
-	carriers_close(c);
-	if (c->ctx)
-		SSL_CTX_set_ex_data(c->ctx, session_index, NULL);
-	SSL_SESSION_free(c->session);
-	SSL_CTX_free(c->ctx);
-	SSL_CTX_free(c->proxy_ctx);
-	free(c);
+	while (c->relays)
+		relay_close(c->relays, true, reason);
+	connector_free(c);
 }
 
 const char *connector_pin(const struct connector *c)
 {
 	return c->pin;
-}
-
-/* ---- carriers: through an https proxy, TLS runs inside TLS ---- */
-
-/*
- * The outer connection is joined with one end of a socket pair, whose other end is the socket that
- * the inner TLS is spoken on: the two layers stay strangers.
- */
-struct carrier {
-	struct carrier *prev, *next;
-	struct connector *c;
-	struct pair *pair;
-};
-
-static void carrier_close(struct carrier *k, bool abort)
-{
-	pair_close(k->pair, abort);
-	if (k->prev)
-		k->prev->next = k->next;
-	else
-		k->c->carriers = k->next;
-	if (k->next)
-		k->next->prev = k->prev;
-	loop_free_later(k->c->loop, k, NULL);
-}
-
-static void carriers_close(struct connector *c)
-{
-	while (c->carriers)
-		carrier_close(c->carriers, true);
-}
-
-static void on_carrier_done(void *arg, enum pair_end why)
-{
-	carrier_close(arg, why == PAIR_ABORT || why == PAIR_SILENT);
-}
-
-static const struct pair_hooks carrier_hooks = {.done = on_carrier_done};
-
-/* Takes outer; the inner socket, or -1. */
-static int carrier_new(struct connector *c, struct stream *outer)
-{
-	int fds[2];
-
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds)) {
-		stream_close(outer, true);
-		return -1;
-	}
-	struct carrier *k = xcalloc(1, sizeof *k);
-	k->c = c;
-	k->pair = pair_new(stream_new(c->loop, fds[0], NULL), stream_settle(outer), &carrier_hooks,
-			   k);
-	k->next = c->carriers;
-	if (k->next)
-		k->next->prev = k;
-	c->carriers = k;
-	pair_start(k->pair);
-	return fds[1];
 }
 
 /* ---- one attempt ---- */
@@ -371,7 +374,7 @@ static void take_reply(struct connect *a)
 	stream_on_ready(s, NULL, NULL);
 	stream_want(s, 0);
 	if (stream_ssl(s))
-		fd = carrier_new(a->c, s);
+		fd = relay_new(a->c, s);
 	else
 		stream_detach(s, &fd, &ssl);
 	if (fd < 0)

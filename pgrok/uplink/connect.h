@@ -22,8 +22,8 @@ struct connector_conf {
 /* conf and what it points at are borrowed. NULL: err names the option or file. */
 struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
 				char err[static 256]) MUSTCHECK;
-/* All attempts must have ended. */
-void connector_free(struct connector *c);
+/* Takes c (NULL is fine). All attempts must have ended. */
+void connector_close(struct connector *c, const char *reason);
 /* The pin of the server that answered last; "" before. Borrowed. */
 const char *connector_pin(const struct connector *c);
 

@@ -8,47 +8,53 @@
 #include "common/base/log.h"
 #include "common/mux/mux.h"
 
-struct lane {
-	TAILQ_ENTRY(lane) link;
-	struct lanes *all;
+/* One of them. */
+struct conn {
+	TAILQ_ENTRY(conn) link;
+	struct reused *all;
 	struct mux *mux;
+	uint64_t since; /* loop_now() */
 	bool busy;
 };
 
-TAILQ_HEAD(lane_list, lane);
+TAILQ_HEAD(conn_list, conn);
 
-struct lanes {
+struct reused {
 	struct loop *loop;
 	struct mux_account *memory;
-	struct lane_list list;
+	struct conn_list list;
 	unsigned idle;
-	lane_fn *fn;
+	reused_fn *fn;
 	void *arg;
 };
 
-static void set_busy(struct lane *ln, bool busy)
+static void set_busy(struct conn *c, bool busy)
 {
-	if (ln->busy == busy)
+	if (c->busy == busy)
 		return;
-	ln->busy = busy;
-	ln->all->idle += busy ? -1u : 1u;
+	c->busy = busy;
+	c->all->idle += busy ? -1u : 1u;
 }
 
-/* Takes ln; a stream on it runs on. */
-static void lane_close(struct lane *ln)
+/* Takes c; a stream on it runs on. */
+static void conn_close(struct conn *c, const char *reason)
 {
-	set_busy(ln, true);
-	TAILQ_REMOVE(&ln->all->list, ln, link);
-	mux_close(ln->mux, false);
-	loop_free_later(ln->all->loop, ln, NULL);
+	struct loop *l = c->all->loop;
+
+	log_debug("reused", "Closed: %s (age %.1f s)", reason,
+		  (double)(loop_now(l) - c->since) / 1000);
+	set_busy(c, true);
+	TAILQ_REMOVE(&c->all->list, c, link);
+	mux_close(c->mux, false);
+	loop_free_later(l, c, NULL);
 }
 
 static void on_accepted(void *arg, struct stream *s)
 {
-	struct lane *ln = arg;
+	struct conn *c = arg;
 
-	set_busy(ln, true);
-	ln->all->fn(ln->all->arg, s);
+	set_busy(c, true);
+	c->all->fn(c->all->arg, s);
 }
 
 static void on_idle(void *arg)
@@ -58,35 +64,35 @@ static void on_idle(void *arg)
 
 static void on_down(void *arg, const char *why)
 {
-	log_debug("lane", "closed: %s", why);
-	lane_close(arg);
+	conn_close(arg, why);
 }
 
 static const struct mux_hooks hooks = {.accepted = on_accepted, .down = on_down, .idle = on_idle};
 
-void lanes_add(struct lanes *all, struct stream *s)
+void reused_add(struct reused *all, struct stream *s)
 {
 	/* The last frames of one visitor and the first of the next may come together. */
 	static const struct mux_conf conf = {
 		.start_window = MUX_WINDOW_START, .max_streams = MUX_STREAMS_MAX, .alone = true};
-	struct lane *ln = xcalloc(1, sizeof *ln);
+	struct conn *c = xcalloc(1, sizeof(*c));
 
 	socket_always_read(stream_fd(s));
 	socket_shared(stream_fd(s));
-	ln->all = all;
-	ln->mux = mux_new(s, &conf, all->memory, &hooks, ln);
+	c->all = all;
+	c->since = loop_now(all->loop);
+	c->mux = mux_new(s, &conf, all->memory, &hooks, c);
 	all->idle++;
-	TAILQ_INSERT_TAIL(&all->list, ln, link);
+	TAILQ_INSERT_TAIL(&all->list, c, link);
 }
 
-unsigned lanes_idle(const struct lanes *all)
+unsigned reused_idle(const struct reused *all)
 {
 	return all->idle;
 }
 
-struct lanes *lanes_new(struct loop *l, struct mux_account *memory, lane_fn *fn, void *arg)
+struct reused *reused_new(struct loop *l, struct mux_account *memory, reused_fn *fn, void *arg)
 {
-	struct lanes *all = xcalloc(1, sizeof *all);
+	struct reused *all = xcalloc(1, sizeof(*all));
 
 	TAILQ_INIT(&all->list);
 	all->loop = l;
@@ -96,14 +102,14 @@ struct lanes *lanes_new(struct loop *l, struct mux_account *memory, lane_fn *fn,
 	return all;
 }
 
-void lanes_drop(struct lanes *all)
+void reused_drop(struct reused *all, const char *reason)
 {
 	while (!TAILQ_EMPTY(&all->list))
-		lane_close(TAILQ_FIRST(&all->list));
+		conn_close(TAILQ_FIRST(&all->list), reason);
 }
 
-void lanes_free(struct lanes *all)
+void reused_close(struct reused *all, const char *reason)
 {
-	lanes_drop(all);
+	reused_drop(all, reason);
 	loop_free_later(all->loop, all, NULL);
 }

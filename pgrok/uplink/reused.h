@@ -8,21 +8,22 @@
 #include "common/mux/mux.h"
 #include "common/stream/stream.h"
 
-struct lanes;
+/* All of them. */
+struct reused;
 
-/* Takes s, on which the server will say StartProxy. */
-typedef void lane_fn(void *arg, struct stream *s);
+/* Takes s, on which the server will say StartProxy; on_ready has to be set before it returns. */
+typedef void reused_fn(void *arg, struct stream *s);
 
-/* l, memory and arg are borrowed. Returns owned. */
-struct lanes *lanes_new(struct loop *l, struct mux_account *memory, lane_fn *fn,
-			void *arg) MUSTCHECK;
+/* Everything is borrowed. Returns owned. */
+struct reused *reused_new(struct loop *l, struct mux_account *memory, reused_fn *fn,
+			  void *arg) MUSTCHECK;
 /* Takes s, on which the server has just said that it speaks yamux. */
-void lanes_add(struct lanes *all, struct stream *s);
+void reused_add(struct reused *all, struct stream *s);
 /* Those that carry nobody. */
-unsigned lanes_idle(const struct lanes *all);
+unsigned reused_idle(const struct reused *all);
 /* They take no new visitors, and end with the one they have. */
-void lanes_drop(struct lanes *all);
-/* Drops them. */
-void lanes_free(struct lanes *all);
+void reused_drop(struct reused *all, const char *reason);
+/* Takes all: they are dropped. */
+void reused_close(struct reused *all, const char *reason);
 
 #endif

@@ -1,17 +1,15 @@
-/* The mux sessions to the server: each opened, lost, opened again. */
+/* The mux sessions that all visitors share: each opened, lost, opened again. */
 #include "pgrok/uplink/shared.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/net/listener.h"
 #include "common/base/log.h"
 #include "common/mux/mux.h"
-#include "msg/pgrok/chan.h"
+#include "common/net/listener.h"
 #include "pgrok/uplink/backoff.h"
-#include "pgrok/config/limits.h"
+#include "pgrok/uplink/register.h"
 
-#define NAME "mux"
+#define NAME "shared"
 
 /*
  * On a long path one TCP connection is not enough: a lost packet stops all streams of its session
@@ -24,31 +22,30 @@
 enum link_state {
 	LINK_OFF,         /* not granted */
 	LINK_CONNECTING,  /* waits for the connector, which has a deadline */
-	LINK_REGISTERING, /* waits for StartProxy "mux:", for ever: see on_connected() */
+	LINK_REGISTERING, /* waits for StartProxy; a server without mux keeps it in its pool */
 	LINK_UP,          /* waits for streams */
 	LINK_WAITING      /* waits to try again; timer */
 };
 
-struct mux_link;
-
 /* One session. */
 struct link {
-	struct mux_link *all;
+	struct shared *all;
 	enum link_state state;
-	struct connect *attempt; /* CONNECTING */
-	struct stream *stream;   /* REGISTERING */
-	struct chan *chan;
-	struct mux *mux; /* UP */
-	bool judged;     /* is the path a long one? */
+	struct registration reg; /* CONNECTING, REGISTERING */
+	struct mux *mux;         /* UP */
+	bool judged;             /* is the path a long one? */
+	uint64_t since;          /* UP: loop_now() */
 	struct loop_timer timer;
 	struct backoff backoff;
 };
 
-struct mux_link {
+struct shared {
 	struct loop *loop;
 	struct connector *connector;
-	struct proxies *proxies;
+	struct visits *visits;
 	struct mux_account *memory;
+	shared_fn *fn;
+	void *arg;
 	char *client_id; /* a credential */
 	struct link link[SESSIONS];
 };
@@ -65,26 +62,15 @@ static void set_state(struct link *k, enum link_state state)
 	k->state = state;
 }
 
-static void arm(struct link *k, void (*fn)(void *arg), uint64_t ms)
-{
-	loop_timer_stop(&k->timer);
-	loop_timer_init(&k->timer, k->all->loop, fn, k);
-	loop_after(&k->timer, ms);
-}
-
 /* Whatever is under way ends. A session that is up takes no new visitors and ends with its last. */
-static void drop(struct link *k, bool abort)
+static void drop(struct link *k, bool abort, const char *why)
 {
-	if (k->attempt)
-		connect_cancel(k->attempt);
-	k->attempt = NULL;
-	chan_free(k->chan);
-	k->chan = NULL;
-	if (k->stream)
-		stream_close(k->stream, false);
-	k->stream = NULL;
-	if (k->mux)
+	register_cancel(&k->reg, false);
+	if (k->mux) {
+		log_debug(NAME, "%d: Closed: %s (age %.1f s)", (int)(k - k->all->link), why,
+			  (double)(loop_now(k->all->loop) - k->since) / 1000);
 		mux_close(k->mux, abort);
+	}
 	k->mux = NULL;
 	loop_timer_stop(&k->timer);
 }
@@ -94,10 +80,10 @@ static void lose(struct link *k, const char *why)
 	uint32_t ms = backoff_next(&k->backoff);
 
 	/* First: the text may live in what is dropped. */
-	log_info(NAME, "no session: %s; again in %.1f s", why, ms / 1000.0);
-	drop(k, false);
+	log_info(NAME, "No session: %s; again in %.1f s", why, ms / 1000.0);
+	drop(k, false, why);
 	set_state(k, LINK_WAITING);
-	arm(k, begin, ms);
+	loop_after(&k->timer, ms);
 }
 
 /* ---- up ---- */
@@ -106,7 +92,7 @@ static void lose(struct link *k, const char *why)
  * The server gives a visitor to the session with the fewest, so if this one is nearly full, all
  * are. One at a time; when there are no more, visitors get connections of their own.
  */
-static void open_another(struct mux_link *all)
+static void open_another(struct shared *all)
 {
 	struct link *off = NULL;
 
@@ -128,7 +114,7 @@ static void on_accepted(void *arg, struct stream *s)
 
 	if (mux_streams(k->mux) >= NEARLY_FULL)
 		open_another(k->all);
-	proxies_accept(k->all->proxies, s);
+	k->all->fn(k->all->arg, s);
 }
 
 static void on_down(void *arg, const char *why)
@@ -157,153 +143,109 @@ static void on_measured(void *arg)
 static const struct mux_hooks mux_hooks = {
 	.accepted = on_accepted, .down = on_down, .measured = on_measured};
 
-static void up(struct link *k)
+/* Takes s, which speaks yamux from here on. */
+static void up(struct link *k, struct stream *s)
 {
 	static const struct mux_conf conf = {.start_window = MUX_WINDOW_START,
 					     .max_streams = MUX_STREAMS_MAX};
-	struct stream *s = k->stream;
 
-	loop_timer_stop(&k->timer);
-	chan_free(k->chan);
-	k->chan = NULL;
-	k->stream = NULL;
 	backoff_reset(&k->backoff);
 	socket_always_read(stream_fd(s));
 	socket_shared(stream_fd(s));
 	k->mux = mux_new(s, &conf, k->all->memory, &mux_hooks, k);
 	k->judged = false;
+	k->since = loop_now(k->all->loop);
 	set_state(k, LINK_UP);
 }
 
 /* ---- registering ---- */
 
-static void take_answer(struct link *k, const struct msg *m)
+static void on_registered(void *arg)
 {
-	if (m->type != MSG_START_PROXY) {
-		lose(k, "not a StartProxy");
-		return;
-	}
-	if (strcmp(m->start_proxy.url, START_PROXY_MUX) == 0) {
-		up(k);
-		return;
-	}
-	/* A server without mux behind the same address: it took this for an ordinary proxy. */
-	struct stream *s = k->stream;
-
-	k->stream = NULL;
-	stream_on_ready(s, NULL, NULL);
-	stream_want(s, 0);
-	proxies_adopt(k->all->proxies, s, m);
-	lose(k, "the server took it for a proxy connection");
+	set_state(arg, LINK_REGISTERING);
 }
 
-static void on_ready(void *arg, int dirs)
+static void on_end(void *arg, enum register_end how, struct stream *s,
+		   const struct msg_start_proxy *start, const char *why)
 {
 	struct link *k = arg;
-	struct msg m;
 
-	if (chan_flush(k->chan) == STREAM_ABORT) {
-		lose(k, chan_error(k->chan));
-		return;
-	}
-	switch (chan_recv(k->chan, &m)) {
-	case CHAN_OK:
-		take_answer(k, &m);
-		msg_free(&m);
-		return;
-	case CHAN_AGAIN:
-		stream_want(k->stream, STREAM_READ | (chan_waiting(k->chan) ? STREAM_WRITE : 0));
-		return;
-	case CHAN_EOF:
-		lose(k, "closed by the server");
-		return;
-	default:
-		lose(k, chan_error(k->chan));
+	if (how != REGISTER_OK) {
+		lose(k, why);
+		if (s)
+			stream_close(s, false);
+	} else if (register_is_mux(start)) {
+		up(k, s);
+	} else {
+		/* A server without mux behind the same address. */
+		visit_accept(k->all->visits, s,
+			     &(struct visit_info){.url = start->url, .peer = start->client_addr});
+		lose(k, "the server took it for a proxy connection");
 	}
 }
 
-static void on_connected(void *arg, struct stream *s, const char *error)
-{
-	struct link *k = arg;
-	struct msg m = msg_new(MSG_REG_PROXY);
-
-	k->attempt = NULL;
-	if (!s) {
-		lose(k, error);
-		return;
-	}
-	k->stream = s;
-	k->chan = chan_new(s);
-	set_state(k, LINK_REGISTERING);
-	m.reg_proxy.client_id = k->all->client_id;
-	m.reg_proxy.mux = MUX_SHARED;
-	if (!chan_send(k->chan, &m)) {
-		lose(k, chan_error(k->chan));
-		return;
-	}
-	/* No deadline: a server without mux keeps it in its pool until a visitor comes. */
-	stream_on_ready(s, on_ready, k);
-	on_ready(k, STREAM_READ);
-}
+static const struct register_hooks register_hooks = {.on_registered = on_registered,
+						     .on_end = on_end};
 
 static void begin(void *arg)
 {
 	struct link *k = arg;
 
 	set_state(k, LINK_CONNECTING);
-	k->attempt = connect_start(k->all->connector, on_connected, k);
+	register_connect(&k->reg, k->all->connector, k->all->client_id, MUX_SHARED, &register_hooks,
+			 k);
 }
 
 /* ---- granted and revoked ---- */
 
-static void drop_all(struct mux_link *k, bool abort)
+static void drop_all(struct shared *all, bool abort, const char *why)
 {
 	for (int i = 0; i < SESSIONS; i++) {
-		drop(&k->link[i], abort);
-		set_state(&k->link[i], LINK_OFF);
-		backoff_reset(&k->link[i].backoff);
+		drop(&all->link[i], abort, why);
+		set_state(&all->link[i], LINK_OFF);
+		backoff_reset(&all->link[i].backoff);
 	}
 }
 
-void mux_link_grant(struct mux_link *k, const char *client_id)
+void shared_grant(struct shared *all, const char *client_id)
 {
-	drop_all(k, false);
-	xfree_secret_str(k->client_id);
-	k->client_id = xstrdup(client_id);
-	begin(&k->link[0]);
+	drop_all(all, false, "granted again");
+	xfree_secret_str(all->client_id);
+	all->client_id = xstrdup(client_id);
+	begin(&all->link[0]);
 }
 
-void mux_link_revoke(struct mux_link *k)
+void shared_revoke(struct shared *all)
 {
-	drop_all(k, false);
+	drop_all(all, false, "the control connection is gone");
 }
 
-struct mux_link *mux_link_new(struct loop *l, struct connector *connector, struct proxies *proxies,
-			      struct mux_account *memory)
+struct shared *shared_new(struct loop *l, struct connector *connector, struct visits *visits,
+			  struct mux_account *memory, shared_fn *fn, void *arg)
 {
-	struct mux_link *k = xcalloc(1, sizeof(*k));
+	struct shared *all = xcalloc(1, sizeof(*all));
 
-	k->loop = l;
-	k->connector = connector;
-	k->proxies = proxies;
-	k->memory = memory;
+	all->loop = l;
+	all->connector = connector;
+	all->visits = visits;
+	all->memory = memory;
+	all->fn = fn;
+	all->arg = arg;
 	for (int i = 0; i < SESSIONS; i++) {
-		k->link[i].all = k;
-		loop_timer_init(&k->link[i].timer, l, begin, &k->link[i]);
+		all->link[i].all = all;
+		loop_timer_init(&all->link[i].timer, l, begin, &all->link[i]);
 	}
-	return k;
+	return all;
 }
 
-uint32_t mux_link_rtt_us(const struct mux_link *k)
+uint32_t shared_rtt_us(const struct shared *all)
 {
-	return k->link[0].state == LINK_UP ? mux_rtt_us(k->link[0].mux) : 0;
+	return all->link[0].state == LINK_UP ? mux_rtt_us(all->link[0].mux) : 0;
 }
 
-void mux_link_close(struct mux_link *k)
+void shared_close(struct shared *all, const char *reason)
 {
-	if (!k)
-		return;
-	drop_all(k, true);
-	xfree_secret_str(k->client_id);
-	loop_free_later(k->loop, k, NULL);
+	drop_all(all, true, reason);
+	xfree_secret_str(all->client_id);
+	loop_free_later(all->loop, all, NULL);
 }

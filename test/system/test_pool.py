@@ -136,7 +136,7 @@ def test_idle_ones_only_lost(lab):
     gone = c.mark()
     wire.drop_all()
     wire.pairs = kept
-    c.wait_log("lane.*closed", gone)
+    c.wait_log("reused.*Closed", gone)
     for _ in range(3):
         with dial(c.tcp_port()) as v:
             talk(v)

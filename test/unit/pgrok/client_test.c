@@ -9,11 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pgrok/config/config.h"
 #include "pgrok/uplink/backoff.h"
 #include "pgrok/show/console.h"
 #include "pgrok/model/model.h"
-#include "pgrok/uplink/pgrok_proxy.h"
-#include "pgrok/uplink/pgrok_session.h"
+#include "pgrok/visit/page.h"
+#include "pgrok/uplink/machine.h"
 
 static void backs_off(void **state)
 {
@@ -115,7 +116,7 @@ static void counts(void **state)
 static void makes_a_page(void **state)
 {
 	size_t len;
-	char *page = proxy_unavailable_page("http://<b>&\"x", "127.0.0.1:80\r\n", &len);
+	char *page = page_unavailable("http://<b>&\"x", "127.0.0.1:80\r\n", &len);
 	char *body = strstr(page, "\r\n\r\n");
 	char length[64];
 
@@ -134,7 +135,7 @@ static void makes_a_page(void **state)
 	char longest[4096];
 	memset(longest, '<', sizeof longest - 1);
 	longest[sizeof longest - 1] = '\0';
-	page = proxy_unavailable_page(longest, longest, &len);
+	page = page_unavailable(longest, longest, &len);
 	assert_true(len < 4096);
 	free(page);
 }
@@ -160,14 +161,14 @@ static void writes_safe_lines(void **state)
 static void knows_the_machine(void **state)
 {
 #if defined(__linux__)
-	assert_string_equal(session_os(), "linux");
+	assert_string_equal(machine_os(), "linux");
 #endif
 #if defined(__x86_64__)
-	assert_string_equal(session_arch(), "amd64");
+	assert_string_equal(machine_arch(), "amd64");
 #elif defined(__aarch64__)
-	assert_string_equal(session_arch(), "arm64");
+	assert_string_equal(machine_arch(), "arm64");
 #endif
-	assert_true(*session_arch());
+	assert_true(*machine_arch());
 }
 
 int main(void)

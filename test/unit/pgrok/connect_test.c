@@ -180,7 +180,7 @@ static void world_free(struct world *w)
 	for (int i = 0; i < w->far.guests; i++)
 		stream_close(w->far.guest[i].s, false);
 	listener_close(w->far.listener);
-	connector_free(w->near.c);
+	connector_close(w->near.c, "the test ends");
 	loop_free(w->loop);
 	SSL_CTX_free(w->far.ctx);
 	free(w->server.host);

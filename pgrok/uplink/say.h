@@ -1,0 +1,23 @@
+/* What the client says on its control connection. Texts are borrowed from what is given. */
+#ifndef PGROK_UPLINK_SAY_H
+#define PGROK_UPLINK_SAY_H
+
+#include "msg/pgrok/msg.h"
+#include "pgrok/config/config.h"
+#include "pgrok/model/model.h"
+#include "pgrok/uplink/requests.h"
+
+/* client_id: of the last session, "" for the first one. */
+struct msg say_auth(const struct config *c, const char *client_id);
+/* mux: its visitors may share a connection. */
+struct msg say_req_tunnel(const struct request *r, bool mux, char protos[static PROTOS_TEXT]);
+/* t's URL is given back. */
+struct msg say_closed(const struct model_tunnel *t);
+
+/*
+ * Is m small enough for a server without our extensions? If not, no second attempt helps. False:
+ * err says why.
+ */
+bool say_fits(const struct msg *m, char err[static 256]) MUSTCHECK;
+
+#endif

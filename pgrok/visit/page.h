@@ -1,0 +1,21 @@
+/* What a visitor of an http(s) tunnel sees when nothing listens at the local address. */
+#ifndef PGROK_VISIT_PAGE_H
+#define PGROK_VISIT_PAGE_H
+
+#include "common/stream/stream.h"
+
+struct page; /* on its way */
+
+/* Called once, from the loop, never from inside page_send(). error NULL: all of it was written. */
+typedef void page_fn(void *arg, const char *error);
+
+/* Takes s; it lingers, for the request is still coming in. Returns owned until fn is called. */
+struct page *page_send(struct stream *s, const char *url, const char *local, page_fn *fn,
+		       void *arg) MUSTCHECK;
+/* fn will not be called. abort: the visitor sees a reset. Only before fn was called. */
+void page_cancel(struct page *p, bool abort);
+
+/* The page: a whole HTTP response. Returns owned, *len bytes. */
+char *page_unavailable(const char *url, const char *local, size_t *len) MUSTCHECK;
+
+#endif

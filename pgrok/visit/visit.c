@@ -1,0 +1,215 @@
+/* One visitor whose tunnel is known: dial the local service -> join both -> done. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/net/dial.h"
+#include "pgrok/config/limits.h"
+#include "pgrok/files/files.h"
+#include "pgrok/visit/page.h"
+#include "pgrok/visit/visit_in.h"
+
+void visit_set_state(struct visit *v, enum visit_state state)
+{
+	static const char *const names[] = {"new",    "parked",   "dialling",
+					    "joined", "refusing", "closed"};
+
+	if (v->state != state)
+		log_debug(v->name, "%s -> %s", names[v->state], names[state]);
+	v->state = state;
+}
+
+/* ---- the end ---- */
+
+static void visit_free(void *arg)
+{
+	struct visit *v = arg;
+
+	free(v->parked);
+	free(v->url);
+	free(v->peer);
+	free(v);
+}
+
+/* Everything that may call back or hold a connection. */
+static void release(struct visit *v, bool abort)
+{
+	if (v->parked)
+		loop_timer_stop(v->parked);
+	if (v->dial)
+		dial_cancel(v->dial);
+	capture_conn_close(v->tap, abort ? "the connection was cut" : NULL);
+	if (v->pair)
+		pair_close(v->pair, abort);
+	if (v->page)
+		page_cancel(v->page, abort);
+	if (v->stream)
+		stream_close(v->stream, abort);
+	v->dial = NULL;
+	v->tap = NULL;
+	v->pair = NULL;
+	v->page = NULL;
+	v->stream = NULL;
+}
+
+void visit_close(struct visit *v, enum log_level level, bool abort, const char *why)
+{
+	uint64_t in = v->pair ? pair_bytes(v->pair, SIDE_VISITOR) : 0;
+	uint64_t out = v->pair ? pair_bytes(v->pair, SIDE_SERVICE) : 0;
+	uint64_t age = loop_now(v->all->loop) - v->since;
+
+	if (log_wants(level))
+		log_line(level, v->name, "Closed: %s (age %.1f s, %llu bytes in, %llu out)", why,
+			 (double)age / 1000, (unsigned long long)in, (unsigned long long)out);
+	release(v, abort);
+	visit_set_state(v, VISIT_CLOSED);
+	TAILQ_REMOVE(&v->all->list, v, link);
+	if (v->counted)
+		model_conn_end(v->all->conf.model, v->local, age, in, out);
+	loop_free_later(v->all->loop, v, visit_free);
+}
+
+/* ---- joined ---- */
+
+static void on_pair_done(void *arg, enum pair_end why)
+{
+	static const char *const words[] = {"done", "cut", "aborted", "silent half-closed"};
+	struct visit *v = arg;
+	const char *error = pair_error(v->pair);
+
+	/* A side that had not ended must not take the rest for complete. */
+	visit_close(v, LOG_INFO, why == PAIR_ABORT || why == PAIR_SILENT,
+		    why == PAIR_ABORT && *error ? error : words[why]);
+}
+
+static void on_tap(void *arg, enum side from, const char *buf, size_t len)
+{
+	struct visit *v = arg;
+
+	capture_conn_bytes(v->tap, from, buf, len);
+}
+
+static bool on_eof(void *arg, enum side from)
+{
+	struct visit *v = arg;
+
+	capture_conn_eof(v->tap, from);
+	return true;
+}
+
+static const struct pair_hooks plain_hooks = {.done = on_pair_done};
+static const struct pair_hooks tapped_hooks = {.eof = on_eof, .tap = on_tap, .done = on_pair_done};
+
+static void join(struct visit *v, struct stream *local)
+{
+	v->pair = pair_new(v->stream, local, v->tap ? &tapped_hooks : &plain_hooks, v);
+	if (v->tap)
+		capture_conn_connected(v->tap);
+	v->stream = NULL;
+	v->counted = true;
+	/* What is kept for as long as the visitor stays is kept small. */
+	free(v->url);
+	free(v->peer);
+	v->url = v->peer = NULL;
+	visit_set_state(v, VISIT_JOINED);
+	model_conn_begin(v->all->conf.model, v->local);
+	pair_start(v->pair);
+}
+
+/* ---- nobody at the local address ---- */
+
+static void on_page_sent(void *arg, const char *error)
+{
+	struct visit *v = arg;
+
+	v->page = NULL;
+	visit_close(v, LOG_DEBUG, false, error ? error : "page sent");
+}
+
+static void refuse(struct visit *v, const char *error)
+{
+	log_warn(v->name, "Local service of %s not available: %s", v->url, error);
+	model_conn_refused(v->all->conf.model);
+	if (v->proto == PROTO_TCP) {
+		visit_close(v, LOG_DEBUG, true, "local service not available");
+		return;
+	}
+	struct stream *s = v->stream;
+
+	v->stream = NULL;
+	visit_set_state(v, VISIT_REFUSING);
+	v->page = page_send(s, v->url, v->local->text, on_page_sent, v);
+}
+
+/* ---- the local service ---- */
+
+/*
+ * Is it our own inspector that was dialled? Then it has to know who comes by a tunnel; and nothing
+ * is captured, for each thing it shows would be a new one to show, and a token is on its way.
+ */
+static void mind_inspector(struct visit *v, int fd)
+{
+	struct addr near, far;
+
+	if (!v->all->conf.inspect_port || v->local->port != v->all->conf.inspect_port)
+		return;
+	near = addr_of_local(fd);
+	far = addr_of_peer(fd);
+	if (!addr_same_ip(&near, &far))
+		return; /* another machine's port of that number */
+	v->near = addr_get_port(&near);
+	capture_conn_close(v->tap, NULL);
+	v->tap = NULL;
+}
+
+static void on_local(void *arg, int fd, const char *error)
+{
+	struct visit *v = arg;
+
+	v->dial = NULL;
+	if (fd < 0) {
+		refuse(v, error);
+		return;
+	}
+	mind_inspector(v, fd);
+	join(v, stream_new(v->all->loop, fd, NULL));
+}
+
+/* Only what may be HTTP, and is not switched off for this tunnel. */
+static struct capture_conn *tap(const struct visit *v, const struct model_tunnel *t)
+{
+	struct capture *capture = v->all->conf.capture;
+	char name[CONFIG_NAME];
+
+	if (!capture || !t->conf->inspect || t->proto == PROTO_TCP)
+		return NULL;
+	config_tunnel_name(t->conf, t->proto, name);
+	return capture_conn_new(capture, &(struct capture_conn_info){.name = name,
+								     .url = v->url,
+								     .local = t->local->text,
+								     .visitor = v->peer,
+								     .proto = t->proto});
+}
+
+/* The folder's own end of a connection is there at once. */
+static void open_folder(struct visit *v)
+{
+	char err[FILES_ERR];
+	int fd = files_connect(v->all->loop, v->local->folder, err);
+
+	on_local(v, fd, err);
+}
+
+void visit_serve(struct visit *v, const struct model_tunnel *t)
+{
+	v->local = t->local;
+	v->proto = t->proto;
+	log_info(v->name, "%s from %s -> %s", v->url, v->peer, v->local->text);
+	v->tap = tap(v, t);
+	visit_set_state(v, VISIT_DIALING);
+	if (v->local->folder)
+		open_folder(v);
+	else
+		v->dial = dial_start(v->all->loop, v->local->host, v->local->port,
+				     LIMIT_LOCAL_DIAL_MS, on_local, v);
+}

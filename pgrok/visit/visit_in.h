@@ -1,0 +1,53 @@
+/* Inside of the visits: one of them, and the list of all. Others use visit.h. */
+#ifndef PGROK_VISIT_VISIT_IN_H
+#define PGROK_VISIT_VISIT_IN_H
+
+#include <sys/queue.h>
+
+#include "common/base/log.h"
+#include "common/stream/pair.h"
+#include "pgrok/config/config.h"
+#include "pgrok/visit/visit.h"
+
+enum visit_state {
+	VISIT_NEW,      /* waits for nothing */
+	VISIT_PARKED,   /* waits for the tunnel, which its visitor overtook; LIMIT_PARKED_MS */
+	VISIT_DIALING,  /* waits for the local service, LIMIT_LOCAL_DIAL_MS */
+	VISIT_JOINED,   /* waits for the pair's end */
+	VISIT_REFUSING, /* writes the page that says the local service is not there */
+	VISIT_CLOSED
+};
+
+struct visit {
+	TAILQ_ENTRY(visit) link;
+	struct visits *all;
+	enum visit_state state;
+	char name[24];                /* prefix of log lines: "visit:17" */
+	struct stream *stream;        /* to the visitor; NULL: joined or closed */
+	struct loop_timer *parked;    /* NULL until needed: there are many of these */
+	struct dial *dial;            /* DIALING */
+	struct pair *pair;            /* JOINED */
+	struct capture_conn *tap;     /* DIALING, JOINED; NULL: this one is not captured */
+	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */
+	enum proto proto;
+	char *url, *peer;  /* NULL once it is joined */
+	struct page *page; /* REFUSING */
+	uint64_t since;    /* loop_now() when it came */
+	uint16_t near;     /* port of our end towards the inspector; 0: it leads elsewhere */
+	bool counted;      /* in the model's open connections */
+};
+
+struct visits {
+	struct loop *loop;
+	struct visits_conf conf;
+	TAILQ_HEAD(, visit) list;
+	uint64_t ids;
+};
+
+void visit_set_state(struct visit *v, enum visit_state state);
+/* Its tunnel is known. */
+void visit_serve(struct visit *v, const struct model_tunnel *t);
+/* Takes v. level: of the line that says why. abort: the visitor sees a reset. */
+void visit_close(struct visit *v, enum log_level level, bool abort, const char *why);
+
+#endif
