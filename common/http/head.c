@@ -125,6 +125,15 @@ static size_t skip_plain(const char *buf, size_t i, size_t end)
 	return i;
 }
 
+size_t http_empty_lines(const char *buf, size_t len)
+{
+	size_t n = 0;
+
+	while (len - n >= 2 && buf[n] == '\r' && buf[n + 1] == '\n')
+		n += 2;
+	return n;
+}
+
 /*
  * A request's line ends at buf[i], or is broken by the control character there. None gets past this
  * but HTAB in a field and the CRLF of a line's end, so whatever another reader takes for an end of
@@ -327,10 +336,16 @@ static const char *line_complete(struct http_head *h, const char *buf, size_t en
  */
 static enum http_rc request_line(struct http_head *h, const char *buf, size_t end)
 {
-	size_t i = skip_plain(buf, h->scanned, end);
-	const char *why = line_bytes(h, buf, h->scanned, i);
 	enum http_rc rc = HTTP_MORE;
+	const char *why;
+	size_t i;
 
+	if (h->scanned == h->method.off) {
+		h->scanned += http_empty_lines(buf + h->scanned, end - h->scanned);
+		h->method.off = (uint32_t)h->scanned;
+	}
+	i = skip_plain(buf, h->scanned, end);
+	why = line_bytes(h, buf, h->scanned, i);
 	h->scanned = i;
 	if (why)
 		return bad_request(h, why);

@@ -65,6 +65,12 @@ struct http_head {
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 
+/*
+ * How many bytes at buf are empty lines (CRLF). In front of a request they mean nothing (RFC 9112
+ * section 2.2): http_request_scan() counts them as the beginning of its head.
+ */
+size_t http_empty_lines(const char *buf, size_t len);
+
 /* Is the span's text equal to `text`? The second form ignores ASCII case. */
 bool http_span_is(const char *buf, struct http_span s, const char *text);
 bool http_span_is_nocase(const char *buf, struct http_span s, const char *text);

@@ -191,7 +191,7 @@ BAD = {
     "no method, and silence": b"\xff\xfb",
     "empty target": b"GET  HTTP/1.1\r\nHost: H\r\n\r\n",
     "method with a slash": b"G/T / HTTP/1.1\r\nHost: H\r\n\r\n",
-    "leading blank line": b"\r\nGET / HTTP/1.1\r\nHost: H\r\n\r\n",
+    "leading LF": b"\nGET / HTTP/1.1\r\nHost: H\r\n\r\n",
     "no Host in 1.1": b"GET / HTTP/1.1\r\nX: y\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x01" * 40 + b"\r\n\r\n",
     "the HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -262,6 +262,7 @@ GOOD = {
                             b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
     "HTTP/1.2": (b"POST / HTTP/1.2\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "HTTP/1.0": (b"POST / HTTP/1.0\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+    "empty lines first": (b"\r\n\r\nPOST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "odd method": (b"PURGE / HTTP/1.1\r\nHost: H\r\n\r\n", b""),
     "lower-case method": (b"get / HTTP/1.1\r\nHost: H\r\n\r\n", b""),
     "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: H\r\n\r\n", b""),
@@ -279,6 +280,16 @@ def test_accepted(bad_lab, name):
         r = c.response()
         assert r.status == 200, r
         assert r.body.endswith(b"\n" + body)
+
+
+def test_empty_line_behind_a_body(bad_lab):
+    """Old clients send a CRLF behind a POST: no request, so no answer to it, however long it stands alone."""
+    s, _ = bad_lab
+    with dial(s.http_port) as c:
+        for path in ("/1", "/2"):
+            c.send(request("test.pgrok.me", path, method="POST", body=b"hello") + b"\r\n")
+            r = c.response()
+            assert (r.status, r.body) == (200, f"site POST {path}\n".encode() + b"hello")
 
 
 def test_head_limit(lab):

@@ -230,7 +230,11 @@ static const struct {
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T("\xff\xfb\x90"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T("GET\r\n\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
-	{"bad method", T("\r\nGET / HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bare CR in the head", T("\rGET / HTTP/1.1\r\n" H "\r\n"),
+	 T("\r\nGET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad method", T("\r\n\r\n /"), T("\r\n\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n")},
+	{"bare LF in the head", T("\r\n\nGET / HTTP/1.1\r\n" H "\r\n"),
+	 T("\r\nGET http://a/ HTTP/1.1\r\n" H "\r\n")},
 	{"bare LF in the head", T("\nGET / HTTP/1.1\r\n" H "\r\n"),
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
 };
@@ -330,7 +334,7 @@ static void request_controls(void **state)
 static void request_parts(void **state)
 {
 	static const struct text t = T(
-		"PUT /a/b?c HTTP/1.1\r\nhost: \t Test.Pgrok.ME:8000 \r\nAUTHORIZATION:  Basic eDp5 \r\n"
+		"\r\nPUT /a/b?c HTTP/1.1\r\nhost: \t Test.Pgrok.ME:8000 \r\nAUTHORIZATION:  Basic eDp5 \r\n"
 		"Connection: Keep-Alive ,, X\r\nX-Thing: v \t\r\nContent-Length: 12\r\n\r\nnext");
 	struct http_head h = {0};
 	struct http_span v;
