@@ -93,8 +93,8 @@ void http_chunked_init(struct http_chunked *c, bool strict);
  * *used = bytes of buf that belong to the body, framing included. OK: the body ended there. MORE:
  * *used == len. BAD: a chunk size over 2^60, a malformed line, a line over 16 KiB, trailers over
  * HTTP_HEAD_MAX; *used = bytes that were fine; it stays BAD. Strict also refuses more than 16
- * digits, a blank after them, and quotes in an extension (some readers look for their end behind
- * the line's). With data not NULL it is called for each run of the body's own bytes (framing taken
+ * digits, a blank after them without an extension behind it, and in an extension backslashes and
+ * quotes that do not close (some readers look for their end behind the line's). With data not NULL it is called for each run of the body's own bytes (framing taken
  * off).
  */
 enum http_rc http_chunked_scan(struct http_chunked *c, const char *buf, size_t len, size_t *used,

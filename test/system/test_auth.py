@@ -482,6 +482,8 @@ CHUNKS = {
     "0x0": b"0x0\r\n\r\n",
     "LF in extension": b"0;a=\nb\r\n\r\n",
     "CR in extension": b"0;a=\rb\r\n\r\n",
+    "CRLF in quotes": b"0;a=\"\r\n\r\n\"\r\n\r\n",
+    "hidden quote": b"0;a=\"\\\"\r\n\r\n\"\r\n\r\n",
     "data overruns": b"3\r\nabcdef\r\n0\r\n\r\n",
     "LF after data": b"3\r\nabc\n0\r\n\r\n",
     "LF in trailer": b"0\r\nX: y\n\r\n",

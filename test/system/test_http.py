@@ -235,6 +235,7 @@ BAD_CHUNKS = {
     "bare LF": b"5\nhello\r\n0\r\n\r\n",
     "bare CR": b"5\rhello\r\n0\r\n\r\n",
     "NUL": b"5;\0\r\nhello\r\n0\r\n\r\n",
+    "open quotes": b"5;a=\"\r\nhello\r\n0\r\n\r\n",
     "LF in an extension": b"5;a\n\r\nhello\r\n0\r\n\r\n",
     "no CRLF after data": b"5\r\nhelloXX0\r\n\r\n",
     "longer than said": b"5\r\nhello, world\r\n0\r\n\r\n",
@@ -258,6 +259,10 @@ GOOD = {
     "equal lengths": (b"POST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "chunked": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
                 b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: v\r\n\r\n", b"hello world"),
+    "quoted extension": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         b"5;a=\"b c\"\r\nhello\r\n0\r\n\r\n", b"hello"),
+    "blank before an extension": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  b"5 ;a=b\r\nhello\r\n0\r\n\r\n", b"hello"),
     "Chunked in capitals": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: Chunked\r\n\r\n"
                             b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
     "HTTP/1.2": (b"POST / HTTP/1.2\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),

@@ -384,7 +384,7 @@ static const struct dialogue dialogues[] = {
 	 0,
 	 1},
 	{"chunk line: bare LF", {V(CHUNKED "0;\n" EVIL, CHUNKED "0;", CUT)}, 400, 0, 1},
-	{"chunk line: quotes", {V(CHUNKED "1;a=\"\r\n" EVIL, CHUNKED "1;a=", CUT)}, 400, 0, 1},
+	{"chunk line: quotes", {V(CHUNKED "1;a=\"\r\n" EVIL, CHUNKED "1;a=\"", CUT)}, 400, 0, 1},
 	{"chunk data too long", {V(CHUNKED "1\r\nxyz\r\n", CHUNKED "1\r\nx", CUT)}, 400, 0, 1},
 	{"broken body behind an owed answer",
 	 {V(GET CHUNKED "zz", GET CHUNKED, STOP), B(OK5 OK5, OK5, CUT)},
