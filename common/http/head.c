@@ -411,16 +411,41 @@ static const char *take_length(struct reader *r, struct http_span value)
 	return NULL;
 }
 
+/* Is `value` a list of codings of which the last, and only the last, is chunked? */
+static bool codings_then_chunked(const char *buf, struct http_span value)
+{
+	struct http_span item;
+	bool chunked = false;
+	int n = 0;
+
+	while (list_next(buf, &value, &item)) {
+		if (chunked)
+			return false;
+		chunked = http_span_is_nocase(buf, item, "chunked");
+		n++;
+	}
+	return chunked && n > 1;
+}
+
+/* Where the body ends is plain with chunked as the last coding, but who knows the others? */
+static const char *take_request_coding(struct reader *r, struct http_span value)
+{
+	if (!r->has_coding && codings_then_chunked(r->buf, value)) {
+		r->h->status = 501;
+		return "unknown transfer coding";
+	}
+	if (r->has_coding || !http_span_is_nocase(r->buf, value, "chunked"))
+		return "bad Transfer-Encoding";
+	r->has_coding = r->h->chunked = true;
+	return NULL;
+}
+
 static const char *take_coding(struct reader *r, struct http_span value)
 {
 	struct http_span item;
 
-	if (r->strict) {
-		if (r->has_coding || !http_span_is_nocase(r->buf, value, "chunked"))
-			return "bad Transfer-Encoding";
-		r->has_coding = r->h->chunked = true;
-		return NULL;
-	}
+	if (r->strict)
+		return take_request_coding(r, value);
 	if (value.len == 0)
 		return "bad Transfer-Encoding";
 	while (list_next(r->buf, &value, &item)) {

@@ -446,16 +446,17 @@ GAMES = {
 def test_second_behind_length_game(guarded, name):
     """As the first request, and again as the second behind a good one."""
     s, site, _ = guarded
+    status = 501 if name == "identity, chunked" else 400
     game = first("/game", method="POST", headers=[h.format(n=len(SEC)) for h in GAMES[name]])
     with dial(s.http_port) as c:
         c.send(game + SEC)
-        assert c.response().status == 400
+        assert c.response().status == status
         assert c.recv_rest() == (b"", "eof")
     assert not site.requests
     with dial(s.http_port) as c:
         c.send(first() + game + SEC)
         assert c.response().body == b"public /one"
-        assert c.response().status == 400
+        assert c.response().status == status
         assert c.recv_rest() == (b"", "eof")
     never_seen(site)
     assert len(site.requests) == 1

@@ -210,7 +210,8 @@ def bad_lab(state_dir, tmp_path_factory):
     assert not bad, bad
 
 
-STATUS = {"HTTP/2.0": 505, "HTTP/2.0, and silence": 505, "the HTTP/2 preface": 505}
+STATUS = {"HTTP/2.0": 505, "HTTP/2.0, and silence": 505, "the HTTP/2 preface": 505,
+          "gzip, chunked": 501}
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -105,7 +105,21 @@ static const struct {
 	{"bad Transfer-Encoding",
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n"),
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\tChunked \r\n\r\n")},
+	{"unknown transfer coding",
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: x;q=\"1\", gzip ,Chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding", T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Content-Encoding: gzip\r\n\r\n")},
 	{"bad Transfer-Encoding",
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding", T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: ,chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding",
+	 T("POST / HTTP/1.1\r\n" H
+	   "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"unknown transfer coding",
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n"),
 	 T("POST / HTTP/1.1\r\n" H "TE: gzip, chunked\r\n\r\n")},
 	{"bad Transfer-Encoding",
@@ -241,6 +255,8 @@ static const struct {
 
 static int status_of(const char *error)
 {
+	if (!strcmp(error, "unknown transfer coding"))
+		return 501;
 	return !strcmp(error, "unknown HTTP version") ? 505 : 400;
 }
 
