@@ -10,7 +10,9 @@
 enum chunk_state {
 	CHUNK_START, /* the first digit of a size */
 	CHUNK_SIZE,
+	CHUNK_SIZE_BLANK, /* strict: behind a size, before the ';' of an extension */
 	CHUNK_EXT,
+	CHUNK_EXT_QUOTED, /* strict: between quotes */
 	CHUNK_SIZE_LF,
 	CHUNK_DATA,
 	CHUNK_DATA_CR, /* the CRLF behind the data */
@@ -66,7 +68,7 @@ static enum chunk_state size_byte(struct http_chunked *c, char ch)
 {
 	int digit = hex_digit(ch);
 
-	if (digit >= 0) {
+	if (digit >= 0 && c->state != CHUNK_SIZE_BLANK) {
 		if (c->left > CHUNK_MAX >> 4 || (c->strict && c->line_len > CHUNK_DIGITS_MAX))
 			return CHUNK_BAD;
 		c->left = c->left << 4 | (unsigned)digit;
@@ -74,22 +76,32 @@ static enum chunk_state size_byte(struct http_chunked *c, char ch)
 	}
 	if (c->state == CHUNK_START)
 		return CHUNK_BAD;
-	if (ch == '\r')
+	if (ch == '\r' && c->state == CHUNK_SIZE)
 		return CHUNK_SIZE_LF;
-	if (ch == ';' || (!c->strict && (ch == ' ' || ch == '\t')))
+	if (ch == ';')
 		return CHUNK_EXT;
+	if (ch == ' ' || ch == '\t')
+		return c->strict ? CHUNK_SIZE_BLANK : CHUNK_EXT;
 	return ch == '\n' && !c->strict ? size_known(c) : CHUNK_BAD;
 }
 
+/*
+ * Strict: quotes must close on their line, and hide no other quote behind a backslash. So the line
+ * ends in the same place for who reads quotes, for who does not, and for who ignores extensions.
+ */
 static enum chunk_state ext_byte(struct http_chunked *c, char ch)
 {
+	bool quoted = c->state == CHUNK_EXT_QUOTED;
+
 	if (ch == '\r')
-		return CHUNK_SIZE_LF;
+		return quoted ? CHUNK_BAD : CHUNK_SIZE_LF;
 	if (ch == '\n' && !c->strict)
 		return size_known(c);
-	if (ch == '"' && c->strict)
+	if (!is_text(c, ch) || (ch == '\\' && c->strict))
 		return CHUNK_BAD;
-	return is_text(c, ch) ? CHUNK_EXT : CHUNK_BAD;
+	if (ch == '"' && c->strict)
+		quoted = !quoted;
+	return quoted ? CHUNK_EXT_QUOTED : CHUNK_EXT;
 }
 
 /* A byte of a trailer line, its first included. Strict: a field line like those of a head. */
@@ -115,8 +127,10 @@ static enum chunk_state chunk_byte(struct http_chunked *c, char ch)
 	switch ((enum chunk_state)c->state) {
 	case CHUNK_START:
 	case CHUNK_SIZE:
+	case CHUNK_SIZE_BLANK:
 		return ++c->line_len > CHUNK_LINE_MAX ? CHUNK_BAD : size_byte(c, ch);
 	case CHUNK_EXT:
+	case CHUNK_EXT_QUOTED:
 		return ++c->line_len > CHUNK_LINE_MAX ? CHUNK_BAD : ext_byte(c, ch);
 	case CHUNK_SIZE_LF:
 		return ch == '\n' ? size_known(c) : CHUNK_BAD;

@@ -125,6 +125,15 @@ static size_t skip_plain(const char *buf, size_t i, size_t end)
 	return i;
 }
 
+size_t http_empty_lines(const char *buf, size_t len)
+{
+	size_t n = 0;
+
+	while (len - n >= 2 && buf[n] == '\r' && buf[n + 1] == '\n')
+		n += 2;
+	return n;
+}
+
 /*
  * A request's line ends at buf[i], or is broken by the control character there. None gets past this
  * but HTAB in a field and the CRLF of a line's end, so whatever another reader takes for an end of
@@ -327,10 +336,16 @@ static const char *line_complete(struct http_head *h, const char *buf, size_t en
  */
 static enum http_rc request_line(struct http_head *h, const char *buf, size_t end)
 {
-	size_t i = skip_plain(buf, h->scanned, end);
-	const char *why = line_bytes(h, buf, h->scanned, i);
 	enum http_rc rc = HTTP_MORE;
+	const char *why;
+	size_t i;
 
+	if (h->scanned == h->method.off) {
+		h->scanned += http_empty_lines(buf + h->scanned, end - h->scanned);
+		h->method.off = (uint32_t)h->scanned;
+	}
+	i = skip_plain(buf, h->scanned, end);
+	why = line_bytes(h, buf, h->scanned, i);
 	h->scanned = i;
 	if (why)
 		return bad_request(h, why);
@@ -396,16 +411,41 @@ static const char *take_length(struct reader *r, struct http_span value)
 	return NULL;
 }
 
+/* Is `value` a list of codings of which the last, and only the last, is chunked? */
+static bool codings_then_chunked(const char *buf, struct http_span value)
+{
+	struct http_span item;
+	bool chunked = false;
+	int n = 0;
+
+	while (list_next(buf, &value, &item)) {
+		if (chunked)
+			return false;
+		chunked = http_span_is_nocase(buf, item, "chunked");
+		n++;
+	}
+	return chunked && n > 1;
+}
+
+/* Where the body ends is plain with chunked as the last coding, but who knows the others? */
+static const char *take_request_coding(struct reader *r, struct http_span value)
+{
+	if (!r->has_coding && codings_then_chunked(r->buf, value)) {
+		r->h->status = 501;
+		return "unknown transfer coding";
+	}
+	if (r->has_coding || !http_span_is_nocase(r->buf, value, "chunked"))
+		return "bad Transfer-Encoding";
+	r->has_coding = r->h->chunked = true;
+	return NULL;
+}
+
 static const char *take_coding(struct reader *r, struct http_span value)
 {
 	struct http_span item;
 
-	if (r->strict) {
-		if (r->has_coding || !http_span_is_nocase(r->buf, value, "chunked"))
-			return "bad Transfer-Encoding";
-		r->has_coding = r->h->chunked = true;
-		return NULL;
-	}
+	if (r->strict)
+		return take_request_coding(r, value);
 	if (value.len == 0)
 		return "bad Transfer-Encoding";
 	while (list_next(r->buf, &value, &item)) {

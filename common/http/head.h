@@ -57,13 +57,19 @@ struct http_head {
  * CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the line's
  * end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
  * Content-Length with Transfer-Encoding, a second Content-Length or one that is not all digits,
- * Transfer-Encoding other than exactly one "chunked" or in HTTP/1.0, obs-fold, blank before a
- * colon, two Host, two Authorization, no colon, empty or non-token name, no Host in HTTP/1.1. And
- * a head over HTTP_HEAD_MAX.
+ * Transfer-Encoding other than exactly one "chunked" (501 if another coding is in front of it) or
+ * in HTTP/1.0, obs-fold, blank before a colon, two Host, two Authorization, no colon, empty or non-
+ * token name, no Host in HTTP/1.1. And a head over HTTP_HEAD_MAX.
  * BAD for responses: what a tracker can't follow with certainty; at once if it is not HTTP/1.
  */
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
+
+/*
+ * How many bytes at buf are empty lines (CRLF). In front of a request they mean nothing (RFC 9112
+ * section 2.2): http_request_scan() counts them as the beginning of its head.
+ */
+size_t http_empty_lines(const char *buf, size_t len);
 
 /* Is the span's text equal to `text`? The second form ignores ASCII case. */
 bool http_span_is(const char *buf, struct http_span s, const char *text);
@@ -87,9 +93,9 @@ void http_chunked_init(struct http_chunked *c, bool strict);
  * *used = bytes of buf that belong to the body, framing included. OK: the body ended there. MORE:
  * *used == len. BAD: a chunk size over 2^60, a malformed line, a line over 16 KiB, trailers over
  * HTTP_HEAD_MAX; *used = bytes that were fine; it stays BAD. Strict also refuses more than 16
- * digits, a blank after them, and quotes in an extension (some readers look for their end behind
- * the line's). With data not NULL it is called for each run of the body's own bytes (framing taken
- * off).
+ * digits, a blank after them without an extension behind it, and in an extension backslashes and
+ * quotes that do not close (some readers look for their end behind the line's). With data not NULL
+ * it is called for each run of the body's own bytes (framing taken off).
  */
 enum http_rc http_chunked_scan(struct http_chunked *c, const char *buf, size_t len, size_t *used,
 			       void (*data)(void *arg, const char *bytes, size_t n),

@@ -139,6 +139,13 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 		t->held = true;
 		return JUDGE_HOLD;
 	}
+	/*
+	 * Empty lines pass on as they came, so that no byte is changed. Servers skip them or, some,
+	 * end the connection; none takes one for a request, or for a part of one.
+	 */
+	if (t->req.scanned == 0)
+		head += http_empty_lines(head, len - *pos);
+	*pos = (size_t)(head - buf);
 	switch (http_request_scan(&t->req, head, len - *pos)) {
 	case HTTP_MORE:
 		return JUDGE_PASS;

@@ -191,7 +191,7 @@ BAD = {
     "no method, and silence": b"\xff\xfb",
     "empty target": b"GET  HTTP/1.1\r\nHost: H\r\n\r\n",
     "method with a slash": b"G/T / HTTP/1.1\r\nHost: H\r\n\r\n",
-    "leading blank line": b"\r\nGET / HTTP/1.1\r\nHost: H\r\n\r\n",
+    "leading LF": b"\nGET / HTTP/1.1\r\nHost: H\r\n\r\n",
     "no Host in 1.1": b"GET / HTTP/1.1\r\nX: y\r\n\r\n",
     "a TLS hello": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x01" * 40 + b"\r\n\r\n",
     "the HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -210,7 +210,8 @@ def bad_lab(state_dir, tmp_path_factory):
     assert not bad, bad
 
 
-STATUS = {"HTTP/2.0": 505, "HTTP/2.0, and silence": 505, "the HTTP/2 preface": 505}
+STATUS = {"HTTP/2.0": 505, "HTTP/2.0, and silence": 505, "the HTTP/2 preface": 505,
+          "gzip, chunked": 501}
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -235,6 +236,7 @@ BAD_CHUNKS = {
     "bare LF": b"5\nhello\r\n0\r\n\r\n",
     "bare CR": b"5\rhello\r\n0\r\n\r\n",
     "NUL": b"5;\0\r\nhello\r\n0\r\n\r\n",
+    "open quotes": b"5;a=\"\r\nhello\r\n0\r\n\r\n",
     "LF in an extension": b"5;a\n\r\nhello\r\n0\r\n\r\n",
     "no CRLF after data": b"5\r\nhelloXX0\r\n\r\n",
     "longer than said": b"5\r\nhello, world\r\n0\r\n\r\n",
@@ -258,10 +260,15 @@ GOOD = {
     "equal lengths": (b"POST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "chunked": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
                 b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: v\r\n\r\n", b"hello world"),
+    "quoted extension": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         b"5;a=\"b c\"\r\nhello\r\n0\r\n\r\n", b"hello"),
+    "blank before an extension": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                  b"5 ;a=b\r\nhello\r\n0\r\n\r\n", b"hello"),
     "Chunked in capitals": (b"POST / HTTP/1.1\r\nHost: H\r\nTransfer-Encoding: Chunked\r\n\r\n"
                             b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
     "HTTP/1.2": (b"POST / HTTP/1.2\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "HTTP/1.0": (b"POST / HTTP/1.0\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
+    "empty lines first": (b"\r\n\r\nPOST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\n\r\nhello", b"hello"),
     "odd method": (b"PURGE / HTTP/1.1\r\nHost: H\r\n\r\n", b""),
     "lower-case method": (b"get / HTTP/1.1\r\nHost: H\r\n\r\n", b""),
     "OPTIONS *": (b"OPTIONS * HTTP/1.1\r\nHost: H\r\n\r\n", b""),
@@ -279,6 +286,16 @@ def test_accepted(bad_lab, name):
         r = c.response()
         assert r.status == 200, r
         assert r.body.endswith(b"\n" + body)
+
+
+def test_empty_line_behind_a_body(bad_lab):
+    """Old clients send a CRLF behind a POST: no request, so no answer to it, however long it stands alone."""
+    s, _ = bad_lab
+    with dial(s.http_port) as c:
+        for path in ("/1", "/2"):
+            c.send(request("test.pgrok.me", path, method="POST", body=b"hello") + b"\r\n")
+            r = c.response()
+            assert (r.status, r.body) == (200, f"site POST {path}\n".encode() + b"hello")
 
 
 def test_head_limit(lab):

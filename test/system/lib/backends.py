@@ -122,7 +122,7 @@ def read_request(c, backend=None):
             if got:
                 raise Short(repr(got[:200]))
             return None
-        got += part
+        got = (got + part).lstrip(b"\r\n")  # empty lines in front are nothing
         if backend:
             backend.note(part)
     at = got.index(b"\r\n\r\n") + 4

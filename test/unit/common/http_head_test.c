@@ -105,7 +105,21 @@ static const struct {
 	{"bad Transfer-Encoding",
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, chunked\r\n\r\n"),
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding:\tChunked \r\n\r\n")},
+	{"unknown transfer coding",
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: x;q=\"1\", gzip ,Chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding", T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Content-Encoding: gzip\r\n\r\n")},
 	{"bad Transfer-Encoding",
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked, gzip\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding", T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: ,chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"bad Transfer-Encoding",
+	 T("POST / HTTP/1.1\r\n" H
+	   "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n")},
+	{"unknown transfer coding",
 	 T("POST / HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n"),
 	 T("POST / HTTP/1.1\r\n" H "TE: gzip, chunked\r\n\r\n")},
 	{"bad Transfer-Encoding",
@@ -230,13 +244,19 @@ static const struct {
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T("\xff\xfb\x90"), T("GET / HTTP/1.1\r\n" H "\r\n")},
 	{"bad method", T("GET\r\n\r\n"), T("GET / HTTP/1.0\r\n\r\n")},
-	{"bad method", T("\r\nGET / HTTP/1.1\r\n" H "\r\n"), T("GET / HTTP/1.1\r\n" H "\r\n")},
+	{"bare CR in the head", T("\rGET / HTTP/1.1\r\n" H "\r\n"),
+	 T("\r\nGET / HTTP/1.1\r\n" H "\r\n")},
+	{"bad method", T("\r\n\r\n /"), T("\r\n\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n")},
+	{"bare LF in the head", T("\r\n\nGET / HTTP/1.1\r\n" H "\r\n"),
+	 T("\r\nGET http://a/ HTTP/1.1\r\n" H "\r\n")},
 	{"bare LF in the head", T("\nGET / HTTP/1.1\r\n" H "\r\n"),
 	 T("GET / HTTP/1.1\r\n" H "\r\n")},
 };
 
 static int status_of(const char *error)
 {
+	if (!strcmp(error, "unknown transfer coding"))
+		return 501;
 	return !strcmp(error, "unknown HTTP version") ? 505 : 400;
 }
 
@@ -330,7 +350,7 @@ static void request_controls(void **state)
 static void request_parts(void **state)
 {
 	static const struct text t = T(
-		"PUT /a/b?c HTTP/1.1\r\nhost: \t Test.Pgrok.ME:8000 \r\nAUTHORIZATION:  Basic eDp5 \r\n"
+		"\r\nPUT /a/b?c HTTP/1.1\r\nhost: \t Test.Pgrok.ME:8000 \r\nAUTHORIZATION:  Basic eDp5 \r\n"
 		"Connection: Keep-Alive ,, X\r\nX-Thing: v \t\r\nContent-Length: 12\r\n\r\nnext");
 	struct http_head h = {0};
 	struct http_span v;
@@ -544,6 +564,9 @@ static const struct {
 	 HTTP_OK},
 	{"5\r\nhello\r\n0\r\n\r|", HTTP_MORE, HTTP_MORE},
 	{"5\r\nhel|", HTTP_MORE, HTTP_MORE},
+	{"5;a=\"b c\"\r\nhello\r\n0\r\n\r\n|", HTTP_OK, HTTP_OK},
+	{"5;a=\"b;c\" ; d=\"\";e\r\nhello\r\n0\r\n\r\n|", HTTP_OK, HTTP_OK},
+	{"5 ;a=b\r\nhello\r\n0 \t ; x = y\r\n\r\n|", HTTP_OK, HTTP_OK},
 	{"1000000000000000\r\n|", HTTP_MORE, HTTP_MORE},
 	{"1000000000000000|1\r\n", HTTP_BAD, HTTP_BAD},
 	{"100000000000000|1\r\n", HTTP_BAD, HTTP_BAD},
@@ -574,9 +597,14 @@ static const struct {
 	{"5\r\nhello|\n0\r\n\r\n", true, HTTP_BAD},
 	{"5;a|\nhello\r\n0\r\n\r\n", true, HTTP_BAD},
 	{"5;a\nhello\r\n0\r\n\r\n|", false, HTTP_OK},
-	{"5| \r\nhello\r\n0\r\n\r\n", true, HTTP_BAD},
+	{"5 |\r\nhello\r\n0\r\n\r\n", true, HTTP_BAD},
+	{"5 |0;a\r\n", true, HTTP_BAD},
 	{"5 \r\nhello\r\n0\r\n\r\n|", false, HTTP_OK},
-	{"5;a=|\"\r\n", true, HTTP_BAD},
+	{"5;a=\"|\r\nhello\r\n0\r\n\r\n", true, HTTP_BAD},
+	{"5;a=\"b\";c=\"|\r\n", true, HTTP_BAD},
+	{"5;a=\"b|\\\"\r\n", true, HTTP_BAD},
+	{"5;a=|\\\"b\"\r\n", true, HTTP_BAD},
+	{"5;a=\"b|\n\"\r\n", true, HTTP_BAD},
 	{"5;a=\"b\"\r\nhello\r\n0\r\n\r\n|", false, HTTP_OK},
 	{"5;a|\x7f\r\n", true, HTTP_BAD},
 	{"0000000000000000|5\r\n", true, HTTP_BAD},

@@ -217,7 +217,7 @@ static void test_routes(void **state)
 		 "Content-Type: text/plain"},
 		{"GET http://localhost/hello HTTP/1.1\r\n" HOST "\r\n", 200, "hello", ""},
 		{"HEAD /hello HTTP/1.1\r\n" HOST "\r\n", 200, "", "Content-Length: 5\r\n"},
-		{"GET /hello HTTP/1.2\r\n" HOST "\r\n", 200, "hello", ""},
+		{"\r\nGET /hello HTTP/1.2\r\n" HOST "\r\n", 200, "hello", ""},
 		{"GET /hell%6F HTTP/1.1\r\n" HOST "\r\n", 200, "hello", ""},
 		{"GET /hell%6 HTTP/1.1\r\n" HOST "\r\n", 400, "bad target.\n", "Connection: close"},
 		{"GET /hello%00 HTTP/1.1\r\n" HOST "\r\n", 400, "bad target.\n", ""},
@@ -441,7 +441,7 @@ static void test_expect(void **state)
 static void test_bad_requests(void **state)
 {
 	static const char *const bad[] = {
-		"\r\n\r\n",
+		"\n",
 		"GET /hello\r\n\r\n",
 		"GET /hello HTTP/2.0\r\n",
 		"GET /hello HTTP/1.1\r\n\r\n",
