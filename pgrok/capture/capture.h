@@ -186,8 +186,6 @@ const struct capture_txn *capture_oldest(const struct capture *s);
 const struct capture_txn *capture_find(const struct capture *s, const char *id);
 /* The words behind the answer's status, "" if there are none. Returns owned. */
 char *capture_reason(const struct capture_txn *t) MUSTCHECK;
-/* The monotonic clock of all times that end in _ns. */
-uint64_t capture_now_ns(void);
 /* Since its start: to the last byte, or to now while it is open. */
 uint64_t capture_duration_ns(const struct capture_txn *t);
 

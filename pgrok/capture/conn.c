@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "pgrok/capture/capture.h"
 #include "pgrok/capture/frames.h"
 #include "pgrok/capture/store_in.h"
@@ -26,7 +27,7 @@ struct flow {
 	struct http_head head;
 	struct http_chunked chunks;
 	uint64_t left;
-	uint64_t since; /* capture_now_ns() of the message's first byte */
+	uint64_t since; /* clock_ns() of the message's first byte */
 	char *kept;     /* HEAD: its beginning; CHUNKED: what follows the last data; WAIT: all */
 	size_t kept_len, kept_cap;
 	const char *rest; /* CHUNKED, inside a step: behind the last data that came */
@@ -49,7 +50,7 @@ struct capture_conn {
 	bool edited;
 	bool used;                 /* a request came */
 	bool off;                  /* not followed any more */
-	uint64_t since, connected; /* capture_now_ns(); connected 0: not yet */
+	uint64_t since, connected; /* clock_ns(); connected 0: not yet */
 	uint64_t now;              /* of the bytes being looked at */
 	struct flow flow[2];       /* by enum side: requests, answers */
 	struct owed *owed;         /* in the order of the requests */
@@ -70,13 +71,13 @@ struct capture_conn *capture_conn_new(struct capture *s, const struct capture_co
 	if (info->origin)
 		memcpy(c->origin, info->origin, strnlen(info->origin, CAPTURE_ID - 1));
 	c->edited = info->edited;
-	c->since = capture_now_ns();
+	c->since = clock_ns();
 	return c;
 }
 
 void capture_conn_connected(struct capture_conn *c)
 {
-	c->connected = capture_now_ns();
+	c->connected = clock_ns();
 }
 
 bool capture_conn_followed(const struct capture_conn *c)
@@ -148,7 +149,7 @@ void capture_conn_close(struct capture_conn *c, const char *error)
 		return;
 	struct capture_txn *t = c->owed_n ? c->owed[0].txn : NULL;
 
-	c->now = capture_now_ns();
+	c->now = clock_ns();
 	/* Such ones end when somebody leaves. */
 	if (t && t->kind != CAPTURE_HTTP)
 		end_all(c, CAPTURE_DONE, NULL);
@@ -679,7 +680,7 @@ void capture_conn_bytes(struct capture_conn *c, enum side from, const char *buf,
 
 	if (c->off)
 		return;
-	c->now = capture_now_ns();
+	c->now = clock_ns();
 	for (; len && !c->off; buf += n, len -= n)
 		n = from == SIDE_VISITOR ? request_bytes(c, buf, len) : answer_bytes(c, buf, len);
 }
@@ -688,7 +689,7 @@ void capture_conn_eof(struct capture_conn *c, enum side from)
 {
 	if (c->off || from != SIDE_SERVICE)
 		return;
-	c->now = capture_now_ns();
+	c->now = clock_ns();
 	if (c->flow[SIDE_SERVICE].state == FLOW_EOF)
 		answer_complete(c);
 }

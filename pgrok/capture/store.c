@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "common/base/clock.h"
 #include "common/base/idmap.h"
 #include "common/base/randid.h"
 #include "pgrok/capture/store_in.h"
@@ -43,14 +43,6 @@ struct capture *capture_new(const struct capture_limits *limits)
 	s->by_id = idmap_new();
 	rand_bytes(&s->id_seed, sizeof(s->id_seed));
 	return s;
-}
-
-uint64_t capture_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* ---- who is told ---- */
@@ -326,11 +318,7 @@ static uint64_t key_of(const char *id)
 
 static int64_t wall_us(uint64_t start_ns)
 {
-	struct timespec ts;
-	uint64_t ago = (capture_now_ns() - start_ns) / 1000;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000 - (int64_t)ago;
+	return clock_wall_us() - (int64_t)((clock_ns() - start_ns) / 1000);
 }
 
 struct capture_txn *store_begin(struct capture *s, const struct txn_source *from)
@@ -448,7 +436,7 @@ char *capture_reason(const struct capture_txn *t)
 uint64_t capture_duration_ns(const struct capture_txn *t)
 {
 	if (t->state == CAPTURE_OPEN)
-		return capture_now_ns() - t->start_ns;
+		return clock_ns() - t->start_ns;
 	return t->last_ns > 0 ? (uint64_t)t->last_ns : 0;
 }
 
@@ -501,7 +489,7 @@ struct capture_frame *store_add_frame(struct capture *s, struct capture_txn *t,
 	}
 	f = xcalloc(1, sizeof(*f));
 	f->n = t->frames_n;
-	f->at_ns = (int64_t)(capture_now_ns() - t->start_ns);
+	f->at_ns = (int64_t)(clock_ns() - t->start_ns);
 	f->type = type;
 	f->from_client = from_client;
 	*(t->frames_last ? &t->frames_last->next : &t->frames) = f;

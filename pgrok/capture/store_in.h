@@ -25,7 +25,7 @@ struct txn_source {
 	struct capture_tunnel *tunnel;
 	const char *visitor, *id, *origin;
 	bool edited;
-	uint64_t start_ns; /* of capture_now_ns() */
+	uint64_t start_ns; /* of clock_ns() */
 	int64_t connect_ns;
 };
 

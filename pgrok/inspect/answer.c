@@ -1,17 +1,8 @@
 /* What the handlers answer with. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "pgrok/inspect/parts.h"
-
-int64_t inspect_wall_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 void answer_text(struct httpd_req *r, int status, const char *mime, struct text *t)
 {

@@ -9,6 +9,7 @@
 
 #include "assets/assets.h"
 #include "common/net/listener.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "pgrok/inspect/parts.h"
@@ -181,7 +182,7 @@ static void on_model(void *arg, const struct model *m, enum model_event ev)
 	if (ev == MODEL_EV_TUNNEL)
 		tell_public(i, m->changed);
 	if (ev == MODEL_EV_TRAFFIC && m->changed && m->ended_ms < 0)
-		meter_begin(&meters_of(i, m->changed)->conns, capture_now_ns());
+		meter_begin(&meters_of(i, m->changed)->conns, clock_ns());
 	else if (ev == MODEL_EV_TRAFFIC && m->changed)
 		meter_end(&meters_of(i, m->changed)->conns, (uint64_t)m->ended_ms * 1000000);
 	if (ev == MODEL_EV_GONE)
@@ -199,7 +200,7 @@ static void on_capture(void *arg, enum capture_event ev, const struct capture_tx
 	struct inspect *i = arg;
 
 	if (ev == CAPTURE_EV_FINISHED)
-		meter_add(&meters_get(&i->meters, x->tunnel->name)->http, capture_now_ns(),
+		meter_add(&meters_get(&i->meters, x->tunnel->name)->http, clock_ns(),
 			  capture_duration_ns(x), x->status);
 	live_capture(i->live, ev, x, f);
 }
@@ -271,7 +272,7 @@ struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
 	i->conf = *conf;
 	i->own = conf->capture ? NULL : capture_new(&nothing);
 	i->capture = conf->capture ? conf->capture : i->own;
-	i->started_us = inspect_wall_us();
+	i->started_us = clock_wall_us();
 	i->token = xmalloc(33);
 	rand_hex(i->token, 16);
 	set_address(i, &fds);

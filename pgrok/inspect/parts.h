@@ -32,7 +32,6 @@ struct inspect {
 
 /* ---- answer.c ---- */
 
-int64_t inspect_wall_us(void);
 /* Takes t. */
 void answer_text(struct httpd_req *r, int status, const char *mime, struct text *t);
 void answer_error(struct httpd_req *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/inspect/decode.h"
 #include "pgrok/inspect/parts.h"
@@ -56,7 +57,7 @@ static void put_uri(struct text *t, const char *name)
 
 void form_tunnel(struct inspect *i, struct text *t, const struct model_tunnel *m)
 {
-	uint64_t now = capture_now_ns();
+	uint64_t now = clock_ns();
 	char name[CONFIG_NAME];
 
 	config_tunnel_name(m->conf, m->proto, name);
@@ -147,7 +148,7 @@ void form_state_keys(struct inspect *i, struct text *t)
 	text_key(t, "started");
 	text_time(t, i->started_us);
 	text_key(t, "now");
-	text_time(t, inspect_wall_us());
+	text_time(t, clock_wall_us());
 	text_key(t, "latency_ms");
 	if (latency)
 		text_fmt(t, "%.3f", latency / 1000.0);

@@ -1,18 +1,8 @@
 /* Is the server still there, and how far away? */
 #include "pgrok/uplink/heartbeat.h"
 
-#include <time.h>
-
+#include "common/base/clock.h"
 #include "pgrok/config/limits.h"
-
-/* Of now, not of this turn of the loop: milliseconds are too coarse for a round trip. */
-static uint64_t clock_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void on_due(void *arg)
 {
@@ -49,7 +39,7 @@ void heartbeat_stop(struct heartbeat *h)
 
 void heartbeat_asked(struct heartbeat *h)
 {
-	h->asked_us = clock_us();
+	h->asked_us = clock_us(); /* the loop's milliseconds are too coarse for a round trip */
 }
 
 void heartbeat_pinged(struct heartbeat *h)
