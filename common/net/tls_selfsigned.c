@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 
@@ -127,43 +128,13 @@ static X509 *make_cert(EVP_PKEY *key, const char *domain)
 
 /* ---- keeping ---- */
 
-static bool write_all(int fd, const char *data, size_t len)
+/* On disk before it has its name. */
+static bool write_pem(const char *path, BIO *pem, mode_t mode)
 {
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0 && errno != EINTR)
-			return false;
-		if (n > 0) {
-			data += n;
-			len -= (size_t)n;
-		}
-	}
-	return true;
-}
-
-/* Whole or not at all, and on disk before it has its name. */
-static bool write_file(const char *path, BIO *pem, mode_t mode)
-{
-	char *tmp = xasprintf("%s.XXXXXX", path);
 	char *data;
 	long len = BIO_get_mem_data(pem, &data);
-	int fd = mkostemp(tmp, O_CLOEXEC);
-	bool ok = false;
 
-	if (fd < 0)
-		goto done;
-	ok = fchmod(fd, mode) == 0 && write_all(fd, data, (size_t)len) && fsync(fd) == 0;
-	ok = close(fd) == 0 && ok && rename(tmp, path) == 0;
-	if (!ok) {
-		int error = errno;
-
-		unlink(tmp);
-		errno = error;
-	}
-done:
-	free(tmp);
-	return ok;
+	return file_write(path, data, (size_t)len, mode);
 }
 
 static bool save_key(const char *path, EVP_PKEY *key)
@@ -171,7 +142,7 @@ static bool save_key(const char *path, EVP_PKEY *key)
 	/* Secure memory is wiped when it is freed. */
 	BIO *pem = BIO_new(BIO_s_secmem());
 	bool ok = pem && PEM_write_bio_PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL) == 1 &&
-		  write_file(path, pem, 0600);
+		  write_pem(path, pem, 0600);
 
 	BIO_free(pem);
 	return ok;
@@ -180,7 +151,7 @@ static bool save_key(const char *path, EVP_PKEY *key)
 static bool save_cert(const char *path, X509 *cert)
 {
 	BIO *pem = BIO_new(BIO_s_mem());
-	bool ok = pem && PEM_write_bio_X509(pem, cert) == 1 && write_file(path, pem, 0644);
+	bool ok = pem && PEM_write_bio_X509(pem, cert) == 1 && write_pem(path, pem, 0644);
 
 	BIO_free(pem);
 	return ok;

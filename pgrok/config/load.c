@@ -3,13 +3,13 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/file.h"
 #include "pgrok/config/limits.h"
 #include "pgrok/config/yaml.h"
 
@@ -24,70 +24,24 @@ static char *default_path(void)
 	return xasprintf("%s/.pgrok", found->pw_dir);
 }
 
-enum read_rc { READ_OK, READ_ABSENT, READ_FAILED };
-
-static enum read_rc read_whole(const char *path, char **text, size_t *len,
-			       char err[static CONFIG_ERR])
-{
-	const char *verb = "open", *reason = NULL;
-	enum read_rc rc = READ_FAILED;
-	char *buf = NULL;
-	size_t used = 0;
-	ssize_t n;
-
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		rc = errno == ENOENT ? READ_ABSENT : READ_FAILED;
-		goto fail;
-	}
-	verb = "read";
-	buf = xmalloc(LIMIT_CONFIG_BYTES + 1);
-	while ((n = read(fd, buf + used, LIMIT_CONFIG_BYTES + 1 - used)) > 0)
-		used += (size_t)n;
-	if (n < 0)
-		goto fail;
-	if (used > LIMIT_CONFIG_BYTES) {
-		reason = "larger than 1 MiB";
-		goto fail;
-	}
-	close(fd);
-	*text = buf;
-	*len = used;
-	return READ_OK;
-
-fail:
-	if (!reason)
-		reason = strerror(errno);
-	snprintf(err, CONFIG_ERR, "Failed to read configuration file %s: %s %s: %c%s", path, verb,
-		 path, tolower((unsigned char)reason[0]), reason + 1);
-	if (fd >= 0)
-		close(fd);
-	if (buf)
-		xfree_secret(buf, used);
-	return rc;
-}
-
 bool config_load(struct config *c, const char *path, config_warn_fn *warn, void *warn_arg,
 		 char err[static CONFIG_ERR])
 {
-	char *name = path && *path ? xstrdup(path) : default_path();
-	bool optional = !path || !*path, ok = true;
-	char *text = NULL;
+	char *name = path && *path ? xstrdup(path) : default_path(), *text;
+	bool optional = !path || !*path, ok;
+	struct err why = {""};
 	size_t len = 0;
 
 	if (!name)
 		return true;
-	switch (read_whole(name, &text, &len, err)) {
-	case READ_OK:
+	text = file_read(name, LIMIT_CONFIG_BYTES, &len, &why);
+	if (text) {
 		ok = config_parse(c, name, text, len, warn, warn_arg, err);
 		xfree_secret(text, len);
-		break;
-	case READ_ABSENT:
-		ok = optional;
-		break;
-	case READ_FAILED:
-		ok = false;
-		break;
+	} else {
+		ok = optional && errno == ENOENT;
+		err_set(&why, "Failed to read configuration file %s: %s", name, why.text);
+		snprintf(err, CONFIG_ERR, "%s", why.text);
 	}
 	free(name);
 	return ok;

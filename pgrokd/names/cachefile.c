@@ -2,34 +2,14 @@
 #include "pgrokd/names/cachefile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "pgrokd/limits.h"
-
-/* The whole file, owned; NULL: errno says why. */
-static char *read_all(const char *path, size_t *len)
-{
-	FILE *f = fopen(path, "re");
-	char *text = NULL;
-	size_t cap = 0, n;
-
-	*len = 0;
-	if (!f)
-		return NULL;
-	do {
-		text = xrealloc(text, cap += 64u << 10);
-		n = fread(text + *len, 1, cap - *len, f);
-		*len += n;
-	} while (n > 0 && *len < LIMIT_CACHE_FILE);
-	fclose(f);
-	return text;
-}
 
 static void put_aside(const char *path)
 {
@@ -64,7 +44,8 @@ static bool load_entries(const json_t *root, struct registry *r)
 void cachefile_load(const char *path, struct registry *r)
 {
 	size_t len;
-	char *text = read_all(path, &len);
+	struct err err;
+	char *text = file_read(path, LIMIT_CACHE_FILE, &len, &err);
 	json_error_t why = {.text = "no entries in it"};
 
 	if (!text) {
@@ -103,29 +84,6 @@ static char *as_json(const char *dump, size_t len, size_t *out_len)
 	return text;
 }
 
-/* A new file, readable by its owner only, whatever was there before: a left-over, a link. */
-static bool write_all(const char *path, const char *text, size_t len)
-{
-	unlink(path);
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-	if (fd < 0)
-		return false;
-	while (len > 0) {
-		ssize_t n = write(fd, text, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		text += n;
-		len -= (size_t)n;
-	}
-	bool ok = len == 0 && fsync(fd) == 0;
-
-	return close(fd) == 0 && ok;
-}
-
 void cachefile_save(const char *path, struct registry *r)
 {
 	size_t dump_len, len;
@@ -134,11 +92,9 @@ void cachefile_save(const char *path, struct registry *r)
 	if (!dump)
 		return;
 	char *text = as_json(dump, dump_len, &len);
-	char *tmp = xasprintf("%s.tmp", path);
 
-	if (!text || !write_all(tmp, text, len) || rename(tmp, path) != 0)
+	if (!text || !file_write(path, text, len, 0600))
 		log_error("registry", "REGISTRY_CACHE_FILE %s: %s", path, strerror(errno));
-	free(tmp);
 	free(text);
 	free(dump);
 }

@@ -110,7 +110,7 @@ static void test_round_trip(void **state)
 	registry_free(b);
 }
 
-/* Whatever stood at FILE and at FILE.tmp, what comes out is 0600. */
+/* Whatever stood at FILE, what comes out is 0600; a FILE.tmp is not ours to touch. */
 static void test_mode(void **state)
 {
 	struct registry *r = registry_new(1);
@@ -121,8 +121,10 @@ static void test_mode(void **state)
 	remember(r, "one", "abc");
 	cachefile_save(file, r);
 	assert_mode(file, 0600);
+	assert_file(tmp, "left over");
 	registry_free(r);
 	unlink(file);
+	unlink(tmp);
 }
 
 /* Who may write the folder must not get another file of ours overwritten. */
