@@ -22,7 +22,7 @@ char *text_room(struct text *t, size_t n)
 {
 	size_t need = t->len + n + 1, cap = 2 * t->cap;
 
-	if (t->off && t->off + need > t->cap) {
+	if (t->p && t->off && t->off + need > t->cap) {
 		memmove(t->p - t->off, t->p, t->len);
 		t->p -= t->off;
 		t->off = 0;

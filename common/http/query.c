@@ -1,67 +1,20 @@
-/* Query strings and forms, decoded. See httpd_query.h. */
+/* Query strings and forms, decoded. See query.h. */
 #include "common/http/query.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* The byte that a '%' at text[i] stands for; -1: none. */
-static int escaped(const char *text, size_t i, size_t len)
-{
-	int high, low;
-
-	if (len - i < 3)
-		return -1;
-	high = hex_digit(text[i + 1]);
-	low = hex_digit(text[i + 2]);
-	return high < 0 || low < 0 ? -1 : high << 4 | low;
-}
-
-bool percent_decode(const char *text, size_t len, char *out)
-{
-	for (size_t i = 0; i < len; i++) {
-		int c = (unsigned char)text[i];
-
-		if (c == '%') {
-			c = escaped(text, i, len);
-			i += 2;
-		}
-		if (c <= 0)
-			return false;
-		*out++ = (char)c;
-	}
-	*out = '\0';
-	return true;
-}
+#include "common/http/text.h"
 
 /* Decodes a part of a form to *out, which moves behind its NUL. NULL: a NUL byte in it. */
 static const char *decode_part(const char *text, size_t len, char **out)
 {
 	const char *start = *out;
+	size_t n = percent_decode_loose(text, len, true, *out);
 
-	for (size_t i = 0; i < len; i++) {
-		int c = (unsigned char)text[i];
-
-		if (c == '+')
-			c = ' ';
-		if (c == '%' && escaped(text, i, len) >= 0) {
-			c = escaped(text, i, len);
-			i += 2;
-		}
-		if (!c)
-			return NULL;
-		*(*out)++ = (char)c;
-	}
-	*(*out)++ = '\0';
-	return start;
+	*out += n + 1;
+	return strlen(start) == n ? start : NULL;
 }
 
 static bool decode_pair(struct query_pair *pair, const char *text, size_t len, char **out)

@@ -12,12 +12,6 @@
 
 #define QUERY_PAIRS_MAX 256
 
-/*
- * Decodes the %XX of a path into out (len + 1 bytes; NUL-terminated; may be text itself). False: a
- * '%' without two hex digits behind it, or a NUL byte.
- */
-bool percent_decode(const char *text, size_t len, char *out) MUSTCHECK;
-
 /* Decoded names and values in the order they came; all strings are NUL-terminated. */
 struct query {
 	size_t n;

@@ -14,6 +14,7 @@
 #include "common/base/idmap.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "common/http/answer_head.h"
 
 #define READ_PIECE (16u << 10)
 #define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */
@@ -426,16 +427,17 @@ static struct conn *idle_one(struct httpd *h)
 
 static void shed(struct httpd *h, int fd)
 {
-	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n"
-				   "Retry-After: 1\r\nConnection: close\r\n\r\n";
 	struct stream *s = stream_new(h->loop, fd, NULL);
+	struct text busy = {0};
 	size_t n;
 
 	log_warn(h->conf.name, "%d connections, one more is refused", HTTPD_CONNECTIONS);
-	if (stream_write(s, busy, sizeof(busy) - 1, &n) == STREAM_OK)
+	answer_head(&busy, &(struct answer_head){.status = 503, .extra = "Retry-After: 1\r\n"});
+	if (stream_write(s, busy.p, busy.len, &n) == STREAM_OK)
 		stream_linger(s);
 	else
 		stream_close(s, true);
+	text_free(&busy);
 }
 
 static void on_accept(void *arg, int fd, const struct addr *peer)

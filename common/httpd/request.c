@@ -5,6 +5,7 @@
 
 #include "common/httpd/conn.h"
 #include "common/base/idmap.h"
+#include "common/http/text.h"
 
 static bool is_authority_end(char c)
 {

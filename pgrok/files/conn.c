@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/http/answer_head.h"
 #include "common/http/head.h"
+#include "common/http/text.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 #include "pgrok/files/files.h"
@@ -27,14 +29,12 @@ struct conn {
 	struct loop_tick tick;
 	struct loop_exit exit;
 
-	char *in; /* a head, and what comes behind it */
-	size_t in_len, in_cap;
+	struct text in; /* a head, and what comes behind it */
 	struct http_head head;
 	bool eof, keep;
 
 	bool answering;
-	char *out;
-	size_t out_len, out_sent;
+	struct text out;
 	int file; /* -1: none */
 	uint64_t at, left;
 };
@@ -51,8 +51,8 @@ static void release(struct conn *c)
 	if (c->file >= 0)
 		close(c->file);
 	close(c->root);
-	free(c->in);
-	free(c->out);
+	text_free(&c->in);
+	text_free(&c->out);
 	loop_free_later(c->loop, c, NULL);
 }
 
@@ -74,135 +74,77 @@ static void on_exit_loop(void *arg)
 
 /* ---- answers ---- */
 
-static const char *reason_of(int status)
-{
-	switch (status) {
-	case 200:
-		return "OK";
-	case 206:
-		return "Partial Content";
-	case 301:
-		return "Moved Permanently";
-	case 304:
-		return "Not Modified";
-	case 400:
-		return "Bad Request";
-	case 403:
-		return "Forbidden";
-	case 404:
-		return "Not Found";
-	case 405:
-		return "Method Not Allowed";
-	case 416:
-		return "Range Not Satisfiable";
-	case 431:
-		return "Request Header Fields Too Large";
-	case 501:
-		return "Not Implemented";
-	case 505:
-		return "HTTP Version Not Supported";
-	default:
-		return "Internal Server Error";
-	}
-}
-
 static bool is_head(const struct conn *c)
 {
-	return http_span_is(c->in, c->head.method, "HEAD");
+	return http_span_is(c->in.p, c->head.method, "HEAD");
 }
 
-/* The head of an answer but for what only some have, and its empty line. */
-static FILE *begin_answer(struct conn *c, int status)
+/* Begins an answer; its body, if it is one of ours, is written to c->out next. */
+static void begin_answer(struct conn *c, struct answer_head *h)
 {
-	char date[FILES_DATE];
-	FILE *f = open_memstream(&c->out, &c->out_len);
-
-	if (!f)
-		fatal("out of memory");
-	log_debug(NAME, "%.*s %.*s: %d", (int)c->head.method.len, c->in + c->head.method.off,
-		  (int)c->head.target.len, c->in + c->head.target.off, status);
-	fprintf(f,
-		"HTTP/1.1 %d %s\r\nDate: %s\r\nX-Content-Type-Options: nosniff\r\n"
-		"Cache-Control: %s\r\n",
-		status, reason_of(status), files_date(time(NULL), date),
-		status == 200 || status == 206 || status == 304 ? "no-cache" : "no-store");
-	if (!c->keep)
-		fputs("Connection: close\r\n", f);
-	else if (c->head.minor == 0)
-		fputs("Connection: keep-alive\r\n", f);
-	return f;
-}
-
-static void end_answer(struct conn *c, FILE *f)
-{
-	if (fclose(f) != 0)
-		fatal("out of memory");
-	c->out_sent = 0;
+	log_debug(NAME, "%.*s %.*s: %d", (int)c->head.method.len, c->in.p + c->head.method.off,
+		  (int)c->head.target.len, c->in.p + c->head.target.off, h->status);
+	h->keep = c->keep;
+	h->http10 = c->head.minor == 0;
+	answer_head(&c->out, h);
 	c->answering = true;
 }
 
-/* A page of HTML that is whole in memory. Takes f. */
-static void end_with_page(struct conn *c, FILE *f, const char *page, size_t len)
+/* A page of HTML that is whole in memory. Takes page. */
+static void answer_page(struct conn *c, int status, const char *extra, struct text *page)
 {
-	fprintf(f,
-		"Content-Type: text/html; charset=utf-8\r\nContent-Length: %zu\r\n"
-		"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'\r\n\r\n",
-		len);
+	begin_answer(c, &(struct answer_head){.status = status,
+					      .mime = "text/html; charset=utf-8",
+					      .length = page->len,
+					      .cached = status == 200,
+					      .extra = extra});
 	if (!is_head(c))
-		fwrite(page, 1, len, f);
-	end_answer(c, f);
+		text_add(&c->out, page->p, page->len);
+	text_free(page);
 }
 
-static void end_with_status(struct conn *c, FILE *f, int status)
+static void answer_status_with(struct conn *c, int status, const char *extra)
 {
-	char *page = xasprintf("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-			       "<title>%d %s</title></head>\n"
-			       "<body style=\"font-family:sans-serif;margin:4em auto;"
-			       "max-width:36em\"><h1>%d %s</h1></body></html>\n",
-			       status, reason_of(status), status, reason_of(status));
+	const char *reason = http_reason(status);
+	struct text page = {0};
 
-	end_with_page(c, f, page, strlen(page));
-	free(page);
+	text_fmt(&page,
+		 "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+		 "<title>%d %s</title></head>\n"
+		 "<body style=\"font-family:sans-serif;margin:4em auto;"
+		 "max-width:36em\"><h1>%d %s</h1></body></html>\n",
+		 status, reason, status, reason);
+	answer_page(c, status, extra, &page);
 }
 
 static void answer_status(struct conn *c, int status)
 {
-	FILE *f = begin_answer(c, status);
-
-	if (status == 405)
-		fputs("Allow: GET, HEAD\r\n", f);
-	end_with_status(c, f, status);
+	answer_status_with(c, status, status == 405 ? "Allow: GET, HEAD\r\n" : NULL);
 }
 
 /* ---- a folder ---- */
 
 static void answer_listing(struct conn *c, int fd, const char *rel)
 {
-	char *page = NULL;
-	size_t len = 0;
-	FILE *f = open_memstream(&page, &len);
+	struct text page = {0};
 
-	if (!f)
-		fatal("out of memory");
-	files_list(f, c->root, fd, rel);
-	if (fclose(f) != 0)
-		fatal("out of memory");
-	end_with_page(c, begin_answer(c, 200), page, len);
-	free(page);
+	files_list(&page, c->root, fd, rel);
+	answer_page(c, 200, NULL, &page);
 }
 
 /* Relative links of a folder's page work only behind its slash. */
 static void answer_moved(struct conn *c, const char *rel)
 {
-	const char *target = c->in + c->head.target.off;
+	const char *target = c->in.p + c->head.target.off;
 	size_t len;
 	const char *query = files_query(target, c->head.target.len, &len);
-	FILE *f = begin_answer(c, 301);
+	struct text location = {0};
 
-	fputs("Location: /", f);
-	files_put_url(f, rel);
-	fprintf(f, "/%.*s\r\n", (int)len, query);
-	end_with_status(c, f, 301);
+	text_put(&location, "Location: /");
+	text_percent(&location, rel);
+	text_fmt(&location, "/%.*s\r\n", (int)len, query);
+	answer_status_with(c, 301, location.p);
+	text_free(&location);
 }
 
 /* ---- a file ---- */
@@ -211,9 +153,9 @@ static bool field(const struct conn *c, const char *name, const char **text, siz
 {
 	struct http_span s;
 
-	if (!http_field(c->in, &c->head, name, &s))
+	if (!http_field(c->in.p, &c->head, name, &s))
 		return false;
-	*text = c->in + s.off;
+	*text = c->in.p + s.off;
 	*len = s.len;
 	return true;
 }
@@ -227,7 +169,7 @@ static bool is_known(const struct conn *c, const struct stat *st, const char *et
 
 	if (field(c, "if-none-match", &text, &len))
 		return files_etag_listed(text, len, etag);
-	return field(c, "if-modified-since", &text, &len) && files_date_parse(text, len, &since) &&
+	return field(c, "if-modified-since", &text, &len) && http_date_parse(text, len, &since) &&
 	       st->st_mtime <= since;
 }
 
@@ -242,7 +184,7 @@ static bool range_applies(const struct conn *c, const struct stat *st, const cha
 		return true;
 	if (len == strlen(etag) && memcmp(text, etag, len) == 0)
 		return true;
-	return files_date_parse(text, len, &when) && when == st->st_mtime;
+	return http_date_parse(text, len, &when) && when == st->st_mtime;
 }
 
 /* What comes next of the file, behind what waits. False: it is shorter than announced. */
@@ -251,53 +193,68 @@ static bool fill(struct conn *c)
 	size_t n = c->left < FILE_PIECE ? (size_t)c->left : FILE_PIECE;
 	ssize_t got;
 
-	c->out = xrealloc(c->out, c->out_len + n);
-	got = pread(c->file, c->out + c->out_len, n, (off_t)c->at);
+	got = pread(c->file, text_room(&c->out, n), n, (off_t)c->at);
 	if (got <= 0) {
 		log_warn(NAME, "reading: %s", got < 0 ? strerror(errno) : "the file got shorter");
 		return false;
 	}
-	c->out_len += (size_t)got;
+	c->out.len += (size_t)got;
 	c->at += (uint64_t)got;
 	c->left -= (uint64_t)got;
 	return true;
+}
+
+static const int range_status[] = {
+	[RANGE_NONE] = 200,
+	[RANGE_OK] = 206,
+	[RANGE_BEYOND] = 416,
+};
+
+/* What is said of a file beside its type and length. */
+static void describe(struct text *extra, const struct stat *st, const char *etag)
+{
+	char date[HTTP_DATE];
+
+	text_fmt(extra, "ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n", etag,
+		 http_date(st->st_mtime, date));
 }
 
 /* Takes fd. */
 static void answer_file(struct conn *c, int fd, const struct stat *st, const char *name)
 {
 	uint64_t size = (uint64_t)st->st_size, first = 0, last = size - 1;
-	char etag[48], date[FILES_DATE];
-	enum range_rc range = RANGE_NONE;
+	struct answer_head h = {.status = 200, .content = ANSWER_USER, .cached = true};
+	struct text extra = {0};
+	char etag[48];
 	const char *text;
 	size_t len;
 
 	snprintf(etag, sizeof(etag), "\"%llx-%llx-%llx\"", (unsigned long long)st->st_mtim.tv_sec,
 		 (unsigned long long)st->st_mtim.tv_nsec, (unsigned long long)size);
-	bool known = is_known(c, st, etag);
-	if (!known && !is_head(c) && field(c, "range", &text, &len) && range_applies(c, st, etag))
-		range = files_range(text, len, size, &first, &last);
-	int status = known ? 304 : range == RANGE_OK ? 206 : range == RANGE_BEYOND ? 416 : 200;
-	FILE *f = begin_answer(c, status);
-	if (status == 416) {
-		fprintf(f, "Content-Range: bytes */%llu\r\n", (unsigned long long)size);
-		end_with_status(c, f, status);
+	if (is_known(c, st, etag))
+		h.status = 304;
+	else if (!is_head(c) && field(c, "range", &text, &len) && range_applies(c, st, etag))
+		h.status = range_status[files_range(text, len, size, &first, &last)];
+	if (h.status == 416) {
+		text_fmt(&extra, "Content-Range: bytes */%llu\r\n", (unsigned long long)size);
+		answer_status_with(c, h.status, extra.p);
+		text_free(&extra);
 		close(fd);
 		return;
 	}
-	fprintf(f, "ETag: %s\r\nLast-Modified: %s\r\nAccept-Ranges: bytes\r\n", etag,
-		files_date(st->st_mtime, date));
-	c->at = range == RANGE_OK ? first : 0;
-	c->left = range == RANGE_OK ? last - first + 1 : size;
-	if (range == RANGE_OK)
-		fprintf(f, "Content-Range: bytes %llu-%llu/%llu\r\n", (unsigned long long)first,
-			(unsigned long long)last, (unsigned long long)size);
-	if (!known)
-		fprintf(f, "Content-Type: %s\r\nContent-Length: %llu\r\n", files_mime(name),
-			(unsigned long long)c->left);
-	fputs("\r\n", f);
-	end_answer(c, f);
-	if (known || is_head(c))
+	describe(&extra, st, etag);
+	c->at = h.status == 206 ? first : 0;
+	c->left = h.status == 206 ? last - first + 1 : size;
+	if (h.status == 206)
+		text_fmt(&extra, "Content-Range: bytes %llu-%llu/%llu\r\n",
+			 (unsigned long long)first, (unsigned long long)last,
+			 (unsigned long long)size);
+	h.mime = h.status == 304 ? NULL : files_mime(name);
+	h.length = c->left;
+	h.extra = extra.p;
+	begin_answer(c, &h);
+	text_free(&extra);
+	if (h.status == 304 || is_head(c))
 		c->left = 0;
 	c->file = fd;
 }
@@ -371,11 +328,11 @@ static void answer(struct conn *c)
 	c->keep = h->minor ? !h->conn_close : h->conn_keep_alive;
 	/* A body is not read: what comes behind it never will be. */
 	c->keep = c->keep && !h->chunked && !h->length;
-	if (!http_span_is(c->in, h->method, "GET") && !is_head(c)) {
+	if (!http_span_is(c->in.p, h->method, "GET") && !is_head(c)) {
 		answer_status(c, 405);
 		return;
 	}
-	switch (files_path(c->in + h->target.off, h->target.len, &rel, &slash)) {
+	switch (files_path(c->in.p + h->target.off, h->target.len, &rel, &slash)) {
 	case PATH_OK:
 		answer_path(c, rel, slash);
 		break;
@@ -407,8 +364,8 @@ static bool step_read(struct conn *c)
 	enum http_rc rc = HTTP_MORE;
 	size_t n = 0;
 
-	if (c->in_len)
-		rc = http_request_scan(&c->head, c->in, c->in_len);
+	if (c->in.len)
+		rc = http_request_scan(&c->head, c->in.p, c->in.len);
 	if (rc == HTTP_OK)
 		answer(c);
 	else if (rc == HTTP_BAD)
@@ -419,13 +376,9 @@ static bool step_read(struct conn *c)
 		conn_close(c, false);
 		return false;
 	}
-	if (c->in_len + READ_PIECE > c->in_cap) {
-		c->in_cap = c->in_len + READ_PIECE;
-		c->in = xrealloc(c->in, c->in_cap);
-	}
-	switch (stream_read(c->s, c->in + c->in_len, READ_PIECE, &n)) {
+	switch (stream_read(c->s, text_room(&c->in, READ_PIECE), READ_PIECE, &n)) {
 	case STREAM_OK:
-		c->in_len += n;
+		c->in.len += n;
 		return true;
 	case STREAM_EOF:
 		c->eof = true;
@@ -446,23 +399,15 @@ static bool step_over(struct conn *c)
 	if (c->file >= 0)
 		close(c->file);
 	c->file = -1;
-	free(c->out);
-	c->out = NULL;
-	c->out_len = c->out_sent = 0;
+	text_free(&c->out);
 	c->answering = false;
 	if (!c->keep) {
 		stream_linger(c->s);
 		release(c);
 		return false;
 	}
-	c->in_len -= c->head.head_len;
-	memmove(c->in, c->in + c->head.head_len, c->in_len);
+	text_drop(&c->in, c->head.head_len);
 	c->head = (struct http_head){0};
-	if (!c->in_len) {
-		free(c->in);
-		c->in = NULL;
-		c->in_cap = 0;
-	}
 	return true;
 }
 
@@ -471,20 +416,15 @@ static bool step_write(struct conn *c)
 	size_t n = 0;
 
 	/* A small file leaves together with its head. */
-	if (c->left && c->out_len - c->out_sent < FILE_PIECE) {
-		c->out_len -= c->out_sent;
-		memmove(c->out, c->out + c->out_sent, c->out_len);
-		c->out_sent = 0;
-		if (!fill(c)) {
-			conn_close(c, true);
-			return false;
-		}
+	if (c->left && c->out.len < FILE_PIECE && !fill(c)) {
+		conn_close(c, true);
+		return false;
 	}
-	if (c->out_sent == c->out_len)
+	if (!c->out.len)
 		return step_over(c);
-	switch (stream_write(c->s, c->out + c->out_sent, c->out_len - c->out_sent, &n)) {
+	switch (stream_write(c->s, c->out.p, c->out.len, &n)) {
 	case STREAM_OK:
-		c->out_sent += n;
+		text_drop(&c->out, n);
 		return true;
 	case STREAM_AGAIN:
 		stream_want(c->s, STREAM_WRITE);

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/http/query.h"
+#include "common/http/text.h"
 #include "common/stream/stream.h"
 #include "pgrok/files/files_in.h"
 

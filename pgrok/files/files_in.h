@@ -2,9 +2,9 @@
 #ifndef PGROK_FILES_FILES_IN_H
 #define PGROK_FILES_FILES_IN_H
 
-#include <stdio.h>
 #include <sys/stat.h>
 
+#include "common/base/text.h"
 #include "common/stream/stream.h"
 
 #define FILES_LISTED 10000 /* names in a listing; there is a line that more were there */
@@ -15,7 +15,7 @@
  */
 int files_open(int root, const char *rel, struct stat *st) MUSTCHECK;
 /* The listing of the folder fd (borrowed), which is at rel below root, as a page of HTML. */
-void files_list(FILE *out, int root, int fd, const char *rel);
+void files_list(struct text *out, int root, int fd, const char *rel);
 
 /* Serves s; takes it and root. */
 void files_serve(struct loop *l, struct stream *s, int root);

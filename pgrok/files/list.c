@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/http/text.h"
 #include "pgrok/files/files_in.h"
 #include "pgrok/files/path.h"
 
@@ -71,41 +72,41 @@ static void collect(struct entries *all, DIR *dir, int root, const char *rel)
 	}
 }
 
-static void put_size(FILE *out, uint64_t n)
+static void put_size(struct text *out, uint64_t n)
 {
 	static const char units[] = "kMGTPE";
 	double v = (double)n / 1000;
 	size_t u = 0;
 
 	if (n < 1000) {
-		fprintf(out, "%u", (unsigned)n);
+		text_fmt(out, "%u", (unsigned)n);
 		return;
 	}
 	while (v >= 999.5 && u + 2 < sizeof(units)) {
 		v /= 1000;
 		u++;
 	}
-	fprintf(out, "%.*f %c", v < 9.95 ? 1 : 0, v, units[u]);
+	text_fmt(out, "%.*f %c", v < 9.95 ? 1 : 0, v, units[u]);
 }
 
-static void put_entry(FILE *out, const struct entry *e)
+static void put_entry(struct text *out, const struct entry *e)
 {
 	char when[32];
 	struct tm tm;
 
 	strftime(when, sizeof(when), "%Y-%m-%d %H:%M", gmtime_r(&e->changed, &tm));
 	/* "./" so that no name is taken for a scheme. */
-	fputs("<tr><td><a href=\"./", out);
-	files_put_url(out, e->name);
-	fputs(e->folder ? "/\">" : "\">", out);
-	files_put_html(out, e->name);
-	fputs(e->folder ? "/</a><td>" : "</a><td>", out);
+	text_put(out, "<tr><td><a href=\"./");
+	text_percent(out, e->name);
+	text_put(out, e->folder ? "/\">" : "\">");
+	text_html(out, e->name, strlen(e->name));
+	text_put(out, e->folder ? "/</a><td>" : "</a><td>");
 	if (!e->folder)
 		put_size(out, e->size);
-	fprintf(out, "<td>%s\n", when);
+	text_fmt(out, "<td>%s\n", when);
 }
 
-void files_list(FILE *out, int root, int fd, const char *rel)
+void files_list(struct text *out, int root, int fd, const char *rel)
 {
 	struct entries all = {0};
 	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -119,30 +120,30 @@ void files_list(FILE *out, int root, int fd, const char *rel)
 	}
 	if (all.n)
 		qsort(all.e, all.n, sizeof(*all.e), compare);
-	fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-	      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>/",
-	      out);
-	files_put_html(out, rel);
-	fputs("</title>\n<style>:root{color-scheme:light dark}"
-	      "body{font:15px/1.6 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
-	      "table{border-collapse:collapse;width:100%}td{padding:.1em 1em .1em 0}"
-	      "td+td{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;"
-	      "opacity:.7}a{text-decoration:none;overflow-wrap:anywhere}a:hover{"
-	      "text-decoration:underline}h1{font-size:1.2em;overflow-wrap:anywhere}</style>\n"
-	      "</head><body>\n<h1>/",
-	      out);
-	files_put_html(out, rel);
-	fputs("</h1>\n<table>\n", out);
+	text_put(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+		      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>/");
+	text_html(out, rel, strlen(rel));
+	text_put(
+		out,
+		"</title>\n<style>:root{color-scheme:light dark}"
+		"body{font:15px/1.6 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em}"
+		"table{border-collapse:collapse;width:100%}td{padding:.1em 1em .1em 0}"
+		"td+td{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;"
+		"opacity:.7}a{text-decoration:none;overflow-wrap:anywhere}a:hover{"
+		"text-decoration:underline}h1{font-size:1.2em;overflow-wrap:anywhere}</style>\n"
+		"</head><body>\n<h1>/");
+	text_html(out, rel, strlen(rel));
+	text_put(out, "</h1>\n<table>\n");
 	if (*rel)
-		fputs("<tr><td><a href=\"../\">../</a><td><td>\n", out);
+		text_put(out, "<tr><td><a href=\"../\">../</a><td><td>\n");
 	for (size_t i = 0; i < all.n; i++)
 		put_entry(out, &all.e[i]);
-	fputs("</table>\n", out);
+	text_put(out, "</table>\n");
 	if (!all.n)
-		fputs("<p>There is nothing here.</p>\n", out);
+		text_put(out, "<p>There is nothing here.</p>\n");
 	if (all.more)
-		fprintf(out, "<p>... and more: only %d names are shown.</p>\n", FILES_LISTED);
-	fputs("</body></html>\n", out);
+		text_fmt(out, "<p>... and more: only %d names are shown.</p>\n", FILES_LISTED);
+	text_put(out, "</body></html>\n");
 	for (size_t i = 0; i < all.n; i++)
 		free(all.e[i].name);
 	free(all.e);

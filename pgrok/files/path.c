@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/http/query.h"
+#include "common/http/text.h"
 
 /* ---- paths ---- */
 
@@ -76,28 +76,6 @@ enum path_rc files_path(const char *target, size_t len, char **rel, bool *slash)
 	else
 		free(out);
 	return rc;
-}
-
-void files_put_url(FILE *out, const char *path)
-{
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
-		if (isalnum(*p) ? *p < 0x80 : strchr("/-._~", *p) != NULL)
-			putc(*p, out);
-		else
-			fprintf(out, "%%%02X", *p);
-	}
-}
-
-void files_put_html(FILE *out, const char *text)
-{
-	for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-		if (*p < ' ' || *p == 0x7f)
-			putc('?', out);
-		else if (strchr("<>&\"'", *p))
-			fprintf(out, "&#%d;", *p);
-		else
-			putc(*p, out);
-	}
 }
 
 /* ---- ranges ---- */
@@ -243,45 +221,7 @@ const char *files_mime(const char *name)
 	return "application/octet-stream";
 }
 
-/* ---- dates and tags ---- */
-
-static const char days[] = "SunMonTueWedThuFriSat";
-static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-
-const char *files_date(time_t t, char buf[static FILES_DATE])
-{
-	struct tm tm;
-
-	/* Not strftime(): these names are English whatever the locale. */
-	gmtime_r(&t, &tm);
-	snprintf(buf, FILES_DATE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
-		 tm.tm_mday % 100, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000,
-		 tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100);
-	return buf;
-}
-
-bool files_date_parse(const char *text, size_t len, time_t *out)
-{
-	char copy[FILES_DATE], month[4];
-	struct tm tm = {0};
-	int end = 0;
-
-	if (len != 29)
-		return false;
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	if (sscanf(copy, "%*3s, %2d %3s %4d %2d:%2d:%2d GMT%n", &tm.tm_mday, month, &tm.tm_year,
-		   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &end) != 6 ||
-	    end != 29)
-		return false;
-	const char *at = strstr(months, month);
-	if (!at || (at - months) % 3 || strlen(month) != 3)
-		return false;
-	tm.tm_mon = (int)(at - months) / 3;
-	tm.tm_year -= 1900;
-	*out = timegm(&tm);
-	return true;
-}
+/* ---- tags ---- */
 
 bool files_etag_listed(const char *list, size_t len, const char *etag)
 {

@@ -1,12 +1,10 @@
-/* What a request for a file means: paths, ranges, types, dates. Pure: text in, verdict out. */
+/* What a request for a file means: paths, ranges, types, tags. Pure: text in, verdict out. */
 #ifndef PGROK_FILES_PATH_H
 #define PGROK_FILES_PATH_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <time.h>
 
 #include "common/base/xalloc.h"
 
@@ -26,11 +24,6 @@ enum path_rc files_path(const char *target, size_t len, char **rel, bool *slash)
 /* The query of a target, with its '?'; *len 0: none. Points into target. */
 const char *files_query(const char *target, size_t len, size_t *query_len);
 
-/* Writes the path for use in a URL: slashes stay, all that is not plainly harmless becomes %XX. */
-void files_put_url(FILE *out, const char *path);
-/* Writes the text for use in HTML, attributes included; controls become '?'. */
-void files_put_html(FILE *out, const char *text);
-
 enum range_rc {
 	RANGE_NONE, /* absent, not understood, or several: the whole file is the answer */
 	RANGE_OK,
@@ -43,12 +36,6 @@ enum range_rc files_range(const char *text, size_t len, uint64_t size, uint64_t 
 
 /* By the name's extension; never NULL. */
 const char *files_mime(const char *name);
-
-/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7). Returns buf. */
-#define FILES_DATE 40
-const char *files_date(time_t t, char buf[static FILES_DATE]);
-/* False: not of that form. */
-bool files_date_parse(const char *text, size_t len, time_t *out) MUSTCHECK;
 
 /* Is the entity tag in the list of an If-None-Match field (weakly), or the list "*"? */
 bool files_etag_listed(const char *list, size_t len, const char *etag);

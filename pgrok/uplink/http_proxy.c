@@ -2,7 +2,6 @@
 #include "pgrok/uplink/http_proxy.h"
 
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -11,48 +10,18 @@
 #include <strings.h>
 
 #include "common/base/addr.h"
+#include "common/http/text.h"
 
 /* ---- the URL ---- */
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* In place; a '%' that starts no escape stays as it is. Returns the length. */
-static size_t percent_decode(char *s)
-{
-	char *out = s;
-
-	for (const char *in = s; *in; in++) {
-		int high = *in == '%' ? hex_digit(in[1]) : -1;
-		int low = high >= 0 ? hex_digit(in[2]) : -1;
-		if (low >= 0) {
-			*out++ = (char)(high << 4 | low);
-			in += 2;
-		} else {
-			*out++ = *in;
-		}
-	}
-	*out = '\0';
-	return (size_t)(out - s);
-}
 
 /* "user:password" with escapes -> base64. User names hold no ':', so both decode as one. */
 static char *encode_credentials(const char *userinfo, size_t len)
 {
-	char *plain = xstrndup(userinfo, len);
-	size_t plain_len = percent_decode(plain);
-	bool has_password = memchr(userinfo, ':', len);
+	char *plain = xmalloc(len + 2);
+	size_t plain_len = percent_decode_loose(userinfo, len, false, plain);
 
-	if (!has_password) {
-		plain = xrealloc(plain, plain_len + 2);
+	if (!memchr(userinfo, ':', len))
 		plain[plain_len++] = ':';
-		plain[plain_len] = '\0';
-	}
 	char *out = xmalloc(4 * ((plain_len + 2) / 3) + 1);
 	EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)plain, (int)plain_len);
 	xfree_secret(plain, plain_len);

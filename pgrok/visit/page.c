@@ -1,61 +1,41 @@
 /* What a visitor of an http(s) tunnel sees when nothing listens at the local address. */
 #include "pgrok/visit/page.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* HTML text of what others chose. */
-static void escape_html(const char *text, char *out, size_t cap)
+#include "common/http/answer_head.h"
+#include "common/http/text.h"
+
+#define NAME_BYTES 256 /* of a name on the page, which is to fit into one record */
+
+void page_unavailable(struct text *out, const char *url, const char *local)
 {
-	size_t used = 0;
+	struct text body = {0};
 
-	out[0] = '\0';
-	for (; *text && used + 8 < cap; text++) {
-		unsigned char c = (unsigned char)*text;
-		bool plain = c >= ' ' && c != 0x7f && !strchr("<>&\"'", c);
-		used += (size_t)snprintf(out + used, cap - used, plain ? "%c" : "&#%d;",
-					 c < ' ' || c == 0x7f ? '?' : c);
-	}
-}
-
-char *page_unavailable(const char *url, const char *local, size_t *len)
-{
-	char where[600], what[600];
-
-	escape_html(url, what, sizeof what);
-	escape_html(local, where, sizeof where);
-	char *body = xasprintf("<!DOCTYPE html>\n"
-			       "<html lang=\"en\"><head><meta charset=\"utf-8\">"
-			       "<title>502 Bad Gateway</title></head>\n"
-			       "<body style=\"font-family:sans-serif;max-width:36em;"
-			       "margin:4em auto\">\n"
-			       "<h1>The tunnel is up, the service is not</h1>\n"
-			       "<p><b>%s</b> leads to <b>%s</b>, where nothing answers.</p>\n"
-			       "<p>Start the local service and load this page again.</p>\n"
-			       "</body></html>\n",
-			       what, where);
-	char *page = xasprintf("HTTP/1.1 502 Bad Gateway\r\n"
-			       "Content-Type: text/html; charset=utf-8\r\n"
-			       "Content-Length: %zu\r\n"
-			       "Cache-Control: no-store\r\n"
-			       "X-Content-Type-Options: nosniff\r\n"
-			       "Connection: close\r\n"
-			       "\r\n"
-			       "%s",
-			       strlen(body), body);
-
-	free(body);
-	*len = strlen(page);
-	return page;
+	text_put(&body, "<!DOCTYPE html>\n"
+			"<html lang=\"en\"><head><meta charset=\"utf-8\">"
+			"<title>502 Bad Gateway</title></head>\n"
+			"<body style=\"font-family:sans-serif;max-width:36em;margin:4em auto\">\n"
+			"<h1>The tunnel is up, the service is not</h1>\n<p><b>");
+	text_html(&body, url, strnlen(url, NAME_BYTES));
+	text_put(&body, "</b> leads to <b>");
+	text_html(&body, local, strnlen(local, NAME_BYTES));
+	text_put(&body, "</b>, where nothing answers.</p>\n"
+			"<p>Start the local service and load this page again.</p>\n"
+			"</body></html>\n");
+	answer_head(out, &(struct answer_head){.status = 502,
+					       .mime = "text/html; charset=utf-8",
+					       .length = body.len});
+	text_add(out, body.p, body.len);
+	text_free(&body);
 }
 
 /* ---- on its way ---- */
 
 struct page {
 	struct stream *s;
-	char *text;
-	size_t len, sent;
+	struct text text; /* what is still to be written */
 	page_fn *fn;
 	void *arg;
 };
@@ -64,7 +44,7 @@ static void page_free(void *arg)
 {
 	struct page *p = arg;
 
-	free(p->text);
+	text_free(&p->text);
 	free(p);
 }
 
@@ -83,10 +63,10 @@ static void on_ready(void *arg, int dirs)
 	struct page *p = arg;
 	size_t n;
 
-	while (p->sent < p->len) {
-		switch (stream_write(p->s, p->text + p->sent, p->len - p->sent, &n)) {
+	while (p->text.len) {
+		switch (stream_write(p->s, p->text.p, p->text.len, &n)) {
 		case STREAM_OK:
-			p->sent += n;
+			text_drop(&p->text, n);
 			break;
 		case STREAM_AGAIN:
 			stream_want(p->s, STREAM_WRITE);
@@ -107,7 +87,7 @@ struct page *page_send(struct stream *s, const char *url, const char *local, pag
 	struct page *p = xcalloc(1, sizeof(*p));
 
 	p->s = s;
-	p->text = page_unavailable(url, local, &p->len);
+	page_unavailable(&p->text, url, local);
 	p->fn = fn;
 	p->arg = arg;
 	stream_on_ready(s, on_ready, p);

@@ -2,6 +2,7 @@
 #ifndef PGROK_VISIT_PAGE_H
 #define PGROK_VISIT_PAGE_H
 
+#include "common/base/text.h"
 #include "common/stream/stream.h"
 
 struct page; /* on its way */
@@ -15,7 +16,7 @@ struct page *page_send(struct stream *s, const char *url, const char *local, pag
 /* fn will not be called. abort: the visitor sees a reset. Only before fn was called. */
 void page_cancel(struct page *p, bool abort);
 
-/* The page: a whole HTTP response. Returns owned, *len bytes. */
-char *page_unavailable(const char *url, const char *local, size_t *len) MUSTCHECK;
+/* Appends the page: a whole HTTP response. */
+void page_unavailable(struct text *out, const char *url, const char *local);
 
 #endif

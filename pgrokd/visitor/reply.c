@@ -1,64 +1,54 @@
 /* The server's own short answers to visitors. */
 #include "pgrokd/visitor/reply.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/answer_head.h"
 #include "pgrokd/limits.h"
 
 struct page {
 	int status;
-	const char *reason, *extra, *text;
+	const char *extra, *text;
 };
 
 /* Nothing a visitor sent is ever part of an answer. The first row is for what is not listed. */
 static const struct page pages[] = {
-	{500, "Internal Server Error", "", "The tunnel server could not answer this request.\n"},
-	{400, "Bad Request", "", "The tunnel server could not read this request.\n"},
-	{401, "Unauthorized", "WWW-Authenticate: Basic realm=\"pgrok\"\r\n",
-	 "Authorization required\n"},
-	{403, "Forbidden", "", "You may not visit this tunnel.\n"},
-	{404, "Not Found", "", "Tunnel not found: nobody serves this host name here.\n"},
-	{421, "Misdirected Request", "",
-	 "This host name belongs to another connection: please open a new one.\n"},
-	{431, "Request Header Fields Too Large", "",
-	 "The head of this request is too large: 64 KiB is the limit.\n"},
-	{501, "Not Implemented", "",
-	 "This request has a transfer coding that is not known here.\n"},
-	{502, "Bad Gateway", "", "The client of this tunnel went away.\n"},
-	{503, "Service Unavailable", "", "Too many visitors are waiting for this tunnel.\n"},
-	{504, "Gateway Timeout", "", "The client of this tunnel did not answer in time.\n"},
-	{505, "HTTP Version Not Supported", "", "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
+	{500, NULL, "The tunnel server could not answer this request.\n"},
+	{400, NULL, "The tunnel server could not read this request.\n"},
+	{401, "WWW-Authenticate: Basic realm=\"pgrok\"\r\n", "Authorization required\n"},
+	{403, NULL, "You may not visit this tunnel.\n"},
+	{404, NULL, "Tunnel not found: nobody serves this host name here.\n"},
+	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
+	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
+	{501, NULL, "This request has a transfer coding that is not known here.\n"},
+	{502, NULL, "The client of this tunnel went away.\n"},
+	{503, NULL, "Too many visitors are waiting for this tunnel.\n"},
+	{504, NULL, "The client of this tunnel did not answer in time.\n"},
+	{505, NULL, "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
 };
 
-size_t reply_make(int status, bool head_only, char out[static REPLY_MAX])
+void reply_make(struct text *out, int status, bool head_only)
 {
 	const struct page *p = &pages[0];
 
 	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (pages[i].status == status)
 			p = &pages[i];
-	int n = snprintf(out, REPLY_MAX,
-			 "HTTP/1.1 %d %s\r\n"
-			 "Content-Type: text/plain; charset=utf-8\r\n"
-			 "X-Content-Type-Options: nosniff\r\n"
-			 "Content-Length: %zu\r\n"
-			 "%s"
-			 "Connection: close\r\n"
-			 "\r\n"
-			 "%s",
-			 p->status, p->reason, strlen(p->text), p->extra, head_only ? "" : p->text);
-	return (size_t)n;
+	answer_head(out, &(struct answer_head){.status = p->status,
+					       .mime = "text/plain; charset=utf-8",
+					       .length = strlen(p->text),
+					       .extra = p->extra});
+	if (!head_only)
+		text_put(out, p->text);
 }
 
 /* An answer that did not go out at once. */
 struct reply {
 	struct stream *stream;
-	size_t len, off;
+	struct text text;        /* what is still to be written */
 	struct loop_timer timer; /* LIMIT_REPLY_MS for all of it */
 	struct loop_exit at_exit;
-	char text[REPLY_MAX];
 };
 
 static void reply_close(struct reply *r, bool linger)
@@ -71,6 +61,7 @@ static void reply_close(struct reply *r, bool linger)
 		stream_linger(r->stream);
 	else
 		stream_close(r->stream, true);
+	text_free(&r->text);
 	loop_free_later(l, r, NULL);
 }
 
@@ -80,16 +71,16 @@ static void reply_give_up(void *arg)
 }
 
 /* OK: all is written. */
-static enum stream_rc reply_write(struct stream *s, const char *text, size_t len, size_t *off)
+static enum stream_rc reply_write(struct reply *r)
 {
 	enum stream_rc rc = STREAM_OK;
 
-	while (*off < len && rc == STREAM_OK) {
+	while (r->text.len && rc == STREAM_OK) {
 		size_t n = 0;
 
-		rc = stream_write(s, text + *off, len - *off, &n);
+		rc = stream_write(r->stream, r->text.p, r->text.len, &n);
 		if (rc == STREAM_OK)
-			*off += n;
+			text_drop(&r->text, n);
 	}
 	return rc;
 }
@@ -99,7 +90,7 @@ static void reply_ready(void *arg, int dirs)
 	struct reply *r = arg;
 
 	(void)dirs;
-	enum stream_rc rc = reply_write(r->stream, r->text, r->len, &r->off);
+	enum stream_rc rc = reply_write(r);
 
 	if (rc != STREAM_AGAIN)
 		reply_close(r, rc == STREAM_OK);
@@ -111,7 +102,7 @@ void reply_send(struct stream *s, int status, bool head_only)
 	struct reply *r = xcalloc(1, sizeof(*r));
 
 	r->stream = s;
-	r->len = reply_make(status, head_only, r->text);
+	reply_make(&r->text, status, head_only);
 	r->at_exit = (struct loop_exit){.fn = reply_give_up, .arg = r};
 	loop_exit_add(l, &r->at_exit);
 	loop_timer_init(&r->timer, l, reply_give_up, r);

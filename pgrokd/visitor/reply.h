@@ -2,12 +2,11 @@
 #ifndef PGROKD_VISITOR_REPLY_H
 #define PGROKD_VISITOR_REPLY_H
 
+#include "common/base/text.h"
 #include "common/stream/stream.h"
 
-#define REPLY_MAX 1024
-
-/* The whole answer (head and, unless head_only, text) into out; returns its length. */
-size_t reply_make(int status, bool head_only, char out[static REPLY_MAX]);
+/* Appends the whole answer: its head and, unless head_only, its text. */
+void reply_make(struct text *out, int status, bool head_only);
 /*
  * Takes s: writes the answer, then closes lingering, so that the visitor sees it even while it is
  * still sending. Needs no owner.

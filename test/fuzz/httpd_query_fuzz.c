@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/http/query.h"
+#include "common/http/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -25,6 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (percent_decode(text, size, path))
 		check(strlen(path) <= size && memchr(data, 0, size) == NULL);
+	check(percent_decode_loose(text, size, true, path) <= size);
 	free(path);
 	if (!query_parse(&q, text, size)) {
 		check(q.n == 0 && !q.pairs && !q.text);

@@ -1,4 +1,4 @@
-/* Queries, forms and paths, decoded. */
+/* Queries and forms, decoded. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,32 +70,10 @@ static void test_query(void **state)
 	query_free(&q);
 }
 
-static void test_percent_decode(void **state)
-{
-	static const struct {
-		const char *text, *want; /* NULL: refused */
-	} rows[] = {
-		{"", ""},     {"/a+b", "/a+b"}, {"%41%7a%C3%a9", "Az\xc3\xa9"},
-		{"%25", "%"}, {"%2f..", "/.."}, {"%", NULL},
-		{"%4", NULL}, {"%4g", NULL},    {"%00", NULL},
-		{"a%", NULL}, {"%%41", NULL},
-	};
-	char out[32];
-
-	for (size_t i = 0; i < COUNT(rows); i++) {
-		bool ok = percent_decode(rows[i].text, strlen(rows[i].text), out);
-
-		assert_int_equal(ok, rows[i].want != NULL);
-		if (ok)
-			assert_string_equal(out, rows[i].want);
-	}
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_query),
-		cmocka_unit_test(test_percent_decode),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,9 +274,9 @@ static void test_standard_lines(void **state)
 		"nonsense\r\n\r\n",
 	};
 	static const char *const lines[] = {
-		"\r\nContent-Security-Policy: default-src 'none'; script-src 'self'; "
-		"style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+		"\r\nContent-Security-Policy: default-src 'none'; base-uri 'none'; "
+		"form-action 'none'; frame-ancestors 'none'; script-src 'self'; style-src 'self'; "
+		"img-src 'self' data: blob:; connect-src 'self'; "
 		"require-trusted-types-for 'script'; trusted-types 'none'\r\n",
 		"\r\nX-Content-Type-Options: nosniff\r\n",
 		"\r\nReferrer-Policy: no-referrer\r\n",
