@@ -71,6 +71,11 @@ bool http_span_is_nocase(const char *buf, struct http_span s, const char *text)
 	return strlen(text) == s.len && equal_nocase(buf + s.off, text, s.len);
 }
 
+static bool same_nocase(const char *buf, struct http_span a, struct http_span b)
+{
+	return a.len == b.len && equal_nocase(buf + a.off, buf + b.off, a.len);
+}
+
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t';
@@ -605,6 +610,8 @@ static const char *request_framing(struct reader *r)
 		return "no Host";
 	if (h->authority.len == 0)
 		h->authority = r->host;
+	else if (h->has_host && !same_nocase(r->buf, h->authority, r->host))
+		return "Host is not the target's";
 	if (h->upgrade && r->has_h2_settings)
 		h->upgrade_h2c = true;
 	return NULL;

@@ -59,8 +59,9 @@ struct http_head {
  * Content-Length with Transfer-Encoding, a second Content-Length or one that is not all digits,
  * Transfer-Encoding other than exactly one "chunked" (501 if another coding is in front of it) or
  * in HTTP/1.0, obs-fold, blank before a colon, two Host, two Authorization, no colon, empty or non-
- * token name, no Host in HTTP/1.1. And a head over HTTP_HEAD_MAX.
- * BAD for responses: what a tracker can't follow with certainty; at once if it is not HTTP/1.
+ * token name, no Host in HTTP/1.1, one that is not the target's authority (nginx believes the
+ * target, Node the field). And a head over HTTP_HEAD_MAX. BAD for responses: what a tracker can't
+ * follow with certainty; at once if it is not HTTP/1.
  */
 enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;

@@ -25,10 +25,13 @@ enum resp_state {
 /* owed_kind: what the answer to a request depends on */
 #define OWED_HEAD 1    /* no body, whatever its fields say */
 #define OWED_UPGRADE 2 /* a 101 is to be believed */
+#define OWED_H2C 4     /* ... and what comes behind it may be requests */
 
-void http_track_init(struct http_track *t, const struct http_track_hooks *hooks, void *arg)
+void http_track_init(struct http_track *t, bool guarded, const struct http_track_hooks *hooks,
+		     void *arg)
 {
 	memset(t, 0, sizeof(*t));
+	t->guarded = guarded;
 	t->hooks = hooks;
 	t->arg = arg;
 }
@@ -115,6 +118,8 @@ static void request_begins(struct http_track *t, const char *head)
 		kind |= OWED_HEAD;
 	if (h->upgrade)
 		kind |= OWED_UPGRADE;
+	if (h->upgrade_h2c)
+		kind |= OWED_H2C;
 	owe(t, kind);
 	t->upgrade_wait = h->upgrade && following(t);
 	if (h->chunked) {
@@ -239,6 +244,16 @@ static void switched(struct http_track *t)
 	maybe_resume(t);
 }
 
+/* A 101 that would open the way to requests which are not judged. The visitor does not get it. */
+static void refuse_switch(struct http_track *t)
+{
+	t->owed = 0;
+	t->upgrade_wait = false;
+	t->stopped = true;
+	t->refused = 502;
+	t->error = "an upgrade to more requests was accepted";
+}
+
 /* From the start of an answer's head. False: all of it must come first. */
 static bool response_head(struct http_track *t, const char *buf, size_t len, size_t *pos)
 {
@@ -253,8 +268,12 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 		unfollow(t);
 		return true;
 	}
+	if (t->resp.status == 101 && (kind & OWED_H2C) && t->guarded) {
+		refuse_switch(t);
+		return true;
+	}
 	*pos += t->resp.head_len;
-	if (t->resp.status == 101 && (kind & OWED_UPGRADE) && !t->stopped)
+	if (t->resp.status == 101 && (kind & OWED_UPGRADE))
 		switched(t);
 	else if (t->resp.status == 101)
 		unfollow(t);

@@ -5,7 +5,8 @@
  *
  * - A request head is held whole until allow() has judged it.
  * - Nothing that follows a request with Upgrade (its own body apart) is passed before its final
- *   answer's head; only a 101 to it ends tracking (both directions raw from then on).
+ *   answer's head; only a 101 to it ends tracking (both directions raw from then on). If it offered
+ *   h2c or the like and the connection is guarded, the 101 does not pass: JUDGE_CUT, 502.
  * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the
  *   response side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT
  *   at once. A chunked body that breaks is refused with 400 too: the answer to its own request is
@@ -42,6 +43,7 @@ struct http_track {
 	uint8_t owed_head, owed;           /* owed: requests passed whose answer is not complete */
 	bool upgrade_wait; /* the last request asked for an upgrade, no answer yet */
 	bool held;         /* the request side's last word was JUDGE_HOLD */
+	bool guarded;      /* requests need more than the right host: none may pass unjudged */
 	bool raw;          /* upgraded: nothing is judged any more */
 	bool unfollowed;
 	bool stopped; /* a request was refused */
@@ -52,7 +54,8 @@ struct http_track {
 };
 
 /* hooks and arg are borrowed. */
-void http_track_init(struct http_track *t, const struct http_track_hooks *hooks, void *arg);
+void http_track_init(struct http_track *t, bool guarded, const struct http_track_hooks *hooks,
+		     void *arg);
 /*
  * Bytes of the visitor / of the backend; as struct pair_hooks.judge. Either may give the reason for
  * the other side to go on: look at t->resume after the response side and after response_eof.

@@ -14,7 +14,7 @@ void rules_free(struct rules *r);
 
 /*
  * May the request with this head pass? 0, or the status to refuse it with: 401 no or wrong
- * credentials, 400 an h2c upgrade past the check of credentials. r NULL: always 0.
+ * credentials. r NULL: always 0.
  */
 int rules_allow(const struct rules *r, const struct http_head *h, const char *head);
 

@@ -39,6 +39,11 @@ void route_unref(struct route *r)
 	xfree_secret(r, sizeof(*r));
 }
 
+bool route_guarded(const struct route *r)
+{
+	return r->rules != NULL;
+}
+
 int route_allows(const struct route *r, const struct http_head *h, const char *head)
 {
 	char key[ROUTE_KEY_MAX];

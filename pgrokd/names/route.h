@@ -30,6 +30,8 @@ struct route *route_ref(struct route *r);
 /* The last one frees and wipes it; NULL is fine. */
 void route_unref(struct route *r);
 
+/* Are there rules, so that the right host alone does not let a request pass? */
+bool route_guarded(const struct route *r);
 /*
  * May this request pass? 0, or the status to refuse it with: 421 another host than the route's,
  * else what rules_allow() says.

@@ -292,7 +292,7 @@ bool public_join(struct public *p, struct stream *proxy)
 		pool_forget(c, p);
 	public_stop_timer(p);
 	if (is_http(p))
-		http_track_init(p->track, &track_hooks, p);
+		http_track_init(p->track, route_guarded(p->route), &track_hooks, p);
 	p->pair = pair_new(p->stream, proxy, is_http(p) ? &http_hooks : &tcp_hooks, p);
 	p->stream = NULL;
 	if (p->unread_len)

@@ -80,6 +80,7 @@ static void play_judge(struct play *p, int from)
 		p->raw_from = p->side[0].passed.len;
 	check(from == 0 ? true : s->verdict == JUDGE_PASS || s->verdict == JUDGE_CUT);
 	check(s->verdict < JUDGE_STOP || p->t.stopped);
+	check(!p->t.stopped || !p->t.raw);
 }
 
 static bool over(const struct play *p)
@@ -128,7 +129,7 @@ static void play_segment(struct play *p, uint8_t kind, const char *bytes, size_t
 static void play(struct play *p, const uint8_t *data, size_t size, bool split)
 {
 	memset(p, 0, sizeof(*p));
-	http_track_init(&p->t, &hooks, p);
+	http_track_init(&p->t, true, &hooks, p);
 	buffer_add(&p->allowed, "", 0);
 	for (int i = 0; i < 2; i++) {
 		buffer_add(&p->side[i].pending, "", 0);

@@ -379,14 +379,46 @@ def test_upgrade_with_a_body(guarded):
     never_seen(site)
 
 
-def test_h2c_is_refused(guarded):
-    """On a tunnel with rules."""
+# What Java's HttpClient and curl --http2, Apache's HttpClient, and old HTTP/2 drafts ask for.
+OFFERS = [["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"],
+          ["Upgrade: TLS/1.2", "Connection: Upgrade"],
+          ["Upgrade: HTTP/2.0", "Connection: Upgrade"]]
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=["h2c", "TLS", "HTTP/2.0"])
+def test_an_offer_is_only_an_offer(guarded, offer):
+    """A backend that does not take it answers as ever; credentials are asked for as ever."""
     s, site, _ = guarded
     with dial(s.http_port) as c:
-        c.send(first("/h2", headers=["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
-                                     "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"]))
-        assert c.response().status == 400
-    assert not site.requests
+        for i in range(2):
+            c.send(first(f"/{i}", headers=offer, method="POST", body=b"hello"))
+            assert c.response().body == f"public /{i}".encode()
+        c.send(second(headers=offer))
+        assert c.response().status == 401
+    never_seen(site)
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=["h2c", "TLS", "HTTP/2.0"])
+def test_an_offer_that_is_accepted(guarded, offer):
+    """On a tunnel with rules: what would follow are requests that nothing here can judge."""
+    s, site, use = guarded
+    use(lambda r, c: b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
+    with dial(s.http_port) as c:
+        c.send(first("/up", headers=offer) + SEC)
+        assert c.response().status == 502
+        assert c.recv_rest() == (b"", "eof")
+    never_seen(site)
+
+
+def test_an_offer_that_is_accepted_without_rules(lab):
+    b = lab.backend(lambda c, b: (c.recv_until(b"\r\n\r\n"), c.send(b"HTTP/1.1 101 x\r\n\r\n"),
+                                  c.send(c.recv_exact(5))))
+    s, _ = lab.started(b)
+    with dial(s.http_port) as c:
+        c.send(request("test.pgrok.me", headers=OFFERS[0]))
+        assert c.response().status == 101
+        c.send(b"PRI *")
+        assert c.recv_exact(5) == b"PRI *"
 
 
 def test_backend_answers_101_to_unauthorised_upgrade(guarded):

@@ -53,6 +53,7 @@ enum flags {
 	OWES = 2,       /* answers owed */
 	RAW = 4,        /* upgraded */
 	UNFOLLOWED = 8, /* lost track of the answers */
+	OPEN = 16,      /* not guarded */
 };
 
 struct dialogue {
@@ -69,6 +70,9 @@ struct dialogue {
 #define POST5 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
+#define H2C                                                                                    \
+	"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" \
+	"HTTP2-Settings: AAMAAABk\r\n\r\n"
 #define OK0 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define OK5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 #define OK5_HEAD "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
@@ -212,6 +216,42 @@ static const struct dialogue dialogues[] = {
 	 -1,
 	 0,
 	 2},
+
+	/* offers of what carries requests of its own */
+	{"h2c, no thanks", {VV(H2C), BB(OK5), VV(GET), BB(OK0)}, 0, REST, 2},
+	{"h2c, no thanks, frames behind",
+	 {V(H2C "PRI * HTTP/2.0\r\n", H2C, HOLD), BB(OK0), R("", CUT)},
+	 505,
+	 0,
+	 1},
+	{"h2c accepted", {VV(H2C), B(R101 "x", "", CUT)}, 502, 0, 1},
+	{"h2c accepted behind an answer",
+	 {VV(GET H2C), B(OK5 R100 R101, OK5 R100, CUT)},
+	 502,
+	 0,
+	 2},
+	{"h2c accepted, bytes held back", {V(H2C EVIL, H2C, HOLD), B(R101, "", CUT)}, 502, 0, 1},
+	{"h2c accepted, body under way",
+	 {VV("POST / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nContent-Length: 9\r\n\r\nhel"),
+	  B(R101, "", CUT)},
+	 502,
+	 0,
+	 1},
+	{"TLS accepted",
+	 {VV("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: TLS/1.2\r\n\r\n"), B(R101, "", CUT)},
+	 502,
+	 0,
+	 1},
+	{"one of two offers accepted",
+	 {VV("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket, h2c\r\n\r\n"), B(R101, "", CUT)},
+	 502,
+	 0,
+	 1},
+	{"h2c accepted where nothing is guarded",
+	 {VV(H2C), BB(R101 "x"), VV("PRI * HTTP/2.0\r\n")},
+	 0,
+	 RAW | OPEN,
+	 1},
 
 	/* refusals */
 	{"first refused", {V(EVIL, "", CUT)}, 421, 0, 1},
@@ -366,6 +406,11 @@ static const struct dialogue dialogues[] = {
 	{"junk", {VV(GET), V("\x16\x03\x01", "", STOP), B(OK5, OK5, CUT)}, 400, 0, 1},
 	{"the other host in an absolute target",
 	 {V("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", "", CUT)},
+	 400,
+	 0,
+	 0},
+	{"another host in an absolute target",
+	 {V("GET http://b/ HTTP/1.1\r\nHost: b\r\n\r\n", "", CUT)},
 	 421,
 	 0,
 	 1},
@@ -505,7 +550,7 @@ static void play_dialogue(const struct dialogue *d, size_t which, size_t cut, bo
 	struct play *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	http_track_init(&p->t, &hooks, p);
+	http_track_init(&p->t, !(d->flags & OPEN), &hooks, p);
 	for (size_t i = 0; d->steps[i].who; i++) {
 		const struct step *s = &d->steps[i];
 		struct side *side = &p->side[s->who == 'b'];
@@ -552,7 +597,7 @@ static void owed_max(void **state)
 	struct play *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	http_track_init(&p->t, &hooks, p);
+	http_track_init(&p->t, true, &hooks, p);
 	for (int i = 0; i < TRACK_OWED_MAX + 3; i++)
 		play_bytes(p, 0, GET, strlen(GET));
 	assert_int_equal(p->side[0].verdict, JUDGE_HOLD);
@@ -580,7 +625,7 @@ static void unfollowed_never_holds(void **state)
 	struct play *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	http_track_init(&p->t, &hooks, p);
+	http_track_init(&p->t, true, &hooks, p);
 	play_bytes(p, 1, "x", 1);
 	for (int i = 0; i < 3 * TRACK_OWED_MAX; i++) {
 		p->side[0].passed_len = 0;
@@ -588,6 +633,24 @@ static void unfollowed_never_holds(void **state)
 		assert_int_equal(p->side[0].verdict, JUDGE_PASS);
 	}
 	assert_int_equal(p->asked, 3 * TRACK_OWED_MAX);
+	free(p);
+}
+
+/* After the cut nothing passes: not even the 101 to an upgrade whose own body broke. */
+static void after_a_cut(void **state)
+{
+	static const char ask[] = "POST / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n"
+				  "Transfer-Encoding: chunked\r\n\r\nzz";
+	struct play *p = calloc(1, sizeof(*p));
+	size_t pass = 1;
+
+	assert_non_null(p);
+	http_track_init(&p->t, true, &hooks, p);
+	play_bytes(p, 0, ask, strlen(ask));
+	assert_int_equal(p->side[0].verdict, JUDGE_CUT);
+	assert_int_equal(http_track_response(&p->t, R101, strlen(R101), &pass), JUDGE_CUT);
+	assert_int_equal(pass, 0);
+	assert_true(!p->t.raw && p->t.refused == 400);
 	free(p);
 }
 
@@ -603,6 +666,7 @@ int main(void)
 		cmocka_unit_test(all_dialogues),
 		cmocka_unit_test(owed_max),
 		cmocka_unit_test(unfollowed_never_holds),
+		cmocka_unit_test(after_a_cut),
 		cmocka_unit_test(small),
 	};
 

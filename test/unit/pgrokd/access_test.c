@@ -71,7 +71,8 @@ static void test_rules(void **state)
 		{"Authorization: Basic dXNlcjpwYXNzZA==\r\n", 401},
 		{"Authorization: Basic dXNlcjpwYXNZ\r\n", 401},
 		{"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n", 401},
-		{"Upgrade: h2c\r\nAuthorization: Basic dXNlcjpwYXNz\r\n", 400},
+		{"Upgrade: h2c\r\nAuthorization: Basic dXNlcjpwYXNz\r\n", 0},
+		{"Upgrade: h2c\r\n", 401},
 		{"Upgrade: websocket\r\nAuthorization: Basic dXNlcjpwYXNz\r\n", 0},
 		{"Upgrade: websocket\r\n", 401},
 	};

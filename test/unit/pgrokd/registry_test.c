@@ -151,6 +151,19 @@ static void visitors(void **state)
 	assert_int_equal(judged(closed, "GET / HTTP/1.1\r\nHost: a.x\r\n"
 					"Authorization: Basic dXNlcjpwYXNz\r\n\r\n"),
 			 0);
+	assert_int_equal(judged(closed, "GET / HTTP/1.1\r\nHost: a.x\r\n"
+					"Authorization: basic dXNlcjpwYXNz\r\n\r\n"),
+			 401);
+	assert_int_equal(judged(closed, "GET / HTTP/1.1\r\nHost: a.x\r\n"
+					"Authorization: Basic dXNlcjpwYXNzZA==\r\n\r\n"),
+			 401);
+	/* an offer of h2c is only an offer */
+	assert_int_equal(judged(closed, "GET / HTTP/1.1\r\nHost: a.x\r\nUpgrade: h2c\r\n"
+					"Authorization: Basic dXNlcjpwYXNz\r\n\r\n"),
+			 0);
+	assert_int_equal(judged(closed, "GET / HTTP/1.1\r\nHost: a.x\r\nUpgrade: h2c\r\n\r\n"),
+			 401);
+	assert_true(route_guarded(closed) && !route_guarded(open));
 	route_unref(open);
 	route_unref(closed);
 }
