@@ -16,7 +16,12 @@
  * for a round trip, and one congestion window has to carry everything.
  */
 #define SESSIONS 4
-#define NEARLY_FULL (MUX_STREAMS_MAX / 4 * 3)
+/*
+ * Visitors in one session. Thousands of them may come while the next session is made, on a long
+ * path some round trips, and those who find none full ones have to wait for connections of their
+ * own.
+ */
+#define MANY (MUX_STREAMS_MAX / 16)
 #define FAR_US 5000 /* round trip of a long path */
 
 enum link_state {
@@ -89,8 +94,8 @@ static void lose(struct link *k, const char *why)
 /* ---- up ---- */
 
 /*
- * The server gives a visitor to the session with the fewest, so if this one is nearly full, all
- * are. One at a time; when there are no more, visitors get connections of their own.
+ * The server gives a visitor to the session with the fewest, so if this one has many, all have. One
+ * at a time; when there are no more, visitors get connections of their own.
  */
 static void open_another(struct shared *all)
 {
@@ -112,7 +117,7 @@ static void on_accepted(void *arg, struct stream *s)
 {
 	struct link *k = arg;
 
-	if (mux_streams(k->mux) >= NEARLY_FULL)
+	if (mux_streams(k->mux) >= MANY)
 		open_another(k->all);
 	k->all->fn(k->all->arg, s);
 }

@@ -221,6 +221,26 @@ def test_large_bodies(lab, engine, tls):
         assert h.hexdigest() == pattern_digest(total)
 
 
+def still(value):
+    """Waits until value() has not changed for a second, and returns it."""
+    last, quiet = value(), time.monotonic()
+    while time.monotonic() - quiet < 1.0:
+        time.sleep(0.05)
+        now = value()
+        if now != last:
+            last, quiet = now, time.monotonic()
+    return last
+
+
+def read_pattern(v, n, h):
+    """n bytes of what the service sends, into the hash h."""
+    while n:
+        data = v.recv(min(n, 1 << 18))
+        assert data, f"ended {n} bytes early"
+        h.update(data)
+        n -= len(data)
+
+
 @pytest.mark.big
 def test_slow_consumer(lab, engine):
     """Visitors that do not read: 500 MB wait at the service, not in the daemons."""
@@ -232,28 +252,61 @@ def test_slow_consumer(lab, engine):
     visitors = [dial(port, rcvbuf=65536) for _ in range(conns)]
     try:
         b.wait_accepted(conns)
-        sent, quiet = -1, time.monotonic()
-        while time.monotonic() - quiet < 1.0:
-            now = getattr(b, "sent", 0)
-            if now != sent:
-                sent, quiet = now, time.monotonic()
-            time.sleep(0.05)
-        assert sent < conns * each * 3 // 4, "nothing had to wait"
+        assert still(lambda: getattr(b, "sent", 0)) < conns * each * 3 // 4, "nothing had to wait"
         if not env.SANITIZED:
             for p in (s, c):
                 assert p.pss_mb() < 40, f"{p.name} holds {p.pss_mb():.0f} MB"
         # Stopped is not stuck: one of them reads on, to the last byte.
         h = hashlib.sha256()
-        v, n = visitors[3], 0
-        while n < each:
-            data = v.recv(1 << 18)
-            assert data
-            h.update(data)
-            n += len(data)
+        read_pattern(visitors[3], each, h)
         assert h.hexdigest() == pattern_digest(each)
     finally:
         for v in visitors:
             v.close()
+
+
+def paused(b, port, n, each):
+    """n visitors of a service that sends `each` bytes: nothing moves any more, and much waits."""
+    visitors = [dial(port, rcvbuf=65536) for _ in range(n)]
+    b.wait_accepted(n)
+    assert still(lambda: getattr(b, "sent", 0)) < n * each, "nothing had to wait"
+    return visitors
+
+
+@pytest.mark.big
+def test_paused_downloads(lab):
+    """More waits for visitors that pause than memory is meant for it: later all get all of it."""
+    n, each = 24, 12 * MB
+    b = lab.backend(backends.source(each))
+    s = lab.server("-muxMemory=2")
+    c = lab.client(s, "-proto=tcp", b.port)
+    for v in paused(b, c.tcp_port(), n, each):
+        h = hashlib.sha256()
+        read_pattern(v, each, h)
+        assert h.hexdigest() == pattern_digest(each)
+        v.close()
+
+
+@pytest.mark.big
+def test_paused_downloads_of_another_client(lab):
+    """
+    Visitors that read nothing, at one client's tunnel, use up the little memory there is: the
+    download of another client's visitor goes on, slow as it is.
+    """
+    n, each, total = 24, 12 * MB, 30 * MB
+    b, site = lab.backend(backends.source(each)), lab.backend(backends.source(total))
+    s = lab.server("-muxMemory=2")
+    bad, good = lab.client(s, "-proto=tcp", b.port), lab.client(s, "-proto=tcp", site.port)
+    visitors = paused(b, bad.tcp_port(), n, each)
+    with dial(good.tcp_port(), rcvbuf=65536) as v:
+        h = hashlib.sha256()
+        for _ in range(3):
+            site.wait_accepted()
+            still(lambda: getattr(site, "sent", 0))
+            read_pattern(v, total // 3, h)
+        assert h.hexdigest() == pattern_digest(total)
+    for v in visitors:
+        v.close()
 
 
 @pytest.mark.big
@@ -275,12 +328,7 @@ def test_slow_service(lab, engine):
                 sent[0] += len(p)
             v.half_close()
         t = lab.thread(up)
-        last, quiet = -1, time.monotonic()
-        while time.monotonic() - quiet < 1.0:
-            if sent[0] != last:
-                last, quiet = sent[0], time.monotonic()
-            time.sleep(0.05)
-        assert last < each, "nothing had to wait"
+        assert still(lambda: sent[0]) < each, "nothing had to wait"
         if not env.SANITIZED:
             for p in (s, c):
                 assert p.pss_mb() < 40

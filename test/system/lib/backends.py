@@ -208,8 +208,12 @@ def sink(c, backend):
 
 
 def source(total):
-    """Sends `total` bytes of the pattern at once; counts what has gone out in backend.sent."""
+    """
+    Sends `total` bytes of the pattern, as soon and as late as they are taken; counts what has gone
+    out in backend.sent.
+    """
     def handler(c, backend):
+        c.settimeout(None)
         for piece in pattern(total):
             c.send(piece)
             with backend.lock:
