@@ -41,12 +41,16 @@ def drain(conn, ended=False):
         out.append(piece)
 
 
+def acknowledge(conn):
+    """Now: the programs ask whether what they sent was acknowledged, and wait with a reset until it is."""
+    conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+
 def pull(conn):
     """Reads once; pieces of bytes, and perhaps an end."""
     try:
         data = conn.sock.recv(1 << 18)
-        # The programs ask whether all was acknowledged before they reset; a delayed answer delays them.
-        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        acknowledge(conn)
     except ConnectionError:
         return [RESET]
     if not isinstance(conn, TlsConn):
@@ -122,6 +126,7 @@ class Link:
     def _accept(self):
         self.client = Listening(self.sock, self.wire.context, server_side=True)
         self.client.sock.settimeout(None)
+        acknowledge(self.client)
         if self.wire.hellos:
             self.hello = (self._now(), read_hello(self.client.first))
 
@@ -129,6 +134,7 @@ class Link:
         """Not before the client has said something: a connection that is hidden never gets there."""
         self.server = TlsConn(dial(self.wire.target).sock)
         self.server.sock.settimeout(None)
+        acknowledge(self.server)
         chosen = self.server.tls
         if self.wire.hellos:
             self.tls = (self._now(), [chosen.version(), chosen.cipher()[0], chosen.selected_alpn_protocol()])
@@ -199,16 +205,24 @@ class Link:
     def cut_server(self):
         self.wake.send(b"s")
 
+    def _said(self):
+        """How the client begins."""
+        return b"".join(e for _, e in self.events["c2s"][:200] if isinstance(e, bytes))
+
+    def mux(self):
+        """The number that its RegProxy asks for; 0 for none."""
+        m = re.search(rb'"Mux":(\d+)', self._said()[:200])
+        return int(m[1]) if m else 0
+
     def kind(self):
-        said = b"".join(e for _, e in self.events["c2s"][:200] if isinstance(e, bytes))
+        said = self._said()
         if b'"Auth"' in said[:60]:
             return "control"
         if b'"RegProxy"' not in said[:60]:
             return "other" if said else "silent"
-        m = re.search(rb'"Mux":(\d+)', said)
         # A server that does not agree takes it for an ordinary one.
         agreed = any(b'"mux:"' in e for _, e in self.events["s2c"][:2] if isinstance(e, bytes))
-        return {b"1": "mux", b"2": "reused"}.get(m[1], "proxy") if m and agreed else "proxy"
+        return {1: "mux", 2: "reused"}.get(self.mux(), "proxy") if agreed else "proxy"
 
 
 class InHand:
@@ -316,6 +330,7 @@ class Peer:
         self.wake, self.woken = socket.socketpair()
         self.done = threading.Event()
         conn.sock.settimeout(None)
+        acknowledge(conn)
         session.peers.append(self)
         threading.Thread(target=self._collect, daemon=True).start()
 

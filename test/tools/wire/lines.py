@@ -161,7 +161,7 @@ def named_links(session):
     for kind in KINDS:
         of_kind = [link for link in links if link.kind() == kind]
         if kind in ("mux", "proxy", "reused"):
-            of_kind.sort(key=lambda link: (first_use(link), steps_of(link)))
+            of_kind.sort(key=lambda link: (first_use(link), link.mux(), steps_of(link)))
         for number, link in enumerate(of_kind, 1):
             named[f"{kind}-{number}"] = link
     return named

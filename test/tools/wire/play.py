@@ -1,8 +1,8 @@
 """A session: who takes part, and time, which goes by steps."""
 
+import os
 import socket
 import tempfile
-import time
 
 from lib.golike import connect
 from lib.net import Conn, TlsConn, eventually
@@ -109,14 +109,12 @@ class Session:
         return value
 
     def quiet(self):
-        """A byte that the man in the middle holds for a while is not to be seen from outside."""
-        pids = [p.pid for p in self.procs]
-        while True:
-            before = [w.in_hand.moved for w in self.wires]
+        """What the man in the middle holds for a while is not to be seen from outside."""
+        pids = [os.getpid()] + [p.pid for p in self.procs]
+        before = None
+        while before != [(w.in_hand.moved, 0) for w in self.wires]:
+            before = [(w.in_hand.moved, w.in_hand.held) for w in self.wires]
             self.observer.wait(pids)
-            if before == [w.in_hand.moved for w in self.wires] and not any(w.in_hand.held for w in self.wires):
-                return
-            time.sleep(0.001)
 
     def end(self, proc):
         """A program ends by SIGTERM, in a step."""

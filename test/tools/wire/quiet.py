@@ -1,12 +1,10 @@
 """
 When has everything happened that was to happen? When all threads of the programs sleep and no byte is on
-its way to one of them. Linux tells both, in /proc.
+its way to one of them. Linux tells both. What has arrived has woken whoever waited for it.
 """
 
 import json
 import os
-import socket
-import struct
 import time
 
 QUIET_WAIT = 60  # seconds
@@ -14,8 +12,8 @@ QUIET_WAIT = 60  # seconds
 
 class Observer:
     """
-    A process of its own, because a thread that looks at its own process disturbs it. Asked with pids of
-    programs, it answers when they and the process that made it are quiet.
+    A process of its own, because a thread that looks at its own process disturbs it. Asked with pids, it
+    answers when they are quiet.
     """
 
     def __init__(self):
@@ -30,8 +28,9 @@ class Observer:
         os.close(self.heard)
         try:
             with os.fdopen(ask) as questions:
+                carriers = _carriers()
                 for line in questions:
-                    os.write(say, (_wait(json.loads(line), os.getppid()) + "\n").encode())
+                    os.write(say, (_wait(json.loads(line), carriers) + "\n").encode())
         finally:
             os._exit(0)
 
@@ -50,16 +49,14 @@ class Observer:
         os.waitpid(self.pid, 0)
 
 
-def _wait(pids, recorder):
+def _wait(pids, carriers):
     """"" when they are quiet; else what is not."""
-    carriers = _carriers()
-    tables = SocketTables()
     end, pause = time.monotonic() + QUIET_WAIT, 0.001
     while True:
         # Nobody ran from `before` to the last line, so all that is seen between is one moment.
-        before = _runs(pids + [recorder])
-        busy = _awake(before) or tables.busy(pids, recorder, strict=not carriers) or _carrying(carriers)
-        if not busy and _runs(pids + [recorder]) == before:
+        before = _runs(pids)
+        busy = _awake(before) or (_carrying(carriers) if carriers else _sockets_busy(pids))
+        if not busy and _runs(pids) == before:
             return ""
         if time.monotonic() > end:
             return busy or "threads wake up again and again"
@@ -105,7 +102,7 @@ def _awake(threads):
 def _carriers():
     """
     The kernel's threads that hand over what a sender could not hand over by itself. In a container
-    they can't be seen; then it is waited until all is acknowledged, which takes longer.
+    they can't be seen; then it is waited until all that was sent is acknowledged, which takes longer.
     """
     found = []
     for path in _listed("/proc"):
@@ -136,62 +133,21 @@ def _listed(folder):
         return []
 
 
-# ---- sockets ----
+# ---- sockets, where the kernel's threads can't be seen ----
 
-SYN_SENT, SYN_RECV, TIME_WAIT, CLOSE_WAIT, LISTEN = 2, 3, 6, 8, 10
+SYN_SENT, SYN_RECV, LISTEN = "02", "03", "0A"
 
 
-class SocketTables:
-    """The kernel's TCP sockets, asked for by netlink (sock_diag(7)): /proc/net/tcp is slow where many linger."""
-
-    def __init__(self):
-        self.link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)  # NETLINK_SOCK_DIAG
-
-    def rows(self):
-        """(local, remote, state, unread, unsent, inode) of those over IPv4 that are not in TIME_WAIT."""
-        ask = struct.pack("=BBBBI48x", socket.AF_INET, socket.IPPROTO_TCP, 0, 0, 0xfff & ~(1 << TIME_WAIT))
-        self.link.send(struct.pack("=IHHII", 16 + len(ask), 20, 0x301, 1, 0) + ask)
-        while True:
-            data = self.link.recv(1 << 20)
-            at = 0
-            while at < len(data):
-                size, kind = struct.unpack_from("=IH", data, at)
-                if kind in (2, 3):  # an error, the end
-                    assert kind == 3, "sock_diag does not answer"
-                    return
-                yield self._row(data[at + 16:at + size])
-                at += size + 3 & ~3
-
-    @staticmethod
-    def _row(m):
-        state = m[1]
-        unread, unsent, _, inode = struct.unpack_from("=IIII", m, 56)
-        unsent *= state != LISTEN  # it is the length of its queue
-        return m[4:6] + m[8:24], m[6:8] + m[24:40], state, unread, unsent, inode
-
-    def busy(self, pids, recorder, strict):
-        """
-        A socket that holds bytes or is being connected, also one that a program has closed already. What
-        the recorder sent counts as under way until it is acknowledged only if strict.
-        """
-        programs, own = _inodes(pids), _inodes([recorder])
-        orphans, peers = [], set()
-        for row in list(self.rows()):
-            local, remote, state, unread, unsent, inode = row
-            moving = state in (SYN_SENT, SYN_RECV)
-            if inode in programs or inode in own:
-                peers.add((remote, local))
-                # An end that nobody has to look at yet counts as one byte.
-                if moving or unread > (state == CLOSE_WAIT) or unsent and (strict or inode in programs):
-                    return self._said(row)
-            elif inode == 0 and (moving or unsent):
-                orphans.append(row)
-        return next((self._said(row) for row in orphans if row[:2] in peers), "")
-
-    @staticmethod
-    def _said(row):
-        ports = [int.from_bytes(end[:2], "big") for end in row[:2]]
-        return f"socket {ports[0]} -> {ports[1]}: state {row[2]}, {row[3]} unread, {row[4]} unsent"
+def _sockets_busy(pids):
+    """A socket that is being connected, or has sent what is not acknowledged."""
+    ours = _inodes(pids)
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        for row in map(str.split, f):
+            if len(row) > 9 and (row[9] in ours or row[9] == "0"):
+                unsent = row[3] != LISTEN and not row[4].startswith("00000000:")
+                if unsent or row[3] in (SYN_SENT, SYN_RECV):
+                    return " ".join(row[:10])
+    return ""
 
 
 def _inodes(pids):
@@ -202,5 +158,5 @@ def _inodes(pids):
         except OSError:
             continue
         if target.startswith("socket:["):
-            found.add(int(target[8:-1]))
+            found.add(target[8:-1])
     return found
