@@ -53,7 +53,7 @@ sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
-ATTEMPTS = 3
+ATTEMPTS = 4
 TOO_LONG = 75  # exit status of a session that has to be recorded again
 
 

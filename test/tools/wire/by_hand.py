@@ -6,11 +6,11 @@ import threading
 import time
 
 from lib.env import free_port
-from lib.golike import CUTS, GoClient, GoServer, auth, frame, message, read_message, req_tunnel, send_joined, \
-    send_message
+from lib.golike import CUTS, GoClient, GoServer, auth, frame, message, req_tunnel, send_joined
+from lib.net import eventually
 
 from .ends import Peer
-from .ours import PAUSE, TEST, ask, bulk, pattern, reply
+from .ours import PAUSE, ask, pattern, reply
 from .play import session
 
 
@@ -31,9 +31,19 @@ class Hand:
             return peer
         return self.s.step("it closes", peer.close)
 
-    def control(self, label="a client connects", client_id="", **kw):
-        peer = self.says(label, auth(client_id, **kw), stays=True)
-        peer.client_id = last(peer)["ClientId"]
+    def control(self, label="a client connects", client_id="", leaves=False, **kw):
+        """
+        With a proxy connection, which comes at once and stays, or leaves: how many the server asks for
+        depends on how long it had to wait for the first one, and later on how many are there.
+        """
+        def both():
+            peer = self.s.by_hand(self.wire, auth(client_id, **kw))
+            eventually(lambda: b"AuthResp" in peer.got(), step=0.001)
+            mine = last(peer)["ClientId"]
+            return peer, self.s.by_hand(self.wire, message("RegProxy", ClientId=mine))
+        peer, proxy = self.s.step(label, both)
+        if leaves:
+            self.s.step("its proxy connection leaves", proxy.close)
         return peer
 
     def asks(self, peer, label, protocol="http", cut="go", **kw):
@@ -233,12 +243,12 @@ def register(h, client_id, label="a proxy connection", **more):
 def hand_replaced(s):
     """A second connection with the same id: the first one ends, its visitors stay, its name is free."""
     h = Hand(s)
-    a = h.control(client_id="same")
+    a = h.control(client_id="same", leaves=True)
     h.asks(a, "http", subdomain="test")
     used, idle = register(h, "same"), register(h, "same")
     v = s.visitor(h.server.http_port)
     s.step("GET", v.send, ask())
-    b = h.control("the same client again", client_id="same")
+    b = h.control("the same client again", "same", leaves=True)
     h.asks(b, "http", subdomain="test")
     s.step("the first visitor is answered", used.send, reply())
     for peer in (used, idle, v):
@@ -256,14 +266,14 @@ def hand_replaced(s):
 def hand_pool(s):
     """Proxy connections that wait: one that leaves, one that speaks, one too many, ids that are not known."""
     h = Hand(s)
-    a = h.control(client_id="pool")
+    a = h.control(client_id="pool", leaves=True)
     h.asks(a, "http", subdomain="test")
     leaves = register(h, "pool")
     s.step("it leaves", leaves.close)
     speaks = register(h, "pool")
     s.step("it speaks", speaks.send, b"hello")
     s.step("it closes", speaks.close)
-    register(h, "unknown").close()
+    s.step("it closes", register(h, "unknown").close)
     shared = register(h, "pool", "one that asks for mux, which was not agreed", Mux=1)
     s.step("it closes", shared.close)
     many = [register(h, "pool") for _ in range(11)]
@@ -277,7 +287,7 @@ def hand_pool(s):
 def hand_waiting(s):
     """Visitors who wait: served by a late connection, 502 when their client goes, 503 when too many."""
     h = Hand(s)
-    a = h.control(client_id="late")
+    a = h.control(client_id="late", leaves=True)
     h.asks(a, "both", "http+https", subdomain="test")
     v = s.visitor(h.server.http_port)
     s.step("GET", v.send, ask())

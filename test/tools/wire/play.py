@@ -13,7 +13,7 @@ from .quiet import Observer
 
 SESSIONS = {}  # name -> (function, seconds that it may take)
 TEST = "test.pgrok.me"
-LIMIT = 28     # seconds; after 30 s a server drops a client that says no Ping
+LIMIT = 18  # seconds; after 20 s a client says Ping, after 30 s a server drops one that does not
 
 
 def session(limit=LIMIT):

@@ -55,6 +55,7 @@ def _wait(pids, carriers):
     while True:
         # Nobody ran from `before` to the last line, so all that is seen between is one moment.
         before = _runs(pids)
+        assert before, "the kernel keeps no schedstat"
         busy = _awake(before) or (_carrying(carriers) if carriers else _sockets_busy(pids))
         if not busy and _runs(pids) == before:
             return ""

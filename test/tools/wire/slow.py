@@ -1,6 +1,6 @@
 """Sessions that wait for the programs' timers; they cost time, not work."""
 
-from lib.golike import GoServer, auth, message, req_tunnel
+from lib.golike import message
 
 from .by_hand import URL, GoSide, Hand, register
 from .ours import ask
@@ -11,7 +11,7 @@ from .play import session
 def slow_server(s):
     """A first message that never ends; a visitor for whom nobody comes: 504; a client that says no Ping."""
     h = Hand(s)
-    a = h.control(client_id="silent")
+    a = h.control(client_id="silent", leaves=True)
     h.asks(a, "http", subdomain="test")
     half = h.says("half a message", b"\x7d\0\0", stays=True)
     vs = [s.visitor(h.server.http_port) for _ in range(2)]
