@@ -274,7 +274,7 @@ def test_log_line_format(lab, certs):
     g = lab.goserver(certs)
     c = lab.client(g.addr, "-proto=http", 8080)
     line = next(t for _, t in c.lines if "Tunnel established" in t)
-    assert re.match(r"\[\d\d:\d\d:\d\d UTC \d{4}/\d\d/\d\d\] \[INFO\] ", line), line
+    assert re.match(r"\[\d{4}/\d\d/\d\d \d\d:\d\d:\d\d UTC\] \[INFO\] ", line), line
 
 
 def test_what_answers_is_no_tunnel_port(lab):
