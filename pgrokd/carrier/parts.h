@@ -84,7 +84,7 @@ void pool_init(struct pool *pool);
 void pool_ask(struct carrier *c);
 /* A connection has come, probably the one that was asked for first. */
 void pool_came(struct carrier *c);
-/* After one was taken: asks for at least one more, as the Go server does, unless enough are there. */
+/* One was taken: asks for at least one more, as the Go server does, unless enough are there. */
 void pool_refill(struct carrier *c);
 /* A visitor has to wait: asks for a connection and remembers the demand. */
 void pool_missed(struct carrier *c);
