@@ -147,6 +147,8 @@ static void far_down(void *arg, const char *why)
 
 static const struct mux_hooks far_hooks = {.accepted = far_accepted, .down = far_down};
 
+static struct mux_account *far_memory; /* of the sessions' client ends */
+
 /* *streams counts the visitors that come over it. */
 static struct mux *add_mux(struct rig *r, enum carrier_kind kind, int *streams)
 {
@@ -154,7 +156,7 @@ static struct mux *add_mux(struct rig *r, enum carrier_kind kind, int *streams)
 					     .max_streams = MUX_STREAMS_MAX};
 	struct fake *end = add(r, kind);
 
-	return end ? mux_new(&end->s, &conf, &far_hooks, streams) : NULL;
+	return end ? mux_new(&end->s, &conf, far_memory, &far_hooks, streams) : NULL;
 }
 
 /* ---- visitors ---- */
@@ -778,5 +780,9 @@ int main(void)
 		TEST(test_shared_can_not),
 		TEST(test_close),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	far_memory = mux_account_new();
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	mux_account_free(far_memory);
+	return failed;
 }
