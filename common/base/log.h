@@ -18,11 +18,11 @@ enum log_format { LOG_TEXT, LOG_JSON };
 /*
  * Opens the log. target: "stdout", "none" or a file (created 0640, appended to; an existing one
  * becomes FILE.1 first, FILE.1 becomes FILE.2 and so on, five are kept; devices and named pipes
- * stay as they are). A link is followed only to a regular file of this user. level: DEBUG, INFO, WARNING
- * (or WARN), ERROR, any case. False with a message in err. Before it, and after log_close, nothing
- * is written. SIGPIPE is ignored from here on: a reader that leaves costs lines, not the process.
- * Open, reopen and close belong to the main thread; everything below log_close() may be called from
- * any.
+ * stay as they are). A link is followed only to a regular file of this user. level: DEBUG, INFO,
+ * WARNING (or WARN), ERROR, any case. False with a message in err. Before it, and after log_close,
+ * nothing is written. SIGPIPE is ignored from here on: a reader that leaves costs lines, not the
+ * process. Open, reopen and close belong to the main thread; everything below log_close() may be
+ * called from any.
  */
 bool log_open(const char *target, const char *level, char err[static 256]) MUSTCHECK;
 /* A file that grows beyond so many bytes is moved away as at a start; 0: never. */
