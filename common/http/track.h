@@ -12,8 +12,8 @@
  *   at once. A chunked body that breaks is refused with 400 too: the answer to its own request is
  *   not waited for, unless it has begun; then, or if it was complete, refused is 0: cut without a
  *   page.
- * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the answers
- *   owed are complete; then JUDGE_LEAVE, and its head is the first byte that did not pass. If the
+ * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the
+ *   answers owed are complete; then JUDGE_LEAVE, and its head begins what did not pass. If the
  *   answers can't be followed it is refused, without a page.
  * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked
  *   for): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,

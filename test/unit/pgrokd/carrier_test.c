@@ -23,8 +23,9 @@ struct rig {
 	struct carrier *c;
 	struct carrier_hooks hooks;
 	int asked;
-	unsigned open; /* ends of connections that are not closed */
-	char said[64]; /* by the carrier's user, on the last stream */
+	struct mux_account *memory; /* of the client's ends */
+	unsigned open;              /* ends of connections that are not closed */
+	char said[64];              /* by the carrier's user, on the last stream */
 };
 
 static void on_ask(void *arg)
@@ -49,6 +50,7 @@ static int set_up(void **state)
 	struct rig *r = xcalloc(1, sizeof(*r));
 
 	r->loop = loop_new("test");
+	r->memory = mux_account_new();
 	r->hooks = (struct carrier_hooks){.ask = on_ask, .begin = on_begin};
 	r->c = carrier_new(r->loop, "ctl:test", &r->hooks, r);
 	*state = r;
@@ -61,6 +63,7 @@ static int tear_down(void **state)
 
 	if (r->c)
 		carrier_close(r->c, "the test is over");
+	mux_account_free(r->memory);
 	turns(r->loop, 3);
 	loop_free(r->loop);
 	free(r);
@@ -147,8 +150,6 @@ static void far_down(void *arg, const char *why)
 
 static const struct mux_hooks far_hooks = {.accepted = far_accepted, .down = far_down};
 
-static struct mux_account *far_memory; /* of the sessions' client ends */
-
 /* *streams counts the visitors that come over it. */
 static struct mux *add_mux(struct rig *r, enum carrier_kind kind, int *streams)
 {
@@ -156,7 +157,7 @@ static struct mux *add_mux(struct rig *r, enum carrier_kind kind, int *streams)
 					     .max_streams = MUX_STREAMS_MAX};
 	struct fake *end = add(r, kind);
 
-	return end ? mux_new(&end->s, &conf, far_memory, &far_hooks, streams) : NULL;
+	return end ? mux_new(&end->s, &conf, r->memory, &far_hooks, streams) : NULL;
 }
 
 /* ---- visitors ---- */
@@ -780,9 +781,5 @@ int main(void)
 		TEST(test_shared_can_not),
 		TEST(test_close),
 	};
-	far_memory = mux_account_new();
-	int failed = cmocka_run_group_tests(tests, NULL, NULL);
-
-	mux_account_free(far_memory);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
