@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/base/addr.h"
-#include "common/net/listener.h"
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/net/tls_selfsigned.h"
 
@@ -33,12 +33,12 @@ static const int groups[] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1, NI
 static void reason_text(unsigned long e, char *buf, size_t cap)
 {
 	const char *reason = ERR_reason_error_string(e);
-	char why[SOCKET_ERROR_TEXT];
+	char why[ERRNO_TEXT];
 
 	if (!e)
 		snprintf(buf, cap, "%s", "");
 	else if (ERR_SYSTEM_ERROR(e))
-		snprintf(buf, cap, "%s", socket_error_text(ERR_GET_REASON(e), why));
+		snprintf(buf, cap, "%s", errno_text(ERR_GET_REASON(e), why));
 	else if (reason)
 		snprintf(buf, cap, "%s", reason);
 	else

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
-#include "common/net/listener.h"
+#include "common/base/err.h"
 #include "common/net/tls.h"
 
 #define LIFETIME_DAYS 3650
@@ -262,7 +262,7 @@ static bool make_missing(struct pair *p)
 
 static void explain(const struct pair *p, char note[static 256])
 {
-	char why[SOCKET_ERROR_TEXT];
+	char why[ERRNO_TEXT];
 
 	note[0] = '\0';
 	if (!p->dir)
@@ -273,7 +273,7 @@ static void explain(const struct pair *p, char note[static 256])
 		snprintf(note, 256,
 			 "the self-made certificate can't be kept in %s (%s): its pin will change "
 			 "with the next start",
-			 p->dir, socket_error_text(p->unsaved, why));
+			 p->dir, errno_text(p->unsaved, why));
 	else if (p->bad_key)
 		snprintf(
 			note, 256,
