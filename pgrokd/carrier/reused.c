@@ -2,7 +2,7 @@
  * The reused kind of connection: between our own ends one may carry yamux with one stream at a
  * time. When its visitor has gone it is idle again, and the next visitor costs no handshake.
  */
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "pgrokd/carrier/parts.h"
 
 /* One that is not needed now is needed the next time as many visitors come at once. */

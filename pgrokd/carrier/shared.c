@@ -1,5 +1,5 @@
 /* The shared kind of connection: a mux session, over which any number of visitors go as streams. */
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "pgrokd/carrier/parts.h"
 
 static int shared_limit(struct carrier *c)
