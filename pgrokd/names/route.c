@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct token token_of(const char *text)
 {
@@ -20,13 +21,12 @@ bool token_same(const struct token *a, const struct token *b)
 	return a->given && b->given && CRYPTO_memcmp(a->hash, b->hash, TOKEN_HASH) == 0;
 }
 
-static char *basic_of(const char *auth)
+static char *base64_of(const char *text)
 {
-	size_t len = strlen(auth);
-	char *out = xmalloc(sizeof("Basic ") + (len + 2) / 3 * 4);
+	size_t len = strlen(text);
+	char *out = xmalloc((len + 2) / 3 * 4 + 1);
 
-	memcpy(out, "Basic ", 6);
-	EVP_EncodeBlock((unsigned char *)out + 6, (const unsigned char *)auth, (int)len);
+	EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)text, (int)len);
 	return out;
 }
 
@@ -45,7 +45,7 @@ struct route *route_new(enum proto p, char *url, const char *auth)
 	r->proto = p;
 	r->url = url;
 	r->key = xstrdup(key);
-	r->auth = *auth ? basic_of(auth) : NULL;
+	r->auth = *auth ? base64_of(auth) : NULL;
 	return r;
 }
 
@@ -70,6 +70,21 @@ bool route_guarded(const struct route *r)
 	return r->auth;
 }
 
+/*
+ * "Basic" in any case, blanks, then exactly these credentials: compared in constant time, though
+ * their length is no secret.
+ */
+static bool has_credentials(const char *given, size_t len, const char *want)
+{
+	size_t at = strlen("Basic");
+
+	if (len <= at || strncasecmp(given, "Basic", at) != 0 || given[at] != ' ')
+		return false;
+	while (at < len && given[at] == ' ')
+		at++;
+	return len - at == strlen(want) && CRYPTO_memcmp(given + at, want, len - at) == 0;
+}
+
 int route_allows(const struct route *r, const struct http_head *h, const char *head)
 {
 	char key[ROUTE_KEY_MAX];
@@ -77,11 +92,7 @@ int route_allows(const struct route *r, const struct http_head *h, const char *h
 	if (!route_key(r->proto, head + h->authority.off, h->authority.len, key) ||
 	    strcmp(key, r->key) != 0)
 		return 421;
-	if (!r->auth)
-		return 0;
-	/* Byte for byte, as the Go server compares; the length is no secret. */
-	if (h->authorization.len != strlen(r->auth) ||
-	    CRYPTO_memcmp(head + h->authorization.off, r->auth, h->authorization.len) != 0)
+	if (r->auth && !has_credentials(head + h->authorization.off, h->authorization.len, r->auth))
 		return 401;
 	return 0;
 }

@@ -28,7 +28,7 @@ struct route {
 	struct token token;  /* of the owner */
 	bool mux;            /* its visitors may go over the client's mux session */
 	char *key, *url;
-	char *auth; /* the Authorization a request must carry ("Basic ..."), NULL: none */
+	char *auth; /* what must be behind "Basic" in a request's Authorization; NULL: no rule */
 };
 
 /*
