@@ -238,6 +238,7 @@ static bool public_eof(void *arg, enum side from)
 		public_answered(p, JUDGE_STOP);
 		return true;
 	}
+	http_track_request_eof(p->track);
 	/* A body that was broken off can't be answered any more. */
 	p->fin_held = !p->peer_features && http_track_owes(p->track) && p->track->req_left == 0;
 	if (p->fin_held)
@@ -392,6 +393,8 @@ void public_tunnel_gone(struct public *p)
 	TAILQ_REMOVE(&p->tunnel->publics, p, tunnel_link);
 	p->tunnel = NULL;
 	p->end_at_rest = ends;
+	if (ends)
+		p->track->guarded = true; /* nothing new begins on it */
 }
 
 void public_close_all(struct worker *w, const char *why)
