@@ -35,8 +35,9 @@ Placeholders: <client-1> for ids of clients, <req-1> of requests, <name-1> rando
 Left out, because timing decides: yamux window updates without a flag, and the size of those with one; how
 bytes are cut into DATA frames and, other than messages, into records (so what is said in one step
 is one frame here); PINGs of yamux after the first each way; mux sessions after the first, which a
-client opens that finds its line slow (session mux-far shows them). Long bytes are shown as their
-length and digest.
+client opens that finds its line slow (session mux-far shows them); a GOAWAY in the step in which its
+connection ends; when a program ends, what the other one still says, but on the control connection.
+Long bytes are shown as their length and digest.
 """
 import argparse
 import json
@@ -54,7 +55,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 ATTEMPTS = 4
-TOO_LONG = 75  # exit status of a session that has to be recorded again
+TOO_LONG = 75  # exit status of a session that must be recorded again
 
 
 def load():
@@ -153,8 +154,9 @@ def main():
         for name, (run, _) in sessions.items():
             print(f"{name:20} {' '.join((run.__doc__ or '').split())}")
         return 0
-    names = args.only.split(",") if args.only else list(sessions)
-    unknown = [n for n in names if n not in sessions]
+    only = args.only.split(",") if args.only else list(sessions)
+    names = [n for n in sessions if n in only]
+    unknown = [n for n in only if n not in sessions]
     if unknown or not args.out:
         parser.error(f"no session {', '.join(unknown)}" if unknown else "BINDIR and OUT are needed")
     with tempfile.TemporaryDirectory(prefix="wire-") as folder:

@@ -122,14 +122,14 @@ BAD = {
     "Payload null": framed({"Type": "Auth", "Payload": None}), "Version a number": framed(payload('{"Version":2}')),
     "Ping": framed(message("Ping")), "ReqTunnel": framed(req_tunnel(req_id="r")),
     "StartProxy": framed(message("StartProxy", Url="http://x", ClientAddr="1.2.3.4:5")),
-    "RegProxy of nobody": framed(message("RegProxy", ClientId="deadbeef")),
+    "RegProxy with an unknown id": framed(message("RegProxy", ClientId="deadbeef")),
     "RegProxy without id": framed(message("RegProxy", ClientId="")),
     "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
 
 
 @session()
 def hand_first(s):
-    """First messages that are none: the connection ends, nothing is said."""
+    """Bad first messages: the server closes and says nothing."""
     h = Hand(s)
     for label, data in BAD.items():
         h.says(label, data)
@@ -256,7 +256,7 @@ def hand_replaced(s):
     again = register(h, "same")
     v = s.visitor(h.server.http_port)
     s.step("GET", v.send, ask())
-    s.step("he is answered", again.send, reply())
+    s.step("the visitor is answered", again.send, reply())
     for peer in (again, v, a):
         s.step("it closes", peer.close)
     h.end(b)
@@ -285,7 +285,7 @@ def hand_pool(s):
 
 @session()
 def hand_waiting(s):
-    """Visitors who wait: served by a late connection, 502 when their client goes, 503 when too many."""
+    """Visitors that wait: served by a late connection, 502 when their client goes, 503 for one too many."""
     h = Hand(s)
     a = h.control(client_id="late", leaves=True)
     h.asks(a, "both", "http+https", subdomain="test")
@@ -297,7 +297,7 @@ def hand_waiting(s):
         s.step("it closes", peer.close)
     vs = [s.visitor(h.server.http_port), s.visitor(h.server.https_port, tls=True), s.visitor(h.server.http_port)]
     for v, method in zip(vs, ("GET", "GET", "HEAD")):
-        s.step(f"he asks ({method})", v.send, ask(method=method))
+        s.step(f"the visitor asks ({method})", v.send, ask(method=method))
 
     def crowd():
         for _ in range(253):
@@ -307,7 +307,7 @@ def hand_waiting(s):
         h.refused(f"one too many ({method})", ask(method=method))
     s.step("the client closes", a.close)
     for v in vs:
-        s.step("he closes", v.close)
+        s.step("the visitor closes", v.close)
     h.end()
 
 
@@ -324,7 +324,7 @@ BAD_REQUESTS = {
 
 @session()
 def hand_pages(s):
-    """Pages for visitors without a client of theirs: 400, 404, over http and https, HEAD, HTTP/1.0."""
+    """Pages of a server without clients: 400 and 404 over http and https, for HEAD and HTTP/1.0."""
     h = Hand(s)
     for label, request in BAD_REQUESTS.items():
         h.refused(label, request.replace(b": H\r\n", b": test.pgrok.me\r\n"))
@@ -363,7 +363,7 @@ class Go(Hand):
         ports = {"http": self.server.http_port, "https": self.server.https_port}
         port = ports.get(scheme) or int(last_url(self, "tcp").rsplit(":", 1)[1])
         v = self.s.visitor(port, tls=scheme == "https")
-        self.s.step("he asks", v.send, request)
+        self.s.step("the visitor asks", v.send, request)
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.taken) > n, 30)
         peer = self.taken[n]
@@ -389,9 +389,9 @@ def go_client_http(s):
     g.visit("http", ask(), None, "go")
     s.step("it pings", g.go.send, message("Ping"))
     v = s.visitor(g.server.http_port)
-    s.step("he asks in two pieces", v.send, ask()[:20])
+    s.step("the visitor asks in two pieces", v.send, ask()[:20])
     s.step("the rest", v.send, ask()[20:])
-    s.step("he has said all", v.half_close)
+    s.step("the visitor has said all", v.half_close)
     s.step("Go answers", g.taken[-1].send, reply())
     s.step("Go closes", g.taken[-1].close)
     s.step("the visitor closes", v.close)
@@ -475,7 +475,7 @@ def go_server_tcp(s):
     for url, request in (("tcp://pgrok.me:31234", b""), (URL, ask()), (URL, ask(method="POST", body=pattern(1 << 17)))):
         v = g.start(url)
         if request:
-            s.step("he asks", v.send, request)
+            s.step("the visitor asks", v.send, request)
         s.step("the server closes", v.close)
     g.end()
 
