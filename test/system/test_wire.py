@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from lib import env
 
 SESSIONS = "mux-server-ends,mux-ordered,hand-off,go-server-overtaken"
@@ -17,6 +19,7 @@ def recorded(out):
     return out.read_text()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it needs /proc")
 def test_recordings_are_equal(tmp_path):
     first = recorded(tmp_path / "first.jsonl")
     assert recorded(tmp_path / "second.jsonl") == first

@@ -3,6 +3,7 @@
 Records what goes over the tunnel port, so that a change that must not touch the wire can be checked:
 
   wire_record.py BINDIR OUT.jsonl     all sessions; --only=A,B some; --jobs=N at once; --list names them
+  wire_record.py --client=OTHER ...   the client of another folder: old and new must go together
   diff before.jsonl after.jsonl       equal programs make equal files, byte for byte
 
 Recorded are the real pgrok and pgrokd, and each with peers made by hand that behave as the Go programs do.
@@ -144,11 +145,15 @@ def main():
     parser = argparse.ArgumentParser(description="Records what goes over the tunnel port.")
     parser.add_argument("bindir", nargs="?", default=".")
     parser.add_argument("out", nargs="?")
+    parser.add_argument("--client", metavar="BINDIR", help="folder of the client, if it is another one")
     parser.add_argument("--only", help="sessions, with commas between them")
-    parser.add_argument("--jobs", type=int, default=4, help="sessions at once, beside those that wait most of the time")
+    parser.add_argument("--jobs", type=int, default=4,
+                        help="sessions at once, beside those that wait most of the time")
     parser.add_argument("--list", action="store_true", help="names the sessions")
     args = parser.parse_args()
     os.environ["PGROK_BIN"] = os.path.abspath(args.bindir)
+    if args.client:
+        os.environ["WIRE_CLIENT"] = os.path.abspath(args.client) + "/pgrok"
     sessions = load()
     if args.list:
         for name, (run, _) in sessions.items():

@@ -25,8 +25,9 @@ def reply(body=b"hello\n", *fields, status="200 OK", length=True):
 CHUNKS = b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nT: v\r\n\r\n"
 UPGRADE = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
            "Sec-WebSocket-Version: 13")
-SWITCH = reply(b"", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=",
-               status="101 Switching Protocols", length=False)
+SWITCH = reply(b"", "Upgrade: websocket", "Connection: Upgrade",
+               "Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=", status="101 Switching Protocols",
+               length=False)
 
 
 def pattern(n):
@@ -279,7 +280,8 @@ def mux_auth(s):
     """-httpauth: 401 for no, wrong and oddly spelt credentials, for a later request, for HEAD."""
     p = Pair(s, *HTTP, "-httpauth=u:p")
     good = "Authorization: Basic dTpw"
-    for fields in ((), ("Authorization: Basic dTpx",), ("Authorization: basic dTpw",), ("Authorization: Bearer dTpw",)):
+    for fields in ((), ("Authorization: Basic dTpx",), ("Authorization: basic dTpw",),
+                   ("Authorization: Bearer dTpw",)):
         p.refused(p.visitor(), "GET with " + (fields[0] if fields else "nothing"), ask("/", *fields))
     p.refused(p.visitor(), "HEAD with nothing", ask(method="HEAD"))
     v = p.visitor()

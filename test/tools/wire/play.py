@@ -54,7 +54,7 @@ class Session:
         return w
 
     def client(self, addr, *args, **kw):
-        c = Client(addr, *args, **kw)
+        c = Client(addr, *args, program=os.environ.get("WIRE_CLIENT"), **kw)
         self.procs.append(c)
         return c
 

@@ -9,7 +9,7 @@ from .play import session
 
 @session(limit=75)
 def slow_server(s):
-    """A first message that never ends; 504 for visitors whose client opens no connection; a client without Ping."""
+    """A first message that never ends; 504 when a client opens no connection; a client that says no Ping."""
     h = Hand(s)
     a = h.control(client_id="silent", leaves=True)
     h.asks(a, "http", subdomain="test")
