@@ -80,20 +80,6 @@ def end_socket(conn, how):
 
 # ---- the man in the middle ----
 
-class Listening(TlsConn):
-    """Keeps the first bytes, which are a ClientHello."""
-    first = b""
-
-    def _fill(self):
-        data = self.sock.recv(1 << 18)
-        self.first += data
-        with self.tls_lock:
-            if data:
-                self.inb.write(data)
-            else:
-                self.inb.write_eof()
-
-
 class Link:
     """One connection through the man in the middle. One thread reads both sides and hands on."""
 
@@ -124,11 +110,12 @@ class Link:
         return self.wire.session.now
 
     def _accept(self):
-        self.client = Listening(self.sock, self.wire.context, server_side=True)
+        first = self.sock.recv(1 << 14, socket.MSG_PEEK)
+        self.client = TlsConn(self.sock, self.wire.context, server_side=True)
         self.client.sock.settimeout(None)
         acknowledge(self.client)
         if self.wire.hellos:
-            self.hello = (self._now(), read_hello(self.client.first))
+            self.hello = (self._now(), read_hello(first))
 
     def _dial(self):
         """Not before the client has said something: a connection that is hidden never gets there."""
@@ -270,7 +257,7 @@ class Wire:
             self.links.append(Link(self, sock))
 
     def hides(self, link, piece):
-        """Is this a mux session beyond those that are to be seen? A new control connection begins anew."""
+        """Is this a mux session beyond those that are to be seen? Each control connection may have as many."""
         if isinstance(piece, str) or b'"RegProxy"' not in piece or b'"Mux":1' not in piece:
             return False
         link.is_mux = True
@@ -323,7 +310,7 @@ class Peer:
     def __init__(self, session, name, conn, shown=True, ended=None):
         self.session, self.name, self.conn, self.shown = session, name, conn, shown
         self.events = []  # (step, "sent" or "got", bytes) or (step, "end", str)
-        self.order = None
+        self.order, self.polite = None, False  # polite: closes as soon as the other side has ended
         self.end, self.gone = ended, bool(ended)
         if ended:
             self.events.append((session.now, "end", ended))
@@ -339,6 +326,8 @@ class Peer:
         while not self.order:
             for piece in pieces:
                 self._take(piece)
+            if self.order:
+                break
             select.select([self.woken] + ([] if self.gone else [self.conn.sock]), [], [])
             if not self.order:
                 pieces = pull(self.conn)
@@ -356,6 +345,8 @@ class Peer:
         if not self.end:
             self.end = piece
             self.events.append((self.session.now, "end", piece))
+        if self.polite:
+            self.order = "close"
 
     def got(self):
         return b"".join(data for _, what, data in self.events if what == "got")
@@ -375,7 +366,7 @@ class Peer:
         self.conn.half_close()
 
     def _leave(self, how):
-        self.order = how
+        self.order = self.order or how
         self.wake.send(b"x")
         assert self.done.wait(QUIET_WAIT)
 
