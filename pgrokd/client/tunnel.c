@@ -1,8 +1,6 @@
 /* One public URL of a control: its route, its listener if it is TCP, its visitors. */
 #include "pgrokd/client/tunnel.h"
 
-#include "pgrokd/visitor/visitor.h"
-
 /* Ids and owner are in the route before anybody else can see it. */
 static void tunnel_sign(struct control *c, struct route *route)
 {
@@ -20,10 +18,16 @@ static struct tunnel *tunnel_new(struct control *c, struct route *route)
 	t->id = route->tunnel_id;
 	t->born = loop_now(c->worker->loop);
 	t->route = route;
-	TAILQ_INIT(&t->publics);
+	t->visitors = (struct visitors){
+		.worker = c->worker,
+		.route = route,
+		.carrier = c->carrier,
+		.half_close = c->features,
+		.sum = &c->count,
+	};
+	visitors_open(&t->visitors);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
-	idmap_put(c->worker->tunnels, t->id, t);
 	c->worker->count.tunnels++;
 	if (!route->mux)
 		carrier_warm(c->carrier);
@@ -49,7 +53,9 @@ bool tunnel_open(struct control *c, struct route **routes, int n, struct route *
 
 static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
-	public_accept_tcp(arg, fd, peer);
+	struct tunnel *t = arg;
+
+	visitor_accept(&t->visitors, fd, peer);
 }
 
 void tunnel_open_tcp(struct control *c, struct route *route, struct listener_fds *fds)
@@ -70,14 +76,13 @@ void tunnel_close(struct tunnel *t, const char *why)
 		listener_close(t->listener);
 	else
 		registry_unregister(w->core->registry, t->route->key, t->id);
-	while (!TAILQ_EMPTY(&t->publics))
-		public_tunnel_gone(TAILQ_FIRST(&t->publics));
-	log_info(t->route->url, "Closed: %s (age %llu s, %llu visitors, %llu bytes in, %llu out)",
-		 why, (unsigned long long)((loop_now(w->loop) - t->born) / 1000),
-		 (unsigned long long)t->visitors, (unsigned long long)t->bytes[0],
-		 (unsigned long long)t->bytes[1]);
+	visitors_close(&t->visitors);
+	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
+		   ", %llu visitors, %llu bytes in, %llu out",
+		   (unsigned long long)t->visitors.count.visitors,
+		   (unsigned long long)t->visitors.count.bytes[0],
+		   (unsigned long long)t->visitors.count.bytes[1]);
 	log_event("tunnel_closed", "url", t->route->url, "control", c->name, "why", why, NULL);
-	idmap_del(w->tunnels, t->id);
 	TAILQ_REMOVE(&c->tunnels, t, link);
 	c->n_tunnels--;
 	route_unref(t->route);

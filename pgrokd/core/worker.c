@@ -14,7 +14,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	snprintf(w->name, sizeof(w->name), "worker:%d", index);
 	w->loop = loop_new(w->name);
 	TAILQ_INIT(&w->guests);
-	TAILQ_INIT(&w->publics);
+	TAILQ_INIT(&w->visitors);
 	w->clients = strmap_new();
 	w->controls = idmap_new();
 	w->tunnels = idmap_new();
