@@ -221,7 +221,6 @@ static int public_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct public *p = arg;
 
-	p->head_only = http_span_is(head, h->method, "HEAD");
 	return p->tunnel ? route_allows(p->route, h, head) : 404;
 }
 
@@ -262,7 +261,8 @@ static void public_done(void *arg, enum pair_end end)
 			 p->track->refused, p->track->error ? ": " : "",
 			 p->track->error ? p->track->error : "");
 		p->worker->count.pages++;
-		reply_send(pair_take(p->pair, SIDE_VISITOR), p->track->refused, p->head_only);
+		reply_send(pair_take(p->pair, SIDE_VISITOR), p->track->refused,
+			   p->track->head_only);
 	} else {
 		snprintf(reason, sizeof(reason), "%s%s%.80s", why[end],
 			 *pair_error(p->pair) ? ": " : "", pair_error(p->pair));

@@ -38,7 +38,7 @@ struct public
 	struct stream *stream; /* NULL once it is the pair's */
 	char *unread;          /* before it is joined: bytes read already */
 	size_t unread_len;
-	bool head_only;              /* the request is a HEAD */
+	bool head_only;              /* before it is joined: the request is a HEAD */
 	bool peer_features;          /* the client of its tunnel carries half-close */
 	bool fin_held;               /* the visitor's end waits until the answers are out */
 	bool end_at_rest;            /* the tunnel is gone: ends with the answer under way */
