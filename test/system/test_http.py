@@ -8,7 +8,7 @@ import pytest
 
 from lib import env
 from lib.backends import answer
-from lib.net import Aborted, dial, eventually, get, request
+from lib.net import Aborted, dial, dial_tls, eventually, get, request
 
 
 def test_get(pair, workers, engine):
@@ -407,6 +407,12 @@ def test_local_service_dead(pair, engine):
             assert f"127.0.0.1:{port}".encode() in r.body
             assert r.header("Content-Type").startswith("text/html")
             assert len(r.body) == int(r.header("Content-Length"))
+        if pair.client_program:
+            continue
+        with (dial_tls(p) if tls else dial(p)) as v:
+            v.send(request(f"dead.pgrok.me:{p}", method="HEAD"))
+            assert v.response(method="HEAD").status == 502
+            assert v.recv_rest() == (b"", "eof")
     # Once the service is there it is served.
     site = pair.lab.site(port=port)
     assert get(s.http_port, f"dead.pgrok.me:{s.http_port}").body == b"site GET /\n"
