@@ -131,12 +131,12 @@ static bool answer_is_last(const struct http_track *t)
 }
 
 /* A head that passes: what comes behind it? */
-static void request_begins(struct http_track *t, const char *head)
+static void request_begins(struct http_track *t)
 {
 	const struct http_head *h = &t->req;
 	uint8_t kind = 0;
 
-	if (http_span_is(head, h->method, "HEAD"))
+	if (t->head_only)
 		kind |= OWED_HEAD;
 	if (h->upgrade)
 		kind |= OWED_UPGRADE;
@@ -177,7 +177,7 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 			       bool *more)
 {
 	const char *head = buf + *pos;
-	int status;
+	int status = 0;
 
 	/* What follows an upgrade need not be HTTP: it is not even looked at before the answer. */
 	if (must_hold(t)) {
@@ -201,17 +201,19 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 	case HTTP_BAD:
 		if (t->req.no_request && may_hijack(t))
 			return hijacked(t, len, pos);
-		return refuse(t, t->req.status, t->req.error);
+		status = t->req.status;
+		break;
 	case HTTP_OK:
+		status = t->hooks->allow(t->arg, &t->req, head);
 		break;
 	}
-	status = t->hooks->allow(t->arg, &t->req, head);
+	t->head_only = http_span_is(head, t->req.method, "HEAD");
 	if (status == TRACK_LEAVE)
 		return leave(t);
 	if (status)
-		return refuse(t, status, NULL);
+		return refuse(t, status, t->req.error);
 	*pos += t->req.head_len;
-	request_begins(t, head);
+	request_begins(t);
 	*more = true;
 	return JUDGE_PASS;
 }

@@ -55,6 +55,7 @@ struct http_track {
 	bool guarded;      /* requests need more than the right host: none may pass unjudged */
 	bool leaves;       /* the request at hand is for another backend */
 	bool bodiless;     /* the last request that passed has no body */
+	bool head_only;    /* the last one judged is a HEAD: a page for it has no body */
 	bool raw;          /* upgraded or hijacked: nothing is judged any more */
 	bool unfollowed;
 	bool stopped; /* a request was refused */

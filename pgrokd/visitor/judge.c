@@ -54,7 +54,6 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 
-	v->head_only = http_span_is(head, h->method, "HEAD");
 	if (!v->at)
 		return 404;
 	int status = route_allows(v->route, h, head);

@@ -36,7 +36,7 @@ struct visitor {
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
 	struct carrier_waiter waiter;
-	bool head_only;            /* the request is a HEAD */
+	bool head_only;            /* before it is joined: the request is a HEAD */
 	bool half_close;           /* as its tunnel's */
 	bool asked;                /* a request has gone over the stream to its client */
 	bool fin_held;             /* its end waits until the answers are out */

@@ -182,7 +182,7 @@ static void visitor_refused(struct visitor *v)
 	snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	v->worker->count.pages++;
-	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, v->head_only);
+	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only);
 	visitor_close(v, false, reason);
 }
 

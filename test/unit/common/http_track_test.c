@@ -59,6 +59,7 @@ enum flags {
 	RAW = 4,        /* upgraded */
 	UNFOLLOWED = 8, /* lost track of the answers */
 	OPEN = 16,      /* not guarded */
+	BODILESS = 32,  /* the page has no body */
 };
 
 struct dialogue {
@@ -73,6 +74,7 @@ struct dialogue {
 #define HEAD "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define EVIL "GET / HTTP/1.1\r\nHost: b\r\n\r\n"
 #define OTHER "GET / HTTP/1.1\r\nHost: c\r\n\r\n" /* for another backend */
+#define HEAD_B "HEAD / HTTP/1.1\r\nHost: b\r\n\r\n"
 #define POST5 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
@@ -353,6 +355,24 @@ static const struct dialogue dialogues[] = {
 	 421,
 	 0,
 	 2},
+	{"a HEAD refused", {VV(GET), BB(OK5), V(HEAD_B, "", CUT)}, 421, BODILESS, 2},
+	{"a HEAD with a fault",
+	 {V("HEAD / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", "", CUT)},
+	 400,
+	 BODILESS,
+	 0},
+	{"no method behind a HEAD", {VV(HEAD), BB(OK5_HEAD), V("\x16", "", CUT)}, 400, 0, 1},
+	{"a HEAD whose body breaks",
+	 {V("HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+	    "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", CUT)},
+	 400,
+	 BODILESS,
+	 1},
+	{"a HEAD whose offer is accepted",
+	 {VV("HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n"), B(R101, "", CUT)},
+	 502,
+	 BODILESS,
+	 1},
 	{"refused behind 1xx",
 	 {V(GET EVIL, GET, STOP), BB(R100), B(R204 "x", R204, CUT)},
 	 421,
@@ -691,6 +711,8 @@ static void play_dialogue(const struct dialogue *d, size_t which, size_t cut, bo
 	    p->t.refused != (d->refused > 0 ? d->refused : 0) ||
 	    p->t.stopped != (d->refused != 0) || (d->refused == 400) > (p->t.error != NULL))
 		fail_msg("%s: refused %d, asked %d", d->name, p->t.refused, p->asked);
+	if (p->t.refused && p->t.head_only != !!(d->flags & BODILESS))
+		fail_msg("%s: head_only %d", d->name, p->t.head_only);
 	if (p->t.stopped) {
 		size_t pass = 1;
 
