@@ -56,7 +56,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 ATTEMPTS = 4
-TOO_LONG = 75  # exit status of a session that must be recorded again
+TOO_SLOW = 75  # exit status of a session that must be recorded again
 
 
 def load():
@@ -87,9 +87,9 @@ def record_one(name, folder, sessions):
     lines = lines_of(session)
     print(f"{name}: {len(lines)} lines, {session.now} steps, {took:.1f} s", file=sys.stderr)
     (folder / f"{name}.out").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if took > limit:
-        print(f"{name}: timers of the programs may show after {limit} s", file=sys.stderr)
-        return TOO_LONG
+    if took > limit or any(w.late for w in session.wires):
+        print(f"{name}: that was so slow that it may show", file=sys.stderr)
+        return TOO_SLOW
     return 0
 
 
@@ -133,7 +133,7 @@ def record_all(names, folder, sessions, jobs):
         if sessions[name][1] > LIMIT:
             jobs -= 1
         status = os.waitstatus_to_exitcode(status)
-        if status == TOO_LONG and tries[name] < ATTEMPTS:
+        if status == TOO_SLOW and tries[name] < ATTEMPTS:
             tries[name] += 1
             todo.append(name)
         elif status:

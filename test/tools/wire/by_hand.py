@@ -19,10 +19,10 @@ from .play import session
 class Hand:
     """Our server, the wire, and clients made by hand."""
 
-    def __init__(self, s, *flags, **kw):
+    def __init__(self, s, *flags, quick=False, **kw):
         self.s = s
         self.server = s.server(*flags, **kw)
-        self.wire = s.wire(self.server.tunnel_port)
+        self.wire = s.wire(self.server.tunnel_port, quick=quick)
 
     def says(self, label, *said, stays=False, cut="go"):
         """One connection that says this as its first; it closes then, unless it stays."""
@@ -364,8 +364,8 @@ def hand_pages(s):
 class Go(Hand):
     """The same with a client that does what the Go client does; visitors' connections are ours to use."""
 
-    def __init__(self, s, protocol="http", *flags, **kw):
-        super().__init__(s, *flags, **kw)
+    def __init__(self, s, protocol="http"):
+        super().__init__(s, quick=True)
         self.taken, self.arrived = [], threading.Condition()
         self.go = s.step("a Go client connects", GoClient, self.wire.port, on_visit=self._visit)
         s.step("it asks for a tunnel", self.go.send, req_tunnel(protocol, subdomain="test", req_id="req"))
@@ -409,6 +409,7 @@ def go_client_http(s):
     g.visit("http", ask("/", method="POST", body=b"x" * 5000), reply(b"y" * 5000), "visitor")
     g.visit("http", ask(), None, "go")
     s.step("it pings", g.go.send, message("Ping"))
+    time.sleep(PAUSE)
     v = s.visitor(g.server.http_port)
     s.step("the visitor asks in two pieces", v.send, ask()[:20])
     s.step("the rest", v.send, ask()[20:])

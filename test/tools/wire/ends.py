@@ -18,6 +18,7 @@ CLOSE_NOTIFY, FIN, RESET, EOF, BROKEN = "close_notify", "fin", "reset", "eof", "
 CUT = "cut by the recorder"
 
 WAYS = ("c2s", "s2c")
+LATE = 0.25  # seconds; with 0.5 and a visitor each second the server asks for one more
 
 
 def drain(conn, ended=False):
@@ -163,6 +164,7 @@ class Link:
             time.sleep(self.wire.delay)
         try:
             (self.server if way == "c2s" else self.client).send(piece)
+            self.wire.watch(piece)
         except (OSError, Aborted):
             # It has reset the connection, which is told only once: now.
             self._pass_end("s2c" if way == "c2s" else "c2s", RESET)
@@ -232,10 +234,13 @@ class Wire:
     """
     The man in the middle: listens for clients of the server on port `target`. hellos: TLS is recorded,
     too. mux_max: further mux sessions of a client are left without an answer. delay: of a line, in seconds.
+    quick: proxy connections must come as soon as they are asked for, or the session is worth nothing (late):
+    how many the server asks for follows from how long it waits for one.
     """
 
-    def __init__(self, session, target, hellos=False, mux_max=1, delay=0.0):
+    def __init__(self, session, target, hellos=False, mux_max=1, delay=0.0, quick=False):
         self.session, self.target = session, target
+        self.quick, self.asked, self.late = quick, None, False
         self.hellos, self.delay = hellos, delay
         self.mux_max = mux_max
         self.links = []
@@ -255,6 +260,14 @@ class Wire:
             except OSError:
                 return
             self.links.append(Link(self, sock))
+
+    def watch(self, piece):
+        now = time.monotonic()
+        if b'"ReqProxy"' in piece:
+            self.asked = now
+        elif b'"RegProxy"' in piece and self.asked:
+            self.late |= self.quick and now - self.asked > LATE
+            self.asked = None
 
     def hides(self, link, piece):
         """Is this a mux session beyond those that are to be seen? Each control connection may have as many."""

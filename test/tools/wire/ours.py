@@ -43,7 +43,7 @@ class Pair:
         self.s, self.pause = s, pause
         self.service = s.service()
         self.server = s.server(*server, engine=engine)
-        self.wire = s.wire(self.server.tunnel_port, **(wire or {}))
+        self.wire = s.wire(self.server.tunnel_port, quick=pause > 0, **(wire or {}))
         if config:
             kw["config"] = s.config(config.replace("PORT", str(self.service.port)))
         else:
