@@ -297,16 +297,14 @@ static void visitor_bereft(struct visitor *v)
 		visitor_refuse(v, 502, "its client went away");
 		return;
 	}
-	bool ends = is_http(v) && !v->track->raw;
-
-	if (ends && http_track_at_rest(v->track)) {
+	if (is_http(v) && http_track_at_rest(v->track)) {
 		visitor_close(v, false, "its tunnel closed");
 		return;
 	}
 	TAILQ_REMOVE(&v->at->list, v, at_link);
 	v->at = NULL;
-	v->end_at_rest = ends;
-	if (ends)
+	v->end_at_rest = is_http(v);
+	if (v->end_at_rest)
 		v->track->guarded = true; /* nothing new begins on it */
 }
 
