@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "common/base/log.h"
 #include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/mux/mux.h"
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "pgrokd/names/cachefile.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/server.h"

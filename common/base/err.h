@@ -19,4 +19,10 @@ struct err {
  */
 bool err_set(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+#define ERRNO_TEXT 64
+/*
+ * errno's words as Go has them ("connection refused"): in lower case. Into buf, which is returned.
+ */
+const char *errno_text(int error, char buf[static ERRNO_TEXT]);
+
 #endif

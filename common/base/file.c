@@ -1,12 +1,10 @@
 /* Small files, read whole and written whole. */
 #include "common/base/file.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,21 +12,22 @@
 
 /* ---- reading ---- */
 
-/* Go's *PathError: "open PATH: permission denied". */
-static void path_error(struct err *err, const char *verb, const char *path, const char *reason)
+/* Go's *PathError: "open PATH: permission denied". Sets errno. */
+static void path_error(struct err *err, const char *verb, const char *path, int error)
 {
-	err_set(err, "%s %s: %c%s", verb, path, tolower((unsigned char)reason[0]), reason + 1);
+	char why[ERRNO_TEXT];
+
+	err_set(err, "%s %s: %s", verb, path, errno_text(error, why));
+	errno = error;
 }
 
 static void too_large(struct err *err, const char *path, size_t max)
 {
-	char reason[64];
+	bool odd = max % (1u << 20);
 
-	if (max % (1u << 20))
-		snprintf(reason, sizeof(reason), "larger than %zu bytes", max);
-	else
-		snprintf(reason, sizeof(reason), "larger than %zu MiB", max >> 20);
-	path_error(err, "read", path, reason);
+	err_set(err, "read %s: larger than %zu %s", path, odd ? max : max >> 20,
+		odd ? "bytes" : "MiB");
+	errno = EFBIG;
 }
 
 /* Reads until the end, or room bytes. -1: errno. */
@@ -53,26 +52,23 @@ char *file_read(const char *path, size_t max, size_t *len, struct err *err)
 	ssize_t n;
 
 	if (fd < 0) {
-		error = errno;
-		path_error(err, "open", path, strerror(error));
-		errno = error;
+		path_error(err, "open", path, errno);
 		return NULL;
 	}
 	buf = xmalloc(max + 1); /* what is never written to costs nothing */
 	n = read_up_to(fd, buf, max + 1);
-	error = n < 0 ? errno : EFBIG;
+	error = errno;
 	close(fd);
 	if (n >= 0 && (size_t)n <= max) {
 		buf[n] = '\0';
 		*len = (size_t)n;
 		return buf;
 	}
+	xfree_secret(buf, n < 0 ? max + 1 : (size_t)n);
 	if (n < 0)
-		path_error(err, "read", path, strerror(error));
+		path_error(err, "read", path, error);
 	else
 		too_large(err, path, max);
-	xfree_secret(buf, n < 0 ? max + 1 : (size_t)n);
-	errno = error;
 	return NULL;
 }
 

@@ -288,6 +288,20 @@ bool log_may(struct log_kind *k, enum log_level level, const char *prefix)
 	return atomic_fetch_add(&k->lines, 1) < LOG_OFTEN;
 }
 
+void log_closed(enum log_level level, const char *prefix, const char *why, uint64_t age_ms,
+		const char *fmt, ...)
+{
+	char more[256];
+	va_list ap;
+
+	if (!log_wants(level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(more, sizeof more, fmt, ap);
+	va_end(ap);
+	log_line(level, prefix, "Closed: %s (age %.1f s%s)", why, (double)age_ms / 1000, more);
+}
+
 void log_event(const char *event, ...)
 {
 	struct line l;

@@ -47,6 +47,13 @@ bool log_to_stdout(void);
  */
 void log_line(enum log_level level, const char *prefix, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/*
+ * The last line of an object, the same for all: "Closed: WHY (age 1.2 s, MORE)". fmt begins with
+ * ", "; "" for no more.
+ */
+void log_closed(enum log_level level, const char *prefix, const char *why, uint64_t age_ms,
+		const char *fmt, ...) PRINTF_LIKE(5, 6);
+
 #define log_debug(prefix, ...)                                    \
 	do {                                                      \
 		if (log_wants(LOG_DEBUG))                         \

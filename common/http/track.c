@@ -55,7 +55,9 @@ static void owe(struct http_track *t, uint8_t kind)
 
 static bool must_hold(const struct http_track *t)
 {
-	return t->upgrade_wait || t->owed == TRACK_OWED_MAX;
+	bool must_wait = t->leaves && t->owed > 0 && following(t);
+
+	return t->upgrade_wait || t->owed == TRACK_OWED_MAX || must_wait;
 }
 
 /* Called wherever a reason to hold can have gone. */
@@ -132,6 +134,16 @@ static void request_begins(struct http_track *t, const char *head)
 	memset(&t->req, 0, sizeof(t->req));
 }
 
+/* The request at hand is for another backend. */
+static enum judge leave(struct http_track *t)
+{
+	if (!following(t))
+		return refuse(t, 421, "it is for another backend");
+	t->leaves = true;
+	t->held = must_hold(t);
+	return t->held ? JUDGE_HOLD : JUDGE_LEAVE;
+}
+
 /* From the start of a head. Moves *pos over what may pass. */
 static enum judge request_head(struct http_track *t, const char *buf, size_t len, size_t *pos,
 			       bool *more)
@@ -144,6 +156,8 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 		t->held = true;
 		return JUDGE_HOLD;
 	}
+	if (t->leaves)
+		return leave(t);
 	/*
 	 * Empty lines pass on as they came, so that no byte is changed. Servers skip them or, some,
 	 * end the connection; none takes one for a request, or for a part of one.
@@ -160,6 +174,8 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 		break;
 	}
 	status = t->hooks->allow(t->arg, &t->req, head);
+	if (status == TRACK_LEAVE)
+		return leave(t);
 	if (status)
 		return refuse(t, status, NULL);
 	*pos += t->req.head_len;

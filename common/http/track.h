@@ -12,6 +12,9 @@
  *   at once. A chunked body that breaks is refused with 400 too: the answer to its own request is
  *   not waited for, unless it has begun; then, or if it was complete, refused is 0: cut without a
  *   page.
+ * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the
+ *   answers owed are complete; then JUDGE_LEAVE, and its head begins what did not pass. If the
+ *   answers can't be followed it is refused, without a page.
  * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked
  *   for): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
@@ -23,11 +26,13 @@
 #include "common/stream/judge.h"
 
 #define TRACK_OWED_MAX 32 /* pipelined requests without an answer; more are held */
+#define TRACK_LEAVE (-1)  /* from allow(): the request is not for this backend */
 
 struct http_track_hooks {
 	/*
 	 * A complete request head (its bytes: head, h->head_len long). 0: it may pass. Otherwise
-	 * the status to refuse it with (401, 404, 421 ...). Called once for each request.
+	 * the status to refuse it with (401, 404, 421 ...), or TRACK_LEAVE. Called once for each
+	 * request.
 	 */
 	int (*allow)(void *arg, const struct http_head *h, const char *head);
 };
@@ -44,6 +49,7 @@ struct http_track {
 	bool upgrade_wait; /* the last request asked for an upgrade, no answer yet */
 	bool held;         /* the request side's last word was JUDGE_HOLD */
 	bool guarded;      /* requests need more than the right host: none may pass unjudged */
+	bool leaves;       /* the request at hand is for another backend */
 	bool raw;          /* upgraded: nothing is judged any more */
 	bool unfollowed;
 	bool stopped; /* a request was refused */

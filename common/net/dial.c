@@ -8,7 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/net/listener.h"
+#include "common/base/err.h"
+#include "common/net/socket.h"
 #include "common/net/resolve.h"
 
 #define SHARE_MIN_MS 2000 /* of one address among several, before the next is tried */
@@ -98,12 +99,12 @@ static void report_soon(struct dial *d)
 /* call: "connect" or "socket"; NULL: error is a time-out, for which Go names no call. */
 static void note_error(struct dial *d, const char *call, int error)
 {
-	char where[ADDR_TEXT], why[SOCKET_ERROR_TEXT];
+	char where[ADDR_TEXT], why[ERRNO_TEXT];
 
 	addr_text(&d->addr[d->at], where);
 	if (call)
 		snprintf(d->error, sizeof d->error, "dial tcp %s: %s: %s", where, call,
-			 socket_error_text(error, why));
+			 errno_text(error, why));
 	else
 		snprintf(d->error, sizeof d->error, "dial tcp %s: i/o timeout", where);
 }

@@ -1,8 +1,7 @@
-/* Binds ports, accepts on them, backs off when descriptors run out; options of TCP sockets. */
+/* Binds ports, accepts on them, backs off when descriptors run out. */
 #include "common/net/listener.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -12,10 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/net/socket.h"
 
 #define BACKLOG 4096            /* the system cuts it to somaxconn */
 #define ACCEPT_PER_WAKE 64      /* then the other sockets of the loop have their turn */
@@ -23,11 +23,8 @@
 #define PAUSE_MS 100            /* without descriptors */
 #define COMPLAIN_EVERY_MS 60000 /* log lines about it */
 #define SAME_PORT_TRIES 16      /* port 0: both families need one that is free in both */
-#define KEEPALIVE_IDLE_S 20
-#define KEEPALIVE_STEP_S 5
-#define KEEPALIVE_PROBES 3
 
-struct door {
+struct acceptor {
 	struct listener *ln;
 	struct event ev;
 	int fd; /* -1: unused */
@@ -37,129 +34,27 @@ struct listener {
 	struct loop *loop;
 	listener_accept_fn *fn;
 	void *arg;
-	struct door door[LISTENER_FDS];
+	struct acceptor acceptor[LISTENER_FDS];
 	struct loop_timer pause;
 	uint64_t complained; /* loop_now() of the last line about descriptors; 0: never */
 	bool closed;
 };
 
-/* ---- socket options ---- */
-
-static void set_int(int fd, int level, int option, int value)
-{
-	/* Advice to the kernel: a connection works without it. */
-	(void)setsockopt(fd, level, option, &value, sizeof value);
-}
-
-void socket_keepalive(int fd)
-{
-	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-#ifdef TCP_KEEPIDLE
-	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
-#endif
-#ifdef TCP_KEEPINTVL
-	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_STEP_S);
-	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-#endif
-}
-
-void socket_always_read(int fd)
-{
-#ifdef TCP_USER_TIMEOUT
-	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
-		1000 * (KEEPALIVE_IDLE_S + KEEPALIVE_PROBES * KEEPALIVE_STEP_S));
-#else
-	(void)fd;
-#endif
-}
-
-void socket_shared(int fd)
-{
-#ifdef TCP_NOTSENT_LOWAT
-	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT);
-#else
-	(void)fd;
-#endif
-}
-
-const char *socket_error_text(int error, char buf[static SOCKET_ERROR_TEXT])
-{
-	char sys[128];
-
-	snprintf(buf, SOCKET_ERROR_TEXT, "%.*s", SOCKET_ERROR_TEXT - 1,
-		 strerror_r(error, sys, sizeof sys));
-	/* "RFS specific error", "I/O error": an acronym keeps its capitals. */
-	if (buf[0] && islower((unsigned char)buf[1]))
-		buf[0] = (char)tolower((unsigned char)buf[0]);
-	return buf;
-}
-
-static int tcp_socket(int family)
-{
-#ifdef SOCK_NONBLOCK
-	return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-#else
-	int fd = socket(family, SOCK_STREAM, 0);
-
-	if (fd >= 0) {
-		evutil_make_socket_nonblocking(fd);
-		evutil_make_socket_closeonexec(fd);
-	}
-	return fd;
-#endif
-}
-
-bool socket_connect(const struct addr *to, int *fd)
-{
-	int error;
-
-	*fd = tcp_socket(to->sa.any.sa_family);
-	if (*fd < 0)
-		return false;
-	set_int(*fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	/* The other end on this machine can't vanish without a word. */
-	if (!addr_is_loopback(to))
-		socket_keepalive(*fd);
-	if (connect(*fd, (const struct sockaddr *)&to->sa, to->len) == 0 || errno == EINPROGRESS)
-		return true;
-	error = errno;
-	close(*fd);
-	*fd = -1;
-	errno = error;
-	return false;
-}
-
-unsigned long socket_raise_nofile(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return 0;
-	if (lim.rlim_cur < lim.rlim_max) {
-		rlim_t was = lim.rlim_cur;
-
-		lim.rlim_cur = lim.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
-			lim.rlim_cur = was;
-	}
-	return lim.rlim_cur;
-}
-
 /* ---- binding ---- */
 
 static bool bind_failed(const struct addr *a, const char *call, int error, char err[static 256])
 {
-	char where[ADDR_TEXT], why[SOCKET_ERROR_TEXT];
+	char where[ADDR_TEXT], why[ERRNO_TEXT];
 
 	snprintf(err, 256, "listen tcp %s: %s: %s", addr_text(a, where), call,
-		 socket_error_text(error, why));
+		 errno_text(error, why));
 	return false;
 }
 
 /* What accepted sockets inherit from the listening one on Linux: no system call per visitor. */
 static void set_inherited(int fd)
 {
-	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	socket_keepalive(fd);
 }
 
@@ -170,16 +65,16 @@ static enum bind_rc bind_one(const struct addr *a, bool sibling, int *fd, const 
 			     int *error)
 {
 	*call = "socket";
-	*fd = tcp_socket(a->sa.any.sa_family);
+	*fd = socket_new(a->sa.any.sa_family);
 	if (*fd < 0)
 		goto fail;
-	set_int(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	socket_set(*fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	/* IPv4 has its own socket: peers then never look like ::ffff:192.0.2.1. */
 	if (a->sa.any.sa_family == AF_INET6)
-		set_int(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+		socket_set(*fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
 #ifdef SO_REUSEPORT
 	if (sibling)
-		set_int(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		socket_set(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 #endif
 	*call = "bind";
 	if (bind(*fd, (const struct sockaddr *)&a->sa, a->len) < 0)
@@ -187,7 +82,7 @@ static enum bind_rc bind_one(const struct addr *a, bool sibling, int *fd, const 
 #ifdef SO_REUSEPORT
 	/* After bind(): a daemon that was here first has refused us, and siblings may join now. */
 	if (!sibling)
-		set_int(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		socket_set(*fd, SOL_SOCKET, SO_REUSEPORT, 1);
 #endif
 	set_inherited(*fd);
 	*call = "listen";
@@ -419,48 +314,48 @@ static void shed_one(int listen_fd)
 
 /* ---- accepting ---- */
 
-static void doors_open(struct listener *ln)
+static void accept_on(struct listener *ln)
 {
 	for (int i = 0; i < LISTENER_FDS; i++)
-		if (ln->door[i].fd >= 0)
-			event_add(&ln->door[i].ev, NULL);
+		if (ln->acceptor[i].fd >= 0)
+			event_add(&ln->acceptor[i].ev, NULL);
 }
 
-static void doors_shut(struct listener *ln)
+static void accept_off(struct listener *ln)
 {
 	for (int i = 0; i < LISTENER_FDS; i++)
-		if (ln->door[i].fd >= 0)
-			event_del(&ln->door[i].ev);
+		if (ln->acceptor[i].fd >= 0)
+			event_del(&ln->acceptor[i].ev);
 }
 
 static void on_pause_over(void *arg)
 {
-	doors_open(arg);
+	accept_on(arg);
 }
 
 static void complain(struct listener *ln, int fd, int error)
 {
 	struct addr a = addr_of_local(fd);
-	char where[ADDR_TEXT], why[SOCKET_ERROR_TEXT];
+	char where[ADDR_TEXT], why[ERRNO_TEXT];
 	uint64_t now = loop_now(ln->loop);
 
 	if (ln->complained && now - ln->complained < COMPLAIN_EVERY_MS)
 		return;
 	ln->complained = now;
 	log_error("listen", "accept on %s: %s; visitors have to wait (said once a minute)",
-		  addr_text(&a, where), socket_error_text(error, why));
+		  addr_text(&a, where), errno_text(error, why));
 }
 
-/* The door can't accept for a reason that has to pass first. */
-static void take_a_break(struct door *d, int error)
+/* It can't accept for a reason that must pass first. */
+static void take_a_break(struct acceptor *a, int error)
 {
-	struct listener *ln = d->ln;
+	struct listener *ln = a->ln;
 
-	complain(ln, d->fd, error);
+	complain(ln, a->fd, error);
 	if (error == EMFILE || error == ENFILE)
-		shed_one(d->fd);
+		shed_one(a->fd);
 	/* The event is level-triggered: left on, it would fire again at once, for ever. */
-	doors_shut(ln);
+	accept_off(ln);
 	loop_after(&ln->pause, PAUSE_MS);
 }
 
@@ -507,14 +402,14 @@ static bool is_peers_fault(int error)
 	}
 }
 
-/* At most max visitors; 0, or the error that stopped it. fn may close the listener (and d->fd). */
-static int accept_some(struct door *d, int max)
+/* At most max visitors; 0, or the error that stopped it. fn may close the listener (and a->fd). */
+static int accept_some(struct acceptor *a, int max)
 {
-	struct listener *ln = d->ln;
+	struct listener *ln = a->ln;
 
-	for (int i = 0; i < max && d->fd >= 0; i++) {
+	for (int i = 0; i < max && a->fd >= 0; i++) {
 		struct addr peer;
-		int fd = accept_one(d->fd, &peer);
+		int fd = accept_one(a->fd, &peer);
 
 		if (fd >= 0)
 			ln->fn(ln->arg, fd, &peer);
@@ -528,11 +423,11 @@ static int accept_some(struct door *d, int max)
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
-	struct door *d = arg;
-	int error = accept_some(d, ACCEPT_PER_WAKE);
+	struct acceptor *a = arg;
+	int error = accept_some(a, ACCEPT_PER_WAKE);
 
-	if (error && !d->ln->closed)
-		take_a_break(d, error);
+	if (error && !a->ln->closed)
+		take_a_break(a, error);
 }
 
 struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
@@ -545,17 +440,17 @@ struct listener *listener_start(struct loop *l, struct listener_fds *fds, listen
 	ln->arg = arg;
 	loop_timer_init(&ln->pause, l, on_pause_over, ln);
 	for (int i = 0; i < LISTENER_FDS; i++) {
-		struct door *d = &ln->door[i];
+		struct acceptor *a = &ln->acceptor[i];
 
-		d->ln = ln;
-		d->fd = fds->fd[i];
-		if (d->fd >= 0)
-			event_assign(&d->ev, loop_base(l), d->fd, EV_READ | EV_PERSIST,
-				     on_acceptable, d);
+		a->ln = ln;
+		a->fd = fds->fd[i];
+		if (a->fd >= 0)
+			event_assign(&a->ev, loop_base(l), a->fd, EV_READ | EV_PERSIST,
+				     on_acceptable, a);
 	}
 	fds_none(fds);
 	reserve_join();
-	doors_open(ln);
+	accept_on(ln);
 	return ln;
 }
 
@@ -566,16 +461,16 @@ void listener_close(struct listener *ln)
 		return;
 	ln->closed = true;
 	loop_timer_stop(&ln->pause);
-	doors_shut(ln);
+	accept_off(ln);
 	for (int i = 0; i < LISTENER_FDS; i++) {
-		struct door *d = &ln->door[i];
+		struct acceptor *a = &ln->acceptor[i];
 
-		if (d->fd < 0)
+		if (a->fd < 0)
 			continue;
 		/* close() resets whoever is queued, though they think that they are connected. */
-		(void)accept_some(d, DRAIN_MAX);
-		close(d->fd);
-		d->fd = -1;
+		(void)accept_some(a, DRAIN_MAX);
+		close(a->fd);
+		a->fd = -1;
 	}
 	reserve_leave();
 	loop_free_later(ln->loop, ln, NULL);

@@ -7,6 +7,7 @@
 
 #include "common/base/addr.h"
 #include "common/base/loop.h"
+#include "common/net/socket.h"
 
 struct listener;
 
@@ -45,34 +46,5 @@ struct listener *listener_start(struct loop *l, struct listener_fds *fds, listen
 				void *arg) MUSTCHECK;
 /* Accepts what is queued until EAGAIN (through fn), then closes. Memory on the next tick. */
 void listener_close(struct listener *ln);
-
-/*
- * Keep-alive 20/5/3: an idle connection to a dead peer ends after 35 s. Harmless for peers that
- * stop reading: their kernel goes on answering.
- */
-void socket_keepalive(int fd);
-/*
- * TCP_USER_TIMEOUT, where the system has it: what is unacknowledged for 35 s ends the connection.
- * ONLY for connections whose peer never stops reading (control connections, mux sessions): Linux
- * counts a closed receive window as well, so that a visitor who pauses a download would be cut off.
- */
-void socket_always_read(int fd);
-/*
- * TCP_NOTSENT_LOWAT, where the system has it, for connections that many share: the kernel takes no
- * more than this ahead of what it can send, so that the next word of one does not stand behind
- * megabytes of another. What is on its way and unacknowledged is not limited.
- */
-#define SOCKET_UNSENT (128 << 10)
-void socket_shared(int fd);
-/* Starts a non-blocking connect; *fd owned. False: errno says why. TCP_NODELAY, keep-alive set. */
-bool socket_connect(const struct addr *to, int *fd) MUSTCHECK;
-/* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
-unsigned long socket_raise_nofile(void);
-
-#define SOCKET_ERROR_TEXT 64
-/*
- * errno's words as Go has them ("connection refused"): in lower case. Into buf, which is returned.
- */
-const char *socket_error_text(int error, char buf[static SOCKET_ERROR_TEXT]);
 
 #endif

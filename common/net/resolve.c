@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/net/listener.h"
+#include "common/base/err.h"
 
 #define THREADS_MAX 16   /* a dead name server holds each for up to 30 s */
 #define HOST_MAX_LEN 253 /* RFC 1035, without the trailing dot */
@@ -33,7 +33,7 @@ struct resolve {
 	struct resolve *next;  /* QUEUED */
 	uint16_t port;
 	char *host;
-	char error[SOCKET_ERROR_TEXT];
+	char error[ERRNO_TEXT];
 	struct resolve_result result;
 };
 
@@ -143,7 +143,7 @@ static void keep_error(struct resolve *r, int rc, int sys)
 		snprintf(r->error, sizeof r->error, "no such host");
 		break;
 	case EAI_SYSTEM:
-		socket_error_text(sys, r->error);
+		errno_text(sys, r->error);
 		break;
 	default:
 		snprintf(r->error, sizeof r->error, "%s", gai_strerror(rc));
@@ -255,7 +255,7 @@ static void answer_soon(struct resolve *r, const char *error)
 
 static void enqueue(struct resolve *r)
 {
-	char why[SOCKET_ERROR_TEXT];
+	char why[ERRNO_TEXT];
 	int rc = 0;
 
 	pthread_mutex_lock(&lock);
@@ -273,7 +273,7 @@ static void enqueue(struct resolve *r)
 	rc = threads ? 0 : rc;
 	pthread_mutex_unlock(&lock);
 	if (rc)
-		answer_soon(r, socket_error_text(rc, why));
+		answer_soon(r, errno_text(rc, why));
 }
 
 struct resolve *resolve_start(struct loop *l, const char *host, uint16_t port,

@@ -1,27 +1,26 @@
-/* TLS contexts for both ends, who is trusted, and pins. */
+/* TLS contexts and connections for both ends. */
 #ifndef COMMON_NET_TLS_H
 #define COMMON_NET_TLS_H
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
-#include "common/base/xalloc.h"
-
-#define TLS_PIN_TEXT 64 /* "sha256//" + base64 of 32 bytes and NUL fit */
+#include "common/base/compiler.h"
+#include "common/net/tls_pin.h"
 
 struct tls_server_conf {
 	const char *cert, *key; /* PEM files (chain in cert); both NULL: the pair in state_dir */
 	const char *client_ca;  /* PEM file: a client certificate of this CA is required; or NULL */
-	const char *state_dir;  /* where the self-made pair lives; NULL: in memory only */
-	const char *domain;     /* the self-made certificate is for it and *.domain */
+	const char *state_dir;  /* where the self-signed pair lives; NULL: in memory only */
+	const char *domain;     /* the self-signed certificate is for it and *.domain */
 };
 
 /*
  * TLS 1.2 and 1.3, X25519 before the P curves, one ticket, SSL_MODE_RELEASE_BUFFERS, no
  * renegotiation, no compression. Returns owned, or NULL with the file named in err (the options'
  * names are the caller's to add). Without cert and key: loads state_dir/cert.pem and key.pem, or
- * makes a P-256 pair (tls_selfmade.h). *note (256 bytes) is "", or says that the pair could not be
- * kept, was made anew, or is for another domain.
+ * makes a P-256 pair (tls_selfsigned.h). *note (256 bytes) is "", or says that the pair could not
+ * be kept, was replaced, or is for another domain.
  */
 SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
 			char err[static 256]) MUSTCHECK;
@@ -65,10 +64,4 @@ void tls_first_group(SSL *ssl, int group);
  */
 bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],
 		      char err[static 256]) MUSTCHECK;
-/* Does c verify anything at all? */
-bool tls_client_verifies(const struct tls_client_conf *c);
-
-/* The newest reason in OpenSSL's error queue as text; empties the queue. "" if there is none. */
-void tls_error_text(char *buf, size_t cap);
-
 #endif

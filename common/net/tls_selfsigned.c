@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
-#include "common/net/listener.h"
-#include "common/net/tls.h"
+#include "common/base/err.h"
+#include "common/base/xalloc.h"
+#include "common/net/tls_error.h"
 
 #define LIFETIME_DAYS 3650
 #define SERIAL_BYTES 16
@@ -30,10 +31,10 @@ static bool set_serial(X509 *x)
 	BIGNUM *n = NULL;
 	bool ok = false;
 
-	if (RAND_bytes(bytes, sizeof bytes) != 1)
+	if (RAND_bytes(bytes, sizeof(bytes)) != 1)
 		return false;
 	bytes[0] = (bytes[0] & 0x7f) | 0x40; /* positive, and always of full length */
-	n = BN_bin2bn(bytes, sizeof bytes, NULL);
+	n = BN_bin2bn(bytes, sizeof(bytes), NULL);
 	ok = n && BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x));
 	BN_free(n);
 	return ok;
@@ -228,7 +229,7 @@ static void load_pair(struct pair *p)
 	p->cert = load_cert(p->cert_path);
 	p->bad_key = !p->key && access(p->key_path, F_OK) == 0;
 	if (p->bad_key) {
-		/* Somebody's key with a password, perhaps: not ours to destroy. */
+		/* Perhaps the operator's key, with a password: not ours to destroy. */
 		char *aside = xasprintf("%s.old", p->key_path);
 
 		(void)rename(p->key_path, aside);
@@ -262,18 +263,20 @@ static bool make_missing(struct pair *p)
 
 static void explain(const struct pair *p, char note[static 256])
 {
-	char why[SOCKET_ERROR_TEXT];
+	char why[ERRNO_TEXT];
 
 	note[0] = '\0';
 	if (!p->dir)
-		snprintf(note, 256,
-			 "no folder to keep the self-made certificate in: its pin will change with "
-			 "the next start");
+		snprintf(
+			note, 256,
+			"no folder to keep the self-signed certificate in: its pin will change with "
+			"the next start");
 	else if (p->unsaved)
-		snprintf(note, 256,
-			 "the self-made certificate can't be kept in %s (%s): its pin will change "
-			 "with the next start",
-			 p->dir, socket_error_text(p->unsaved, why));
+		snprintf(
+			note, 256,
+			"the self-signed certificate can't be kept in %s (%s): its pin will change "
+			"with the next start",
+			p->dir, errno_text(p->unsaved, why));
 	else if (p->bad_key)
 		snprintf(
 			note, 256,
@@ -286,8 +289,8 @@ static void explain(const struct pair *p, char note[static 256])
 			 p->cert_path, p->domain);
 }
 
-bool tls_selfmade(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
-		  char note[static 256], char err[static 256])
+bool tls_selfsigned(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
+		    char note[static 256], char err[static 256])
 {
 	struct pair p = {.dir = dir, .domain = domain && *domain ? domain : "localhost"};
 	int lock = -1;
@@ -307,7 +310,7 @@ bool tls_selfmade(const char *dir, const char *domain, EVP_PKEY **key, X509 **ce
 	if (ok)
 		explain(&p, note);
 	else
-		tls_error_text(err, 256);
+		tls_error_text(err);
 	ERR_clear_error();
 	free(p.key_path);
 	free(p.cert_path);

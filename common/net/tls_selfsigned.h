@@ -6,7 +6,7 @@
 #include <openssl/x509.h>
 #include <stdbool.h>
 
-#include "common/base/xalloc.h"
+#include "common/base/compiler.h"
 
 /*
  * Loads dir/cert.pem and dir/key.pem, or makes what is missing or broken: a P-256 key (0600) and a
@@ -15,7 +15,7 @@
  * writable: the pair lives in memory. note: "", or what the operator should know. *key and *cert
  * are owned. False only with err, and if OpenSSL itself fails.
  */
-bool tls_selfmade(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
-		  char note[static 256], char err[static 256]) MUSTCHECK;
+bool tls_selfsigned(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
+		    char note[static 256], char err[static 256]) MUSTCHECK;
 
 #endif

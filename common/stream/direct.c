@@ -587,7 +587,7 @@ static void direct_close(struct stream *s, bool abort)
 	s->fd = -1;
 }
 
-void stream_detach(struct stream *s, int *fd, SSL **ssl)
+static void direct_detach(struct stream *s, int *fd, SSL **ssl)
 {
 	struct direct *d = direct_of(s);
 
@@ -596,7 +596,6 @@ void stream_detach(struct stream *s, int *fd, SSL **ssl)
 	*ssl = s->ssl;
 	if (s->ssl)
 		SSL_set_bio(s->ssl, NULL, NULL);
-	s->ready = NULL;
 	direct_unhook(d);
 }
 
@@ -625,6 +624,7 @@ static const struct stream_ops direct_ops = {
 	.finish = direct_finish,
 	.flushed = direct_flushed,
 	.close = direct_close,
+	.detach = direct_detach,
 	.error = direct_error,
 };
 

@@ -36,7 +36,8 @@ struct pair {
 	struct loop_tick tick;      /* start and release */
 	struct loop_timer *silence; /* NULL until half-closed */
 	const char *error;
-	int quiet; /* quarters of PAIR_SILENCE_MS without a byte */
+	struct half *leaving; /* its judge said JUDGE_LEAVE */
+	int quiet;            /* quarters of PAIR_SILENCE_MS without a byte */
 	bool cut;
 	bool over; /* done was called */
 };
@@ -74,6 +75,22 @@ static bool ended(const struct half *h)
 	return h->finished || h->dead || h->stopped;
 }
 
+/*
+ * May the side that leaves go? Not before all that was passed to it is out of our hands, so that
+ * its stream can be moved. One that was told an end, or takes no more, has nowhere to go.
+ */
+static void check_left(struct pair *p)
+{
+	struct half *h = p->leaving, *t = peer_of(h);
+
+	if (t->dead || *stream_error(h->s))
+		over(p, PAIR_ABORT);
+	else if (h->pending || t->pending || !stream_flushed(h->s))
+		return;
+	else
+		over(p, t->eof_told ? PAIR_DONE : PAIR_LEFT);
+}
+
 /* Both directions at rest for good, or cut and delivered? */
 static void check_over(struct pair *p)
 {
@@ -81,7 +98,9 @@ static void check_over(struct pair *p)
 
 	if (p->over)
 		return;
-	if (p->cut) {
+	if (p->leaving) {
+		check_left(p);
+	} else if (p->cut) {
 		if (!b->pending)
 			over(p, b->dead ? PAIR_ABORT : PAIR_CUT);
 	} else if (ended(a) && ended(b) && !a->pending && !b->pending) {
@@ -107,6 +126,13 @@ static void drop(struct half *h)
 	h->off = h->pending = h->held = 0;
 }
 
+/* What was passed and not taken is lost; what was not passed is still wanted. */
+static void skip_pending(struct half *h)
+{
+	h->off += h->pending;
+	h->pending = 0;
+}
+
 /* From the first half-close, or dead direction, on a pair on which nothing moves has an end. */
 static void watch_silence(struct pair *p)
 {
@@ -122,7 +148,10 @@ static void direction_dead(struct half *h)
 {
 	h->dead = true;
 	h->pair->error = stream_error(peer_of(h)->s);
-	drop(h);
+	if (h->pair->leaving == h)
+		skip_pending(h);
+	else
+		drop(h);
 	/* It may be stuck: what would move it may be what nobody reads here any more. */
 	watch_silence(h->pair);
 }
@@ -174,8 +203,12 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 		len = pass;
 	}
 	p->cut |= verdict == JUDGE_CUT;
+	if (verdict == JUDGE_LEAVE)
+		p->leaving = h;
 	if (offer(h, buf, pass, &taken))
 		keep(h, buf + taken, pass - taken, len - pass);
+	else if (p->leaving == h)
+		keep(h, buf + pass, 0, len - pass);
 }
 
 /* Writes on what waits. True: nothing is pending any more. */
@@ -295,12 +328,18 @@ static bool read_once(struct half *h)
 	}
 }
 
+/* Nothing more is read; what was passed is still delivered. */
+static bool at_end(const struct pair *p)
+{
+	return p->cut || p->leaving;
+}
+
 /* One step of the direction that starts at h. False: it has to wait for something. */
 static bool step(struct half *h)
 {
 	if (h->pair->over || h->dead || !flush_pending(h))
 		return false;
-	if (h->stopped || h->hold || h->pair->cut)
+	if (h->stopped || h->hold || at_end(h->pair))
 		return false;
 	if (h->rejudge) {
 		h->rejudge = false;
@@ -327,9 +366,12 @@ static void pump(struct half *h)
 static void want(struct half *h)
 {
 	struct half *t = peer_of(h);
-	bool reads = !h->eof && !h->stopped && !h->hold && !h->dead && !h->pending && !h->pair->cut;
-	bool writes = t->pending || (t->eof && !t->finished && !t->dead && !t->eof_held &&
-				     !t->stopped && !h->pair->cut);
+	bool reads =
+		!h->eof && !h->stopped && !h->hold && !h->dead && !h->pending && !at_end(h->pair);
+	bool ends = t->eof && !t->finished && !t->dead && !t->eof_held && !t->stopped &&
+		    !at_end(h->pair);
+	bool leaves = h->pair->leaving == h && !stream_flushed(h->s);
+	bool writes = t->pending || ends || leaves;
 
 	stream_want(h->s, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
 }
@@ -446,6 +488,22 @@ struct stream *pair_take(struct pair *p, enum side side)
 	p->side[side].s = NULL;
 	stream_on_ready(s, NULL, NULL);
 	return s;
+}
+
+struct stream *pair_leave(struct pair *p, enum side side, char **buf, size_t *len)
+{
+	struct half *h = &p->side[side];
+
+	assert(p->leaving == h && !h->pending);
+	*len = h->held;
+	*buf = NULL;
+	if (h->held) {
+		memmove(h->buf, h->buf + h->off, h->held);
+		*buf = h->buf;
+		h->buf = NULL;
+	}
+	drop(h);
+	return pair_take(p, side);
 }
 
 static void pair_free(void *arg)

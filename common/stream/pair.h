@@ -24,6 +24,7 @@ enum side { SIDE_VISITOR, SIDE_SERVICE };
 enum pair_end {
 	PAIR_DONE,  /* at least one direction ended cleanly and neither can move any more */
 	PAIR_CUT,   /* a judge cut it; the visitor has all that was passed */
+	PAIR_LEFT,  /* a judge let its side leave: pair_leave() takes it out */
 	PAIR_ABORT, /* a side aborted before any direction had ended cleanly */
 	PAIR_SILENT /* one direction ended or dead, nothing moved for PAIR_SILENCE_MS */
 };
@@ -59,6 +60,12 @@ void pair_start(struct pair *p);
 void pair_release(struct pair *p, enum side from);
 /* Takes a side's stream out, for a last word to the visitor. Only after done, before close. */
 struct stream *pair_take(struct pair *p, enum side side) MUSTCHECK;
+/*
+ * After PAIR_LEFT, before close: takes out the side whose judge let it leave, for another pair.
+ * *buf: what was read from it and not passed, the caller's to free and to feed to that pair; NULL:
+ * nothing. The other side stays, and ends with pair_close().
+ */
+struct stream *pair_leave(struct pair *p, enum side side, char **buf, size_t *len) MUSTCHECK;
 /*
  * Takes p. abort: both sides see a reset. Otherwise sides that have not ended linger, the others
  * are closed. Memory on the next tick; no hook is called any more.

@@ -41,10 +41,21 @@ struct stream *stream_settle(struct stream *s)
 	SSL *ssl;
 	int fd;
 
-	if (engine == ENGINE_DIRECT)
+	if (engine == ENGINE_DIRECT || !s->ops->detach)
 		return s;
 	stream_detach(s, &fd, &ssl);
 	return stream_bev_new(l, fd, ssl);
+}
+
+bool stream_movable(const struct stream *s)
+{
+	return s->ops->detach && stream_flushed(s);
+}
+
+void stream_detach(struct stream *s, int *fd, SSL **ssl)
+{
+	s->ready = NULL;
+	s->ops->detach(s, fd, ssl);
 }
 
 bool stream_reads_ahead(void)

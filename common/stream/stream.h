@@ -50,13 +50,16 @@ struct stream *stream_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
 struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
 /*
  * Makes a stream_new_direct() one final, on its home: takes s, returns s itself with the direct
- * engine, else a bufferevent stream made of its socket. on_ready has to be set again. Not from
- * inside s's on_ready with the bufferevent engine, unless nothing of s is used afterwards.
+ * engine or if it is final, else a bufferevent stream made of its socket. on_ready has to be set
+ * again. Not from inside s's on_ready with the bufferevent engine, unless nothing of s is used
+ * afterwards.
  */
 struct stream *stream_settle(struct stream *s) MUSTCHECK;
+/* Can it be taken apart now? Only a direct one, and only after what it took is out. */
+bool stream_movable(const struct stream *s);
 /*
- * Takes a direct stream apart so that it can be handed to another thread: events deleted, shell
- * freed, fd and ssl (may be NULL) now the caller's. Bytes inside ssl move with it.
+ * Takes apart a stream that is movable, so that it can be handed to another thread: events deleted,
+ * shell freed, fd and ssl (may be NULL) now the caller's. Bytes inside ssl move with it.
  */
 void stream_detach(struct stream *s, int *fd, SSL **ssl);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "common/net/tls_pin.h"
 #include "pgrok/config/limits.h"
 
 #define PATH_CAP 160 /* a key for messages: "tunnels.test.remote_port" */
@@ -242,29 +243,13 @@ fail:
 		   scalar(node));
 }
 
-/* "sha256//...", or several of them with ';' between, as curl takes them. */
-static bool pins_valid(const char *text)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				     "0123456789+/";
-
-	for (;; text++) {
-		if (strncmp(text, "sha256//", 8) || strspn(text + 8, digits) != 43 ||
-		    text[8 + 43] != '=')
-			return false;
-		text += 8 + 44;
-		if (*text != ';')
-			return !*text;
-	}
-}
-
 static bool set_pin(struct reader *r, yaml_node_t *node, const char *path, char **out)
 {
 	const char *text;
 
 	if (!want_text(r, node, path, &text))
 		return false;
-	if (!pins_valid(text))
+	if (!tls_pins_valid(text))
 		return bad(r, node, path, "a pin is sha256// and 44 base64 digits of a SHA-256");
 	return set_text(r, node, path, out);
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "common/base/log.h"
 #include "common/mux/mux.h"
 

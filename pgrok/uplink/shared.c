@@ -5,7 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/mux/mux.h"
-#include "common/net/listener.h"
+#include "common/net/socket.h"
 #include "pgrok/uplink/backoff.h"
 #include "pgrok/uplink/register.h"
 

@@ -51,6 +51,41 @@ void control_send(struct control *c, const struct msg *m)
 	control_fail(c, false, "a message could not be sent");
 }
 
+/* ---- what the carrier asks for ---- */
+
+static void client_ask(void *arg)
+{
+	struct msg m = msg_new(MSG_REQ_PROXY);
+
+	control_send(arg, &m);
+}
+
+/* In one piece or not at all: a connection with half a message on it is useless. */
+static bool say_start_proxy(struct stream *s, const char *url, const char *peer)
+{
+	char err[256];
+	struct msg m = msg_new(MSG_START_PROXY);
+	size_t len, n = 0;
+
+	m.start_proxy.url = url;
+	m.start_proxy.client_addr = peer;
+	char *frame = frame_make(&m, FRAME_GO_MAX, &len, err);
+	bool ok = frame && stream_write(s, frame, len, &n) == STREAM_OK && n == len;
+
+	free(frame);
+	return ok;
+}
+
+static bool client_begin(void *arg, struct stream *s, const struct carrier_visit *v)
+{
+	char peer[ADDR_TEXT];
+
+	(void)arg;
+	return say_start_proxy(s, v->url, addr_text(v->peer, peer));
+}
+
+static const struct carrier_hooks carrier_hooks = {.ask = client_ask, .begin = client_begin};
+
 /* ---- step 1: authenticated ---- */
 
 static struct control *control_new(struct worker *w, struct stream *s, const struct parcel *p)
@@ -70,9 +105,7 @@ static struct control *control_new(struct worker *w, struct stream *s, const str
 	c->born = c->last_ping = loop_now(w->loop);
 	TAILQ_INIT(&c->tunnels);
 	TAILQ_INIT(&c->bids);
-	TAILQ_INIT(&c->links);
-	c->memory = mux_account_new();
-	pool_init(c);
+	c->carrier = carrier_new(w->loop, c->name, &carrier_hooks, c);
 	c->more = (struct loop_tick){.fn = control_tick, .arg = c};
 	loop_timer_init(&c->reap, w->loop, control_reap, c);
 	loop_after(&c->reap, LIMIT_REAP_MS);
@@ -122,7 +155,7 @@ void control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	 * With mux the client comes by itself; who needs a connection of its own will ask for it.
 	 */
 	if (!c->feature_mux)
-		pool_ask(c);
+		carrier_warm(c->carrier);
 	stream_on_ready(c->stream, control_ready, c);
 	/* What came with the Auth may lie in the TLS layer, where no event tells of it. */
 	control_ready(c, STREAM_READ);
@@ -140,12 +173,16 @@ void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p)
 	int64_t mux = c->feature_mux ? p->first.reg_proxy.mux : 0;
 
 	s = stream_settle(s);
-	if (mux == MUX_SHARED)
-		mux_link_add(c, s);
-	else if (mux == MUX_REUSED)
-		pool_add_reusable(c, s);
-	else
-		pool_add(c, s);
+	enum carrier_kind kind = mux == MUX_SHARED   ? CARRIER_SHARED
+				 : mux == MUX_REUSED ? CARRIER_REUSED
+						     : CARRIER_POOLED;
+
+	if (!carrier_wants(c->carrier, kind) ||
+	    (kind != CARRIER_POOLED && !say_start_proxy(s, "mux:", ""))) {
+		stream_close(s, false);
+		return;
+	}
+	carrier_add(c->carrier, kind, s);
 }
 
 /* ---- step 2: messages ---- */
@@ -253,7 +290,7 @@ static void control_reap(void *arg)
 	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
 		control_end(c, false, "Lost heartbeat");
 	} else {
-		pool_rest(c);
+		carrier_rest(c->carrier);
 		loop_after(&c->reap, LIMIT_REAP_MS);
 	}
 }
@@ -275,9 +312,7 @@ static void control_end(struct control *c, bool replaced, const char *why)
 		bid_close(TAILQ_FIRST(&c->bids));
 	while (!TAILQ_EMPTY(&c->tunnels))
 		tunnel_close(TAILQ_FIRST(&c->tunnels), "its control connection closed");
-	pool_close(c);
-	mux_link_close_all(c);
-	mux_account_free(c->memory);
+	carrier_close(c->carrier, "its control connection closed");
 	/* The names are free by now, so whoever asked for one can have it. */
 	challenge_over(c, !replaced);
 	idmap_del(w->controls, c->id);

@@ -4,9 +4,8 @@
 
 #include "common/mux/mux.h"
 #include "msg/pgrok/chan.h"
-#include "pgrokd/carrier/shared.h"
+#include "pgrokd/carrier/carrier.h"
 #include "pgrokd/core/parcel.h"
-#include "pgrokd/carrier/pool.h"
 #include "pgrokd/core/worker.h"
 
 TAILQ_HEAD(tunnel_list, tunnel);
@@ -37,10 +36,7 @@ struct control {
 	int n_tunnels;
 	struct bid_list bids; /* ReqTunnels that wait for a challenge */
 	int n_bids;
-	struct pool pool;
-	struct mux_link_list links;
-	int n_links;
-	struct mux_account *memory;  /* of all its sessions, shared ones and others */
+	struct carrier *carrier;
 	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
 	uint64_t born, last_ping;
 	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */

@@ -1,10 +1,10 @@
 /* Somebody with the owner's token wants the owner's name: does the owner still live? */
 #include "pgrokd/client/takeover.h"
 
-#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
+
+#include "common/net/socket.h"
 
 /* One bid that waits for the outcome. */
 struct asker {
@@ -124,10 +124,7 @@ static void challenge_end(struct challenge *ch, enum news_kind answer)
  */
 static bool acknowledged(const struct control *c)
 {
-	int unsent = 0;
-
-	return !chan_waiting(c->chan) && ioctl(stream_fd(c->stream), SIOCOUTQ, &unsent) == 0 &&
-	       unsent == 0;
+	return !chan_waiting(c->chan) && socket_unacknowledged(stream_fd(c->stream)) == 0;
 }
 
 static void challenge_timeout(void *arg)

@@ -26,7 +26,7 @@ static struct tunnel *tunnel_new(struct control *c, struct route *route)
 	idmap_put(c->worker->tunnels, t->id, t);
 	c->worker->count.tunnels++;
 	if (!route->mux)
-		pool_warm(c);
+		carrier_warm(c->carrier);
 	log_info(route->url, "Registered new tunnel on: %s", c->name);
 	log_event("tunnel", "url", route->url, "control", c->name, NULL);
 	return t;

@@ -10,6 +10,7 @@
 
 static void public_timeout(void *arg);
 static void public_close(struct public *p, bool abort, const char *why);
+static void public_join(void *arg, struct stream *s);
 
 static void public_prefix(const struct public *p, char out[static 32])
 {
@@ -115,11 +116,21 @@ static struct public *public_new(struct tunnel *t, struct stream *s, const struc
 
 static void public_claim(struct public *p)
 {
-	if (!pool_serve(p->tunnel->control, p)) {
-		public_refuse(p, 503, "too many visitors wait");
-	} else if (p->state == PUBLIC_NEW) {
+	struct stream *s;
+
+	p->waiter = (struct carrier_waiter){
+		.visit = {p->route->url, &p->peer, p->route->mux}, .fn = public_join, .arg = p};
+	switch (carrier_serve(p->tunnel->control->carrier, &p->waiter, &s)) {
+	case CARRIER_OK:
+		public_join(p, s);
+		break;
+	case CARRIER_WAITS:
 		public_state(p, PUBLIC_WAITING);
 		public_start_timer(p, LIMIT_WAIT_MS);
+		break;
+	case CARRIER_FULL:
+		public_refuse(p, 503, "too many visitors wait");
+		break;
 	}
 }
 
@@ -263,37 +274,15 @@ static const struct pair_hooks http_hooks = {
 	.judge = public_judge, .eof = public_eof, .done = public_done};
 static const struct pair_hooks tcp_hooks = {.done = public_done};
 
-/* In one piece or not at all: a connection with half a message on it is of no use to anybody. */
-static bool send_start_proxy(const struct public *p, struct stream *proxy)
+/* Takes s, which leads to the client and has begun. */
+static void public_join(void *arg, struct stream *s)
 {
-	char peer[ADDR_TEXT], err[256];
-	struct msg m = msg_new(MSG_START_PROXY);
-	size_t len, n = 0;
+	struct public *p = arg;
 
-	m.start_proxy.url = p->route->url;
-	m.start_proxy.client_addr = addr_text(&p->peer, peer);
-	char *frame = frame_make(&m, FRAME_GO_MAX, &len, err);
-	bool ok = frame && stream_write(proxy, frame, len, &n) == STREAM_OK && n == len;
-
-	free(frame);
-	return ok;
-}
-
-bool public_join(struct public *p, struct stream *proxy)
-{
-	struct control *c = p->tunnel->control;
-
-	if (!send_start_proxy(p, proxy)) {
-		log_debug(c->name, "A proxy connection was dead: %s", stream_error(proxy));
-		stream_close(proxy, false);
-		return false;
-	}
-	if (p->state == PUBLIC_WAITING)
-		pool_forget(c, p);
 	public_stop_timer(p);
 	if (is_http(p))
 		http_track_init(p->track, route_guarded(p->route), &track_hooks, p);
-	p->pair = pair_new(p->stream, proxy, is_http(p) ? &http_hooks : &tcp_hooks, p);
+	p->pair = pair_new(p->stream, s, is_http(p) ? &http_hooks : &tcp_hooks, p);
 	p->stream = NULL;
 	if (p->unread_len)
 		pair_feed(p->pair, SIDE_VISITOR, p->unread, p->unread_len);
@@ -302,10 +291,9 @@ bool public_join(struct public *p, struct stream *proxy)
 	public_state(p, PUBLIC_JOINED);
 	p->worker->count.joined++;
 	p->tunnel->visitors++;
-	c->visitors++;
+	p->tunnel->control->visitors++;
 	registry_joined(p->worker->core->registry, p->worker->index, 1);
 	pair_start(p->pair);
-	return true;
 }
 
 /* ---- the ends ---- */
@@ -352,7 +340,7 @@ static void public_close(struct public *p, bool abort, const char *why)
 			 (unsigned long long)bytes[0], (unsigned long long)bytes[1]);
 	}
 	if (p->state == PUBLIC_WAITING)
-		pool_forget(p->tunnel->control, p);
+		carrier_cancel(p->tunnel->control->carrier, &p->waiter);
 	public_count_state(p, PUBLIC_CLOSED);
 	public_stop_timer(p);
 	if (p->tunnel)

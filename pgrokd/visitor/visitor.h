@@ -4,6 +4,7 @@
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
+#include "pgrokd/carrier/carrier.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/worker.h"
 
@@ -27,7 +28,7 @@ struct public
 {
 	TAILQ_ENTRY(public) link;        /* of all on this worker */
 	TAILQ_ENTRY(public) tunnel_link; /* of its tunnel, while that lives */
-	TAILQ_ENTRY(public) wait_link;   /* PUBLIC_WAITING */
+	struct carrier_waiter waiter;    /* PUBLIC_WAITING */
 	struct worker *worker;
 	struct tunnel *tunnel; /* NULL: it closed meanwhile */
 	struct route *route;   /* a reference: what it came for */
@@ -57,8 +58,6 @@ int public_route(struct worker *w, enum port port, const struct http_head *h, co
 void public_adopt(struct worker *w, struct stream *s, struct parcel *p);
 /* A visitor of a TCP tunnel; takes fd. */
 void public_accept_tcp(struct tunnel *t, int fd, const struct addr *peer);
-/* Takes proxy. False: StartProxy could not be written, that connection is dead and closed. */
-bool public_join(struct public *p, struct stream *proxy) MUSTCHECK;
 /* Before it is joined: answers (http) and closes. */
 void public_refuse(struct public *p, int status, const char *why);
 /* Its tunnel closes: ends at the next request boundary; streams run on. */

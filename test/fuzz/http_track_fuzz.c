@@ -45,11 +45,13 @@ static void buffer_add(struct buffer *b, const char *p, size_t len)
 	b->len += len;
 }
 
-/* Host "b", or a target with "no" in it, is refused. */
+/* Host "b", or a target with "no" in it, is refused; host "c" is another backend. */
 static int allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct play *p = arg;
 
+	if (http_span_is(head, h->authority, "c"))
+		return TRACK_LEAVE;
 	if (http_span_is(head, h->authority, "b") || memmem(head, h->head_len, "/no", 3))
 		return 421;
 	buffer_add(&p->allowed, head, h->head_len);
@@ -79,13 +81,14 @@ static void play_judge(struct play *p, int from)
 	if (!p->t.raw)
 		p->raw_from = p->side[0].passed.len;
 	check(from == 0 ? true : s->verdict == JUDGE_PASS || s->verdict == JUDGE_CUT);
-	check(s->verdict < JUDGE_STOP || p->t.stopped);
+	check(s->verdict == JUDGE_STOP || s->verdict == JUDGE_CUT ? p->t.stopped : true);
+	check(s->verdict != JUDGE_LEAVE || (from == 0 && p->t.owed == 0));
 	check(!p->t.stopped || !p->t.raw);
 }
 
 static bool over(const struct play *p)
 {
-	return p->side[0].verdict == JUDGE_CUT || p->side[1].verdict == JUDGE_CUT;
+	return p->side[0].verdict >= JUDGE_CUT || p->side[1].verdict == JUDGE_CUT;
 }
 
 static void play_bytes(struct play *p, int from, const char *bytes, size_t len)

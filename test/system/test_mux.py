@@ -47,7 +47,7 @@ def test_several_sessions_on_a_long_path(lab):
     others, wire.pairs = wire.pairs, one
     wire.drop_all()
     wire.pairs = others
-    s.wait_log("A mux session closed", after)
+    s.wait_log("shared. Closed: ", after)
 
     def alive():
         n = 0

@@ -238,7 +238,7 @@ class Demo:
         site = "127.0.0.1:%d" % self.site.server_address[1]
         print(
             f"\nThe private site {site} is now public (on this machine) at\n\n"
-            f"  {self.urls['http']}/\n  {self.urls['https']}/   (self-made certificate)\n"
+            f"  {self.urls['http']}/\n  {self.urls['https']}/   (self-signed certificate)\n"
             f"  {self.urls['tcp']}\n\n"
             "and so is a folder, without any service behind it, at\n\n"
             f"  {self.urls['folder']}/\n\n"

@@ -149,12 +149,26 @@ static void test_err(void **state)
 	assert_memory_equal(e.text, "more: xx", 8);
 }
 
+static void test_errno(void **state)
+{
+	char buf[ERRNO_TEXT];
+
+	assert_string_equal(errno_text(ECONNREFUSED, buf), "connection refused");
+	assert_string_equal(errno_text(EADDRINUSE, buf), "address already in use");
+	assert_string_equal(errno_text(ENOENT, buf), "no such file or directory");
+	assert_string_equal(errno_text(ERFKILL, buf), "operation not possible due to RF-kill");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_large),
-		cmocka_unit_test(test_cannot_read),      cmocka_unit_test(test_cannot_write),
-		cmocka_unit_test(test_link_is_replaced), cmocka_unit_test(test_err),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_cannot_read),
+		cmocka_unit_test(test_cannot_write),
+		cmocka_unit_test(test_link_is_replaced),
+		cmocka_unit_test(test_err),
+		cmocka_unit_test(test_errno),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

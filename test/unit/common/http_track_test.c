@@ -67,6 +67,7 @@ struct dialogue {
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define HEAD "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define EVIL "GET / HTTP/1.1\r\nHost: b\r\n\r\n"
+#define OTHER "GET / HTTP/1.1\r\nHost: c\r\n\r\n" /* for another backend */
 #define POST5 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
@@ -319,6 +320,45 @@ static const struct dialogue dialogues[] = {
 	 0,
 	 3},
 
+	/* requests for another backend */
+	{"leaves", {VV(GET), BB(OK5), V(OTHER GET, "", LEAVE)}, 0, 0, 2},
+	{"leaves at once", {V(OTHER, "", LEAVE)}, 0, 0, 1},
+	{"leaves when it has its answers",
+	 {V(GET GET OTHER GET, GET GET, HOLD), BB(OK5), BB(OK5_HEAD "he"), BB("llo"), R("", LEAVE)},
+	 0,
+	 0,
+	 3},
+	{"leaves behind an early answer",
+	 {VV(POST5 "he"), BB(OK0), V("llo" OTHER, "llo", LEAVE)},
+	 0,
+	 0,
+	 2},
+	{"leaves behind an upgrade that was not made",
+	 {V(UPGRADE OTHER, UPGRADE, HOLD), BB(OK5_HEAD "he"), R("", HOLD), BB("llo"), R("", LEAVE)},
+	 0,
+	 0,
+	 2},
+	{"stays behind an upgrade",
+	 {V(UPGRADE OTHER, UPGRADE, HOLD), BB(R101), R(OTHER, PASS)},
+	 0,
+	 RAW,
+	 1},
+	{"can't leave unfollowed",
+	 {VV(GET), BB("junk"), V(OTHER, "", STOP)},
+	 -1,
+	 UNFOLLOWED | OWES,
+	 2},
+	{"can't leave, unfollowed since",
+	 {V(GET OTHER, GET, HOLD), BB("junk"), R("", STOP)},
+	 -1,
+	 UNFOLLOWED | OWES,
+	 2},
+	{"can't leave after the backend's end",
+	 {V(GET OTHER, GET, HOLD), EOF_B, R("", CUT)},
+	 -1,
+	 0,
+	 2},
+
 	/* answers that can't be followed */
 	{"an answer nobody asked for", {BB("HTTP/1.1 408 Timeout\r\n\r\n")}, 0, UNFOLLOWED, 0},
 	{"one answer too many", {VV(GET), BB(OK5 OK5), VV(GET)}, 0, UNFOLLOWED | OWES, 2},
@@ -472,6 +512,8 @@ static int allow(void *arg, const struct http_head *h, const char *head)
 	struct play *p = arg;
 
 	p->asked++;
+	if (http_span_is(head, h->authority, "c"))
+		return TRACK_LEAVE;
 	return http_span_is(head, h->authority, "a") ? 0 : 421;
 }
 

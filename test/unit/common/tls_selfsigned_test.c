@@ -45,7 +45,7 @@ static int teardown(void **state)
 	return system(cmd) ? -1 : 0;
 }
 
-static SSL_CTX *selfmade(const char *state_dir, const char *domain, char note[static 256])
+static SSL_CTX *selfsigned(const char *state_dir, const char *domain, char note[static 256])
 {
 	struct tls_server_conf c = {.state_dir = state_dir, .domain = domain};
 	char err[256];
@@ -64,7 +64,7 @@ static mode_t mode_of(const char *file)
 	return st.st_mode & 07777;
 }
 
-static void test_selfmade_persists(void **state)
+static void test_selfsigned_persists(void **state)
 {
 	char d[128], key[256], cert[256], note[256], pin[2][TLS_PIN_TEXT];
 	mode_t before = umask(0);
@@ -74,7 +74,7 @@ static void test_selfmade_persists(void **state)
 	snprintf(d, sizeof d, "%s", path("state"));
 	snprintf(key, sizeof key, "%s/key.pem", d);
 	snprintf(cert, sizeof cert, "%s/cert.pem", d);
-	ctx = selfmade(d, "pgrok.example", note);
+	ctx = selfsigned(d, "pgrok.example", note);
 	assert_string_equal(note, "");
 	tls_ctx_pin(ctx, pin[0]);
 	assert_int_equal(mode_of(d), 0700);
@@ -88,14 +88,14 @@ static void test_selfmade_persists(void **state)
 	assert_true(X509_verify(x, X509_get0_pubkey(x)) == 1);
 	SSL_CTX_free(ctx);
 
-	ctx = selfmade(d, "pgrok.example", note);
+	ctx = selfsigned(d, "pgrok.example", note);
 	assert_string_equal(note, "");
 	tls_ctx_pin(ctx, pin[1]);
 	assert_string_equal(pin[0], pin[1]);
 	SSL_CTX_free(ctx);
 
 	/* another domain: the same pair, and a note */
-	ctx = selfmade(d, "else.example", note);
+	ctx = selfsigned(d, "else.example", note);
 	tls_ctx_pin(ctx, pin[1]);
 	assert_string_equal(pin[0], pin[1]);
 	assert_non_null(strstr(note, "another domain than else.example"));
@@ -104,7 +104,7 @@ static void test_selfmade_persists(void **state)
 }
 
 /* A crash between the two files, a certificate of another key: the key, and so the pin, stays. */
-static void test_selfmade_repairs(void **state)
+static void test_selfsigned_repairs(void **state)
 {
 	char d[128], key[256], cert[256], old[256], note[256], pin[2][TLS_PIN_TEXT];
 	char stale[256];
@@ -115,12 +115,12 @@ static void test_selfmade_repairs(void **state)
 	snprintf(key, sizeof key, "%s/key.pem", d);
 	snprintf(cert, sizeof cert, "%s/cert.pem", d);
 	snprintf(old, sizeof old, "%s/key.pem.old", d);
-	ctx = selfmade(d, "pgrok.example", note);
+	ctx = selfsigned(d, "pgrok.example", note);
 	tls_ctx_pin(ctx, pin[0]);
 	SSL_CTX_free(ctx);
 
 	assert_int_equal(unlink(cert), 0);
-	ctx = selfmade(d, "new.example", note);
+	ctx = selfsigned(d, "new.example", note);
 	assert_string_equal(note, "");
 	tls_ctx_pin(ctx, pin[1]);
 	assert_string_equal(pin[0], pin[1]);
@@ -128,10 +128,10 @@ static void test_selfmade_repairs(void **state)
 			 1);
 	SSL_CTX_free(ctx);
 
-	SSL_CTX_free(selfmade(path("stale"), "new.example", note));
+	SSL_CTX_free(selfsigned(path("stale"), "new.example", note));
 	snprintf(stale, sizeof stale, "%s/cert.pem", path("stale"));
 	assert_int_equal(rename(stale, cert), 0);
-	ctx = selfmade(d, "new.example", note);
+	ctx = selfsigned(d, "new.example", note);
 	tls_ctx_pin(ctx, pin[1]);
 	assert_string_equal(pin[0], pin[1]);
 	SSL_CTX_free(ctx);
@@ -140,7 +140,7 @@ static void test_selfmade_repairs(void **state)
 	f = fopen(key, "w");
 	fputs("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", f);
 	fclose(f);
-	ctx = selfmade(d, "new.example", note);
+	ctx = selfsigned(d, "new.example", note);
 	assert_non_null(strstr(note, "new pin"));
 	tls_ctx_pin(ctx, pin[1]);
 	assert_string_not_equal(pin[0], pin[1]);
@@ -149,28 +149,28 @@ static void test_selfmade_repairs(void **state)
 	SSL_CTX_free(ctx);
 }
 
-static void test_selfmade_in_memory(void **state)
+static void test_selfsigned_in_memory(void **state)
 {
 	char note[256];
-	SSL_CTX *ctx = selfmade(NULL, "127.0.0.1", note);
+	SSL_CTX *ctx = selfsigned(NULL, "127.0.0.1", note);
 
 	assert_non_null(strstr(note, "pin will change"));
 	assert_int_equal(X509_check_ip_asc(SSL_CTX_get0_certificate(ctx), "127.0.0.1", 0), 1);
 	SSL_CTX_free(ctx);
 	/* a file where the folder should be: true for root as well */
-	ctx = selfmade(path("repair/cert.pem"), "a", note);
+	ctx = selfsigned(path("repair/cert.pem"), "a", note);
 	assert_non_null(strstr(note, "pin will change"));
 	SSL_CTX_free(ctx);
-	ctx = selfmade(
+	ctx = selfsigned(
 		NULL, "a-name-of-more-than-64-characters.a-name-of-more-than-64-characters.example",
 		note);
 	SSL_CTX_free(ctx);
-	ctx = selfmade(NULL, NULL, note);
+	ctx = selfsigned(NULL, NULL, note);
 	SSL_CTX_free(ctx);
 }
 
 /* Servers that start at the same time end with one pair, which all of them use. */
-static void test_selfmade_race(void **state)
+static void test_selfsigned_race(void **state)
 {
 	enum { N = 6 };
 	char d[128], note[256], pin[N + 1][TLS_PIN_TEXT];
@@ -183,7 +183,7 @@ static void test_selfmade_race(void **state)
 		assert_int_equal(pipe(out[i]), 0);
 		pid = fork();
 		if (pid == 0) {
-			SSL_CTX *ctx = selfmade(d, "a", note);
+			SSL_CTX *ctx = selfsigned(d, "a", note);
 
 			tls_ctx_pin(ctx, pin[i]);
 			_exit(write(out[i][1], pin[i], TLS_PIN_TEXT) != TLS_PIN_TEXT);
@@ -197,7 +197,7 @@ static void test_selfmade_race(void **state)
 	}
 	while (wait(NULL) > 0)
 		;
-	SSL_CTX *ctx = selfmade(d, "a", note);
+	SSL_CTX *ctx = selfsigned(d, "a", note);
 	tls_ctx_pin(ctx, pin[N]);
 	assert_string_equal(pin[N], pin[0]);
 	SSL_CTX_free(ctx);
@@ -206,10 +206,10 @@ static void test_selfmade_race(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_selfmade_persists),
-		cmocka_unit_test(test_selfmade_repairs),
-		cmocka_unit_test(test_selfmade_in_memory),
-		cmocka_unit_test(test_selfmade_race),
+		cmocka_unit_test(test_selfsigned_persists),
+		cmocka_unit_test(test_selfsigned_repairs),
+		cmocka_unit_test(test_selfsigned_in_memory),
+		cmocka_unit_test(test_selfsigned_race),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

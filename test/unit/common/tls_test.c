@@ -269,7 +269,6 @@ static void test_roots(void **state)
 		assert_int_equal(s.shook, row[i].err == NULL);
 		assert_int_equal(strncmp(s.pin, "sha256//", 8), 0);
 	}
-	assert_true(tls_client_verifies(&c));
 }
 
 static void test_host_roots(void **state)
@@ -288,7 +287,7 @@ static void test_host_roots(void **state)
 	unsetenv("SSL_CERT_FILE");
 }
 
-/* The self-made certificate itself as root_cas. */
+/* The self-signed certificate itself as root_cas. */
 static void test_leaf_as_root(void **state)
 {
 	const char *state_dir = path("leafroot");
@@ -382,7 +381,6 @@ static void test_pin(void **state)
 
 	tls_ctx_pin(ctx, pin);
 	assert_int_equal(strlen(pin), 8 + 44);
-	assert_true(tls_client_verifies(&c));
 	s = visit(ctx, &c, "whatever");
 	assert_true(s.good);
 	assert_string_equal(s.pin, pin);
@@ -442,26 +440,14 @@ static void test_pin_and_roots(void **state)
 	SSL_CTX_free(ctx);
 }
 
-static void test_bad_pins(void **state)
+/* The syntax: tls_pin_test. */
+static void test_bad_pin(void **state)
 {
-	static const char *bad[] = {
-		"",
-		"sha256//",
-		"sha256//AAAA",
-		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-		"sha1//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-		"sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-		"sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=x",
-		"sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=;",
-		"sha256//AAAAAAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAA=",
-	};
+	char err[256] = "";
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		char err[256] = "";
-
-		assert_null(tls_client_ctx(&(struct tls_client_conf){.pin = bad[i]}, err));
-		assert_non_null(strstr(err, "is no pin"));
-	}
+	assert_null(tls_client_ctx(&(struct tls_client_conf){.pin = "sha256//AAAA"}, err));
+	assert_string_equal(err, "\"sha256//AAAA\" is not a pin: \"sha256//\" and 44 characters "
+				 "of base64");
 }
 
 /* ---- client: anything goes ---- */
@@ -481,7 +467,6 @@ static void test_legacy_certificate(void **state)
 	assert_true(s.shook);
 	assert_true(s.good);
 	assert_int_equal(strncmp(s.pin, "sha256//", 8), 0);
-	assert_false(tls_client_verifies(&c));
 }
 
 /* ---- server ---- */
@@ -723,7 +708,7 @@ int main(void)
 		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_pin_form),
 		cmocka_unit_test(test_pin_and_roots),
-		cmocka_unit_test(test_bad_pins),
+		cmocka_unit_test(test_bad_pin),
 		cmocka_unit_test(test_legacy_certificate),
 		cmocka_unit_test(test_server_handshake),
 		cmocka_unit_test(test_resumption),

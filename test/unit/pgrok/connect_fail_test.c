@@ -1,0 +1,172 @@
+/* Ways to the server that lead nowhere: each has a reason, in time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/net/listener.h"
+#include "pgrok/config/endpoint.h"
+#include "pgrok/uplink/connect.h"
+
+/* Something that accepts and says always the same. */
+struct play {
+	struct loop *loop;
+	struct listener *listener;
+	struct stream *guest;
+	const char *answer; /* to the first bytes; NULL: silence */
+	struct connector *connector;
+	struct endpoint at;
+	char text[ADDR_TEXT], host[16], error[320], asked[512];
+	bool done;
+};
+
+static void on_guest(void *arg, int dirs)
+{
+	struct play *p = arg;
+	size_t n;
+
+	if (stream_read(p->guest, p->asked, sizeof(p->asked) - 1, &n) != STREAM_OK || !p->answer)
+		return;
+	assert_int_equal(stream_write(p->guest, p->answer, strlen(p->answer), &n), STREAM_OK);
+}
+
+static void on_accept(void *arg, int fd, const struct addr *peer)
+{
+	struct play *p = arg;
+
+	p->guest = stream_new(p->loop, fd, NULL);
+	stream_on_ready(p->guest, on_guest, p);
+	stream_want(p->guest, STREAM_READ);
+}
+
+static void on_end(void *arg, struct stream *s, const char *error)
+{
+	struct play *p = arg;
+
+	assert_null(s);
+	snprintf(p->error, sizeof(p->error), "%s", error);
+	p->done = true;
+	loop_stop(p->loop);
+}
+
+static int begin(void **state)
+{
+	struct play *p = calloc(1, sizeof(*p));
+	struct listener_fds fds;
+	char err[256];
+
+	p->loop = loop_new("test");
+	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	struct addr at = listener_addr(&fds);
+	addr_text(&at, p->text);
+	strcpy(p->host, "127.0.0.1");
+	p->at = (struct endpoint){.text = p->text, .host = p->host, .port = addr_get_port(&at)};
+	p->listener = listener_start(p->loop, &fds, on_accept, p);
+	*state = p;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct play *p = *state;
+
+	connector_close(p->connector, "the test ends");
+	if (p->guest)
+		stream_close(p->guest, true);
+	listener_close(p->listener);
+	loop_free(p->loop);
+	free(p);
+	return 0;
+}
+
+static const char *connect_to(struct play *p, const struct http_proxy *proxy)
+{
+	char err[256];
+
+	p->connector =
+		connector_new(p->loop, &(struct connector_conf){.server = &p->at, .proxy = proxy},
+			      err);
+	assert_non_null(p->connector);
+	assert_non_null(connect_start(p->connector, on_end, p));
+	loop_run(p->loop);
+	assert_true(p->done);
+	return p->error;
+}
+
+static const char *by_proxy(struct play *p, const char *answer)
+{
+	struct http_proxy proxy = {.host = p->host, .port = p->at.port};
+
+	p->answer = answer;
+	return connect_to(p, &proxy);
+}
+
+static void is_silent(void **state)
+{
+	struct play *p = *state;
+	char expect[320];
+
+	connect_to(p, NULL);
+	snprintf(expect, sizeof(expect), "connect to %s: no answer within 10 s (TLS handshake)",
+		 p->text);
+	assert_string_equal(p->error, expect);
+	assert_int_equal(p->asked[0], 22); /* a ClientHello did come */
+}
+
+static void is_a_silent_proxy(void **state)
+{
+	struct play *p = *state;
+	char expect[320];
+
+	by_proxy(p, NULL);
+	snprintf(expect, sizeof(expect),
+		 "connect to %s: no answer within 10 s (waiting for the proxy's answer)", p->text);
+	assert_string_equal(p->error, expect);
+	assert_memory_equal(p->asked, "CONNECT ", 8);
+}
+
+/* The server speaks when it is spoken to: these bytes are somebody else's. */
+static void says_too_much(void **state)
+{
+	assert_string_equal(by_proxy(*state, "HTTP/1.1 200 OK\r\n\r\nX"),
+			    "the proxy sent more than its answer to CONNECT");
+}
+
+static void says_no(void **state)
+{
+	assert_string_equal(by_proxy(*state, "HTTP/1.1 407 Not You\r\n\r\n"),
+			    "Non-200 response from proxy server: 407 Not You");
+}
+
+static void is_no_proxy(void **state)
+{
+	assert_string_equal(by_proxy(*state, "SSH-2.0-x\r\n\r\n"),
+			    "the proxy's answer to CONNECT is not HTTP");
+}
+
+static void is_no_tls(void **state)
+{
+	struct play *p = *state;
+
+	p->answer = "HTTP/1.1 400 Bad Request\r\n\r\n";
+	assert_non_null(strstr(connect_to(p, NULL), "(no TLS there; is it the right port?)"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(is_silent, begin, end),
+		cmocka_unit_test_setup_teardown(is_a_silent_proxy, begin, end),
+		cmocka_unit_test_setup_teardown(says_too_much, begin, end),
+		cmocka_unit_test_setup_teardown(says_no, begin, end),
+		cmocka_unit_test_setup_teardown(is_no_proxy, begin, end),
+		cmocka_unit_test_setup_teardown(is_no_tls, begin, end),
+	};
+
+	setenv("PGROK_TIME_SCALE", "0.1", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,422 @@
+/* The control connection: what it makes of the server's answers, and how often it tries. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+
+#include "pgrok/uplink/uplink.h"
+#include "test/unit/pgrok/far.h"
+
+#define TRIES 8
+
+struct play {
+	struct loop *loop;
+	struct far *far;
+	struct config *config;
+	struct model *model;
+	struct model_watch watch;
+	struct visits *visits;
+	struct uplink *uplink;
+
+	/* What the server does. */
+	const char *client_id, *features;
+	unsigned refuse_from; /* that session refuses the second tunnel; 0: none does */
+	bool no_id;           /* ... without saying which, as a Go server */
+	unsigned auths, asked;
+	struct far_guest *control;
+	char heard[512];
+
+	/* What the client makes of it. */
+	uint32_t waits[TRIES];
+	unsigned tries, wanted;
+	char error[320], refused[320], ordered[320];
+};
+
+/* ---- the server ---- */
+
+static void note(struct play *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static void note(struct play *p, const char *fmt, ...)
+{
+	size_t used = strlen(p->heard);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(p->heard + used, sizeof(p->heard) - used, fmt, ap);
+	va_end(ap);
+}
+
+static void answer_auth(struct play *p, struct far_guest *g, const struct msg_auth *a)
+{
+	struct msg m = msg_new(MSG_AUTH_RESP);
+
+	p->control = g;
+	p->auths++;
+	p->asked = 0;
+	note(p, "Auth(%.8s) ", a->client_id);
+	m.auth_resp.version = MSG_PROTO_VERSION;
+	m.auth_resp.mm_version = "9.9";
+	m.auth_resp.client_id = p->client_id;
+	m.auth_resp.features = p->features;
+	far_say(g, m);
+}
+
+static void answer_request(struct play *p, struct far_guest *g, const struct msg_req_tunnel *r)
+{
+	struct msg m = msg_new(MSG_NEW_TUNNEL);
+	char url[64];
+
+	p->asked++;
+	note(p, "Req(%s) ", r->category);
+	snprintf(url, sizeof(url), "tcp://x.me:%u", p->asked);
+	m.new_tunnel.req_id = r->req_id;
+	if (p->refuse_from && p->auths >= p->refuse_from && p->asked >= 2) {
+		m.new_tunnel.error = "taken";
+		if (p->no_id)
+			m.new_tunnel.req_id = "";
+	} else {
+		m.new_tunnel.url = url;
+		m.new_tunnel.protocol = "tcp";
+	}
+	far_say(g, m);
+}
+
+static void on_msg(void *arg, struct far_guest *g, const struct msg *m)
+{
+	struct play *p = arg;
+
+	switch (m->type) {
+	case MSG_AUTH:
+		answer_auth(p, g, &m->auth);
+		break;
+	case MSG_REQ_TUNNEL:
+		answer_request(p, g, &m->req_tunnel);
+		break;
+	case MSG_REG_PROXY:
+		note(p, "Reg(%s,%d) ", m->reg_proxy.client_id, (int)m->reg_proxy.mux);
+		loop_stop(p->loop);
+		break;
+	case MSG_NEW_TUNNEL:
+		note(p, "Closed(%s) ", m->new_tunnel.url);
+		loop_stop(p->loop);
+		break;
+	default:
+		note(p, "%s ", msg_type_name(m->type));
+		loop_stop(p->loop);
+	}
+}
+
+/* ---- the client ---- */
+
+static void on_refused(void *arg, const char *text)
+{
+	struct play *p = arg;
+
+	snprintf(p->refused, sizeof(p->refused), "%s", text);
+	loop_stop(p->loop);
+}
+
+static void on_ordered(void *arg, const struct config_tunnel *t, const char *error)
+{
+	struct play *p = arg;
+
+	snprintf(p->ordered, sizeof(p->ordered), "%s: %s", t->name, error ? error : "up");
+	loop_stop(p->loop);
+}
+
+static const struct uplink_hooks hooks = {.on_refused = on_refused, .on_ordered = on_ordered};
+
+static void on_model(void *arg, const struct model *m, enum model_event ev)
+{
+	struct play *p = arg;
+
+	if (ev != MODEL_EV_STATE)
+		return;
+	if (m->state == MODEL_ONLINE) {
+		loop_stop(p->loop);
+	} else if (m->retry_ms) {
+		snprintf(p->error, sizeof(p->error), "%s", m->last_error);
+		if (p->tries < TRIES)
+			p->waits[p->tries++] = m->retry_ms;
+		if (p->tries == p->wanted)
+			loop_stop(p->loop);
+	}
+}
+
+static struct config_tunnel *add_tunnel(struct play *p, const char *name)
+{
+	struct config_tunnel *t = config_add_tunnel(p->config, name);
+	char err[CONFIG_ERR];
+
+	assert_true(config_set_protos(t, "tcp", "127.0.0.1:9", name, err));
+	t->start = true;
+	return t;
+}
+
+static int begin(void **state)
+{
+	struct play *p = calloc(1, sizeof(*p));
+
+	p->client_id = "the client";
+	p->loop = loop_new("test");
+	p->far = far_new(p->loop);
+	p->far->on_msg = on_msg;
+	p->far->arg = p;
+	p->config = config_new();
+	(void)add_tunnel(p, "a");
+	(void)add_tunnel(p, "b");
+	p->model = model_new();
+	p->watch = (struct model_watch){.fn = on_model, .arg = p};
+	model_watch(p->model, &p->watch);
+	p->visits = visits_new(p->loop, &(struct visits_conf){.model = p->model});
+	*state = p;
+	return 0;
+}
+
+static void start(struct play *p)
+{
+	p->uplink = uplink_pgrok.start(&(struct uplink_conf){.loop = p->loop,
+							     .connector = p->far->connector,
+							     .config = p->config,
+							     .model = p->model,
+							     .visits = p->visits,
+							     .hooks = &hooks,
+							     .arg = p});
+}
+
+static int end(void **state)
+{
+	struct play *p = *state;
+
+	visits_close(p->visits, "the test ends");
+	if (p->uplink)
+		p->uplink->ops->close(p->uplink, "the test ends");
+	far_end(p->far);
+	loop_free(p->loop);
+	model_free(p->model);
+	config_free(p->config);
+	far_free(p->far);
+	free(p);
+	return 0;
+}
+
+static void run_until_online(struct play *p)
+{
+	do
+		loop_run(p->loop);
+	while (p->model->state != MODEL_ONLINE);
+}
+
+static void run_until_tried(struct play *p, unsigned tries)
+{
+	p->wanted = tries;
+	while (p->tries < tries)
+		loop_run(p->loop);
+}
+
+static void run_until_heard(struct play *p, const char *what)
+{
+	while (!strstr(p->heard, what))
+		loop_run(p->loop);
+}
+
+static void goes_online(void **state)
+{
+	struct play *p = *state;
+
+	start(p);
+	run_until_online(p);
+	assert_string_equal(p->heard, "Auth() Req(a) Req(b) ");
+	assert_int_equal(p->model->tunnels_n, 2);
+	assert_int_equal(p->model->tunnels_owed, 0);
+	assert_string_equal(p->model->server_version, "9.9");
+	assert_true(model_latency_us(p->model) > 0);
+
+	/* A proxy connection for whoever may come, and an answer to a question. */
+	far_say(p->control, msg_new(MSG_REQ_PROXY));
+	run_until_heard(p, "Reg(the client,0) ");
+	far_say(p->control, msg_new(MSG_PING));
+	run_until_heard(p, "Pong ");
+
+	/* The next one says who it is. */
+	far_close(p->control, false);
+	run_until_tried(p, 1);
+	assert_string_equal(p->error, "closed by the server");
+	run_until_online(p);
+	run_until_heard(p, "Auth(the clie) Req(a) Req(b) ");
+}
+
+/* Both ends speak yamux: one connection for all visitors, and later ones can be used again. */
+static void shares_a_connection(void **state)
+{
+	struct play *p = *state;
+
+	p->features = "ping mux x";
+	start(p);
+	run_until_heard(p, "Reg(the client,1) ");
+	far_say(p->control, msg_new(MSG_REQ_PROXY));
+	run_until_heard(p, "Reg(the client,2) ");
+}
+
+/* A ClientId is a credential: a part of it is none. */
+static void takes_no_long_client_id(void **state)
+{
+	struct play *p = *state;
+	char id[4001];
+
+	memset(id, 'x', sizeof(id));
+	id[4000] = '\0';
+	p->client_id = id;
+	start(p);
+	run_until_tried(p, 1);
+	assert_string_equal(p->error, "the server gave a ClientId of more than 256 bytes");
+	assert_int_equal(p->model->state, MODEL_CONNECTING);
+	assert_string_equal(p->heard, "Auth() ");
+	/* It has not become ours. */
+	id[256] = '\0';
+	run_until_online(p);
+	assert_string_equal(p->heard, "Auth() Auth() Req(a) Req(b) ");
+}
+
+static void is_refused(void **state)
+{
+	struct play *p = *state;
+
+	p->refuse_from = 1;
+	start(p);
+	loop_run(p->loop);
+	assert_string_equal(p->refused, "Server failed to allocate tunnel: taken");
+	assert_int_equal(p->tries, 0);
+}
+
+/* One that is lost after all of its tunnels were up begins with the shortest wait again. */
+static void forgets_earlier_failures(void **state)
+{
+	struct play *p = *state;
+
+	start(p);
+	for (unsigned i = 1; i <= 4; i++) {
+		run_until_online(p);
+		far_close(p->control, false);
+		run_until_tried(p, i);
+		assert_in_range(p->waits[i - 1], 750, 1250);
+	}
+}
+
+/* A name that stays taken: each session has a tunnel, and is a failure all the same. */
+static void waits_longer_if_partly_refused(void **state)
+{
+	struct play *p = *state;
+	uint32_t step = 1000;
+
+	p->refuse_from = 2;
+	start(p);
+	run_until_online(p);
+	far_close(p->control, false);
+	run_until_tried(p, 5);
+	assert_int_equal(p->auths, 5);
+	for (int i = 0; i < 5; i++, step *= 2)
+		assert_in_range(p->waits[i], step * 3 / 4, step * 5 / 4);
+	assert_string_equal(p->error, "Server failed to allocate tunnel: taken");
+	assert_string_equal(p->refused, "");
+}
+
+static void gets_no_answer(void **state)
+{
+	struct play *p = *state;
+
+	p->far->on_msg = NULL;
+	p->far->deaf = true;
+	start(p);
+	run_until_tried(p, 2);
+	assert_in_range(p->waits[0], 750, 1250);
+	assert_in_range(p->waits[1], 1500, 2500);
+}
+
+/* Opened at run time: what comes of it only the one who ordered it hears. */
+static void opens_one_more(void **state)
+{
+	struct play *p = *state;
+	struct config_tunnel c = {.name = (char *)(uintptr_t) "c", .mux = true};
+	static char local[] = "127.0.0.1:9";
+
+	c.local[PROTO_TCP].text = local;
+	start(p);
+	assert_false(p->uplink->ops->open_tunnel(p->uplink, &c));
+	run_until_online(p);
+	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
+	assert_int_equal(p->model->tunnels_owed, 1);
+	while (!*p->ordered)
+		loop_run(p->loop);
+	assert_string_equal(p->ordered, "c: up");
+	assert_int_equal(p->model->tunnels_n, 3);
+
+	*p->ordered = '\0';
+	p->refuse_from = 1;
+	p->no_id = true;
+	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
+	while (!*p->ordered)
+		loop_run(p->loop);
+	assert_string_equal(p->ordered, "c: taken");
+	assert_string_equal(p->refused, "");
+	assert_int_equal(p->tries, 0);
+
+	/* It has no answer when the session is lost. */
+	*p->ordered = '\0';
+	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
+	assert_true(p->uplink->ops->asks_for(p->uplink, &c));
+	far_close(p->control, false);
+	while (!*p->ordered)
+		loop_run(p->loop);
+	assert_string_equal(p->ordered, "c: the session was lost");
+	assert_int_equal(p->model->tunnels_owed, 0);
+}
+
+static void closes_one(void **state)
+{
+	struct play *p = *state;
+	struct config_tunnel *b = config_find_tunnel(p->config, "b");
+
+	p->features = "close";
+	start(p);
+	run_until_online(p);
+	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_TOLD);
+	run_until_heard(p, "Closed(tcp://x.me:2) ");
+	assert_int_equal(p->model->tunnels_n, 1);
+	assert_false(p->uplink->ops->asks_for(p->uplink, b));
+}
+
+/* The server knows no such message: the session begins again without it. */
+static void closes_one_the_long_way(void **state)
+{
+	struct play *p = *state;
+	struct config_tunnel *b = config_find_tunnel(p->config, "b");
+
+	start(p);
+	run_until_online(p);
+	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_RESTARTED);
+	run_until_online(p);
+	assert_string_equal(p->heard, "Auth() Req(a) Req(b) Auth(the clie) Req(a) ");
+	assert_int_equal(p->tries, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(goes_online, begin, end),
+		cmocka_unit_test_setup_teardown(shares_a_connection, begin, end),
+		cmocka_unit_test_setup_teardown(takes_no_long_client_id, begin, end),
+		cmocka_unit_test_setup_teardown(is_refused, begin, end),
+		cmocka_unit_test_setup_teardown(forgets_earlier_failures, begin, end),
+		cmocka_unit_test_setup_teardown(waits_longer_if_partly_refused, begin, end),
+		cmocka_unit_test_setup_teardown(gets_no_answer, begin, end),
+		cmocka_unit_test_setup_teardown(opens_one_more, begin, end),
+		cmocka_unit_test_setup_teardown(closes_one, begin, end),
+		cmocka_unit_test_setup_teardown(closes_one_the_long_way, begin, end),
+	};
+
+	setenv("PGROK_TIME_SCALE", "0.1", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+/* A visitor's stream has come: which tunnel it is for, what it is joined with, how it ends. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/net/listener.h"
+#include "pgrok/config/config.h"
+#include "pgrok/visit/page.h"
+#include "pgrok/visit/visit.h"
+
+#define URL "http://web.x.me"
+#define PEER "203.0.113.9:40112"
+
+struct play {
+	struct loop *loop;
+	struct config *config;
+	struct config_tunnel *tunnel;
+	struct model *model;
+	struct model_watch watch;
+	struct capture *capture;
+	struct visits *visits;
+	struct listener *listener;
+	struct stream *local; /* the service's end of the last connection */
+	struct stream *near;  /* the visitor */
+	char said[2048];      /* what came at `near`, or at `local` */
+	size_t len;
+	enum stream_rc rc; /* how it ended there */
+};
+
+static void on_local(void *arg, int fd, const struct addr *peer)
+{
+	struct play *p = arg;
+
+	if (p->local) {
+		close(fd);
+		return;
+	}
+	p->local = stream_new(p->loop, fd, NULL);
+	loop_stop(p->loop);
+}
+
+static void on_model(void *arg, const struct model *m, enum model_event ev)
+{
+	struct play *p = arg;
+
+	if (ev == MODEL_EV_TRAFFIC)
+		loop_stop(p->loop);
+}
+
+static int begin(void **state)
+{
+	struct play *p = calloc(1, sizeof(*p));
+	struct capture_limits limits = {1u << 20, 1u << 20};
+	struct listener_fds fds;
+	char err[CONFIG_ERR], text[ADDR_TEXT];
+
+	p->loop = loop_new("test");
+	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	struct addr at = listener_addr(&fds);
+	p->listener = listener_start(p->loop, &fds, on_local, p);
+	p->config = config_new();
+	p->tunnel = config_add_tunnel(p->config, "web");
+	assert_true(config_set_protos(p->tunnel, "http+tcp", addr_text(&at, text), "web", err));
+	p->model = model_new();
+	model_session(p->model, "3.0");
+	p->capture = capture_new(&limits);
+	p->visits = visits_new(p->loop,
+			       &(struct visits_conf){.model = p->model, .capture = p->capture});
+	*state = p;
+	return 0;
+}
+
+static int end(void **state)
+{
+	struct play *p = *state;
+
+	visits_close(p->visits, "the test ends");
+	if (p->local)
+		stream_close(p->local, true);
+	if (p->near)
+		stream_close(p->near, true);
+	if (p->listener)
+		listener_close(p->listener);
+	loop_free(p->loop);
+	capture_free(p->capture);
+	model_free(p->model);
+	config_free(p->config);
+	free(p);
+	return 0;
+}
+
+static void no_service(struct play *p)
+{
+	listener_close(p->listener);
+	p->listener = NULL;
+}
+
+static void come(struct play *p, const struct model_tunnel *t, const char *url)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
+	p->near = stream_new(p->loop, fds[0], NULL);
+	visit_accept(p->visits, stream_new(p->loop, fds[1], NULL),
+		     &(struct visit_info){.tunnel = t, .url = url, .peer = PEER});
+}
+
+static void tunnel_up(struct play *p, enum proto proto)
+{
+	model_add_tunnel(p->model, p->tunnel, proto, "1",
+			 proto == PROTO_TCP ? "tcp://x.me:1" : URL);
+	visits_tunnel_up(p->visits);
+}
+
+static void say(struct stream *s, const char *text)
+{
+	size_t n;
+
+	assert_int_equal(stream_write(s, text, strlen(text), &n), STREAM_OK);
+	assert_int_equal(n, strlen(text));
+}
+
+struct reader {
+	struct play *p;
+	struct stream *s;
+	size_t want;
+};
+
+static void on_ready(void *arg, int dirs)
+{
+	struct reader *r = arg;
+	struct play *p = r->p;
+	size_t n;
+
+	while ((p->rc = stream_read(r->s, p->said + p->len, sizeof(p->said) - 1 - p->len, &n)) ==
+	       STREAM_OK)
+		p->len += n;
+	p->said[p->len] = '\0';
+	if (p->rc != STREAM_AGAIN || p->len >= r->want)
+		loop_stop(p->loop);
+}
+
+/* Until s has said so much, or ended (want SIZE_MAX). */
+static const char *hear(struct play *p, struct stream *s, size_t want)
+{
+	struct reader r = {p, s, want};
+
+	p->len = 0;
+	stream_on_ready(s, on_ready, &r);
+	stream_want(s, STREAM_READ);
+	loop_run(p->loop);
+	stream_on_ready(s, NULL, NULL);
+	stream_want(s, 0);
+	return p->said;
+}
+
+static void talk(struct play *p)
+{
+	while (!p->local)
+		loop_run(p->loop);
+	say(p->near, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_string_equal(hear(p, p->local, 27), "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	say(p->local, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+	assert_string_equal(hear(p, p->near, 40), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+}
+
+/* By its URL; what it says counts as in, what it hears as out. */
+static void is_joined(void **state)
+{
+	struct play *p = *state;
+	uint64_t in, out;
+
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	assert_true(visits_serve(p->visits, p->tunnel));
+	talk(p);
+	assert_int_equal(p->model->counters.open, 1);
+	visits_bytes(p->visits, &in, &out);
+	assert_int_equal(in, 27);
+	assert_int_equal(out, 40);
+
+	const struct capture_txn *t = capture_newest(p->capture);
+	assert_non_null(t);
+	assert_int_equal(t->status, 200);
+	assert_int_equal(t->resp.size, 2);
+	assert_string_equal(t->visitor, PEER);
+	assert_string_equal(t->tunnel->name, "web (http)");
+
+	/* The end of one is the end of the other. */
+	stream_close(p->near, false);
+	p->near = NULL;
+	hear(p, p->local, SIZE_MAX);
+	assert_int_equal(p->rc, STREAM_EOF);
+	stream_close(p->local, false);
+	p->local = NULL;
+	p->watch = (struct model_watch){.fn = on_model, .arg = p};
+	model_watch(p->model, &p->watch);
+	while (p->model->counters.open)
+		loop_run(p->loop);
+	assert_int_equal(p->model->counters.bytes_in, 27);
+	assert_int_equal(p->model->counters.bytes_out, 40);
+	assert_false(visits_serve(p->visits, p->tunnel));
+}
+
+/* As a session calls that knows the tunnel of each stream. */
+static void comes_for_a_known_tunnel(void **state)
+{
+	struct play *p = *state;
+
+	tunnel_up(p, PROTO_HTTP);
+	come(p, &p->model->tunnels[0], NULL);
+	talk(p);
+}
+
+static void is_for_no_tunnel(void **state)
+{
+	struct play *p = *state;
+
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL "/");
+	hear(p, p->near, SIZE_MAX);
+	assert_true(p->rc == STREAM_EOF || p->rc == STREAM_ABORT);
+	assert_int_equal(p->model->counters.connections, 0);
+}
+
+/* The StartProxy was faster than the NewTunnel. */
+static void overtakes_its_tunnel(void **state)
+{
+	struct play *p = *state;
+
+	p->model->tunnels_owed = 2;
+	come(p, NULL, URL);
+	/* Another one comes up first. */
+	tunnel_up(p, PROTO_TCP);
+	assert_false(visits_serve(p->visits, p->tunnel));
+	tunnel_up(p, PROTO_HTTP);
+	assert_true(visits_serve(p->visits, p->tunnel));
+	talk(p);
+}
+
+static void waits_in_vain(void **state)
+{
+	struct play *p = *state;
+	bool late;
+
+	/* Until it is too late, or until there is no hope. */
+	for (int i = 0; i < 2; i++) {
+		late = i == 0;
+		p->model->tunnels_owed = 1;
+		come(p, NULL, URL);
+		if (!late)
+			visits_drop_parked(p->visits, "the control connection is gone");
+		hear(p, p->near, SIZE_MAX);
+		assert_true(p->rc == STREAM_EOF || p->rc == STREAM_ABORT);
+		stream_close(p->near, true);
+		p->near = NULL;
+		/* It is forgotten, too. */
+		tunnel_up(p, PROTO_HTTP);
+		assert_false(visits_serve(p->visits, p->tunnel));
+		model_drop_tunnels(p->model, p->tunnel);
+	}
+}
+
+static void gets_a_page(void **state)
+{
+	struct play *p = *state;
+	char *page;
+	size_t len;
+
+	no_service(p);
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	hear(p, p->near, SIZE_MAX);
+	assert_int_equal(p->rc, STREAM_EOF);
+	page = page_unavailable(URL, p->tunnel->local[PROTO_HTTP].text, &len);
+	assert_string_equal(p->said, page);
+	free(page);
+	assert_int_equal(p->model->counters.refused, 1);
+	assert_int_equal(p->model->counters.connections, 0);
+}
+
+/* There is nothing to say to a visitor of a tcp tunnel. */
+static void is_cut(void **state)
+{
+	struct play *p = *state;
+
+	no_service(p);
+	tunnel_up(p, PROTO_TCP);
+	come(p, NULL, "tcp://x.me:1");
+	hear(p, p->near, SIZE_MAX);
+	assert_int_equal(p->len, 0);
+	assert_true(p->rc == STREAM_EOF || p->rc == STREAM_ABORT);
+	assert_int_equal(p->model->counters.refused, 1);
+}
+
+static void is_not_captured(void **state)
+{
+	struct play *p = *state;
+
+	p->tunnel->inspect = false;
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	talk(p);
+	assert_null(capture_newest(p->capture));
+}
+
+/* All of them end with the client, in whatever state. */
+static void ends_with_the_client(void **state)
+{
+	struct play *p = *state;
+	struct stream *near[3];
+
+	p->model->tunnels_owed = 1;
+	come(p, NULL, URL "x"); /* parked */
+	near[0] = p->near;
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL); /* joined */
+	near[1] = p->near;
+	while (!p->local)
+		loop_run(p->loop);
+	come(p, NULL, URL); /* dialling */
+	near[2] = p->near;
+	visits_close(p->visits, "the client ends");
+	p->visits = NULL;
+	for (int i = 0; i < 3; i++) {
+		hear(p, near[i], SIZE_MAX);
+		assert_true(p->rc == STREAM_EOF || p->rc == STREAM_ABORT);
+		stream_close(near[i], true);
+	}
+	p->near = NULL;
+	assert_int_equal(p->model->counters.open, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(is_joined, begin, end),
+		cmocka_unit_test_setup_teardown(comes_for_a_known_tunnel, begin, end),
+		cmocka_unit_test_setup_teardown(is_for_no_tunnel, begin, end),
+		cmocka_unit_test_setup_teardown(overtakes_its_tunnel, begin, end),
+		cmocka_unit_test_setup_teardown(waits_in_vain, begin, end),
+		cmocka_unit_test_setup_teardown(gets_a_page, begin, end),
+		cmocka_unit_test_setup_teardown(is_cut, begin, end),
+		cmocka_unit_test_setup_teardown(is_not_captured, begin, end),
+		cmocka_unit_test_setup_teardown(ends_with_the_client, begin, end),
+	};
+
+	setenv("PGROK_TIME_SCALE", "0.1", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
