@@ -252,7 +252,9 @@ uint64_t addr_household(const struct addr *a)
 
 	if (ip.family == AF_UNSPEC)
 		return 0;
-	/* IPv4 as the last eight bytes of its mapped form, which begin no IPv6 address of the net. */
+	/*
+	 * IPv4 as the last eight bytes of its mapped form, which begin no IPv6 address of the net.
+	 */
 	for (int i = 0; i < (ip.family == AF_INET ? 4 : 8); i++)
 		n = n << 8 | ip.bytes[i];
 	return n;

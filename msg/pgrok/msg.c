@@ -55,6 +55,7 @@ static const struct field fields[] = {
 	{MSG_REQ_TUNNEL, "HttpAuth", AT(req_tunnel.http_auth), TEXT, false, 0},
 	{MSG_REQ_TUNNEL, "RemotePort", AT(req_tunnel.remote_port), PORT, false, 0},
 	{MSG_REQ_TUNNEL, "Mux", AT(req_tunnel.mux), NUMBER, true, 1},
+	{MSG_REQ_TUNNEL, "LastPort", AT(req_tunnel.last_port), PORT, true, 0},
 	{MSG_NEW_TUNNEL, "ReqId", AT(new_tunnel.req_id), TEXT, false, 0},
 	{MSG_NEW_TUNNEL, "Url", AT(new_tunnel.url), TEXT, false, 0},
 	{MSG_NEW_TUNNEL, "Protocol", AT(new_tunnel.protocol), TEXT, false, 0},

@@ -18,7 +18,7 @@ struct remembered {
 };
 
 struct affinity {
-	struct strmap *all;                    /* key -> struct remembered */
+	struct strmap *all;                            /* key -> struct remembered */
 	TAILQ_HEAD(remembered_list, remembered) order; /* by use, the oldest first */
 	struct quota *clients, *addresses;
 	size_t max;

@@ -1,6 +1,7 @@
 /* Names that are held for their owner after his connection broke. */
 #include "pgrokd/names/held.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/idmap.h"
@@ -16,7 +17,7 @@ struct hold {
 };
 
 struct held {
-	struct strmap *holds;         /* key -> struct hold */
+	struct strmap *holds;              /* key -> struct hold */
 	TAILQ_HEAD(hold_list, hold) order; /* by their end */
 	size_t max;
 	struct quota *clients, *addresses;

@@ -59,7 +59,7 @@ static void turn(struct ports *p, uint64_t now)
 	else
 		memset(p->failed_before, 0, sizeof(p->failed_before));
 	memset(p->failed, 0, sizeof(p->failed));
-	p->turned = now;
+	p->turned = past < 2 * age ? p->turned + age : now;
 }
 
 void ports_failed(struct ports *p, uint16_t port, uint64_t now)

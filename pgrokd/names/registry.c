@@ -20,8 +20,8 @@ struct home {
 
 struct registry {
 	pthread_mutex_t lock;
-	struct strmap *routes;     /* key -> struct route, a reference each */
-	struct strmap *homes;      /* ClientId -> struct home */
+	struct strmap *routes; /* key -> struct route, a reference each */
+	struct strmap *homes;  /* ClientId -> struct home */
 	struct affinity *affinity;
 	struct held *held;
 	struct ports *ports; /* all of them: under the lock */

@@ -20,8 +20,9 @@ struct route *registry_find(struct registry *r, const char *key) MUSTCHECK;
 
 /* Why a route could not be registered. */
 struct obstacle {
-	struct route *taken; /* a reference (the caller's) to the one in the way; NULL: it is held */
-	unsigned held_s;     /* for another owner, for so many seconds */
+	struct route
+		*taken;  /* a reference (the caller's) to the one in the way; NULL: it is held */
+	unsigned held_s; /* for another owner, for so many seconds */
 };
 
 /*

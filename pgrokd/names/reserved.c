@@ -29,6 +29,17 @@ static void add_below(struct reserved *r, const char *word, size_t len, const ch
 	free(whole);
 }
 
+bool reserved_wants_cert(const char *words)
+{
+	const char *word;
+	size_t len;
+
+	while ((word = reserved_word(&words, &len)))
+		if (len == strlen(RESERVED_CERT) && strncmp(word, RESERVED_CERT, len) == 0)
+			return true;
+	return false;
+}
+
 struct reserved *reserved_new(const char *words, const char *domain, const char *vhost)
 {
 	struct reserved *r = xcalloc(1, sizeof(*r));
@@ -36,6 +47,7 @@ struct reserved *reserved_new(const char *words, const char *domain, const char 
 	size_t len = 0;
 
 	r->hosts = strmap_new();
+	/* The empty word first: the domain itself. */
 	for (; word; word = reserved_word(&words, &len)) {
 		if (*word == '@')
 			continue;

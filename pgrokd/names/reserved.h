@@ -30,6 +30,8 @@ void reserved_add(struct reserved *r, const char *host);
 /* Any spelling of Host: case, port and trailing dot do not matter. */
 bool reserved_has(const struct reserved *r, const char *host);
 
+/* Is RESERVED_CERT among the words? */
+bool reserved_wants_cert(const char *words);
 /* The next word of such a list, its length in *len; NULL: there is none. *list moves on. */
 const char *reserved_word(const char **list, size_t *len);
 

@@ -16,8 +16,8 @@ struct route {
 	uint64_t tunnel_id;  /* looked up at home; not found: it has been closed since */
 	uint64_t control_id; /* likewise */
 	struct owner owner;
-	bool mux;            /* its visitors may go over the client's mux session */
-	uint16_t port;       /* of a tcp tunnel; else 0 */
+	bool mux;      /* its visitors may go over the client's mux session */
+	uint16_t port; /* of a tcp tunnel; else 0 */
 	char *key, *url;
 	struct rules *rules; /* for its visitors; NULL: none */
 };

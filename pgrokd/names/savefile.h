@@ -12,10 +12,10 @@
 #include "common/base/xalloc.h"
 
 struct savefile {
-	const char *what; /* for the log: an option's or a variable's name */
-	char *path;       /* owned; NULL: there is none, and nothing is saved */
-	bool foreign;     /* not ours: not written */
-	bool failing;     /* it could not be written, and that was said */
+	const char *what;    /* for the log: an option's or a variable's name */
+	char *path;          /* owned; NULL: there is none, and nothing is saved */
+	bool foreign;        /* not ours: not written */
+	bool failing;        /* it could not be written, and that was said */
 	uint64_t not_before; /* microseconds: the next time it may be written */
 	uint64_t began;      /* of this writing */
 };
