@@ -74,7 +74,7 @@ static void close_all(struct worker *w)
 	memset(w->listener, 0, sizeof(w->listener));
 	lobby_close_all(w);
 	control_close_all(w, "the server stops");
-	public_close_all(w, "the server stops");
+	visitor_close_all(w, "the server stops");
 }
 
 static void stop(struct worker *w, void *arg)

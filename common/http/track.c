@@ -110,13 +110,33 @@ static enum judge refuse(struct http_track *t, int status, const char *why)
 	return may_cut(t) ? JUDGE_CUT : JUDGE_STOP;
 }
 
+static void go_raw(struct http_track *t)
+{
+	t->raw = true;
+	t->owed = 0;
+	t->upgrade_wait = false;
+	maybe_resume(t);
+}
+
+/* May what comes now be something else than a request, for who took the connection over? */
+static bool may_hijack(const struct http_track *t)
+{
+	return !t->guarded && t->bodiless && !must_hold(t);
+}
+
+/* No later request could have an answer: the one under way has no other end than the backend's. */
+static bool answer_is_last(const struct http_track *t)
+{
+	return t->resp_state == RESP_UNTIL_EOF && !t->unfollowed;
+}
+
 /* A head that passes: what comes behind it? */
-static void request_begins(struct http_track *t, const char *head)
+static void request_begins(struct http_track *t)
 {
 	const struct http_head *h = &t->req;
 	uint8_t kind = 0;
 
-	if (http_span_is(head, h->method, "HEAD"))
+	if (t->head_only)
 		kind |= OWED_HEAD;
 	if (h->upgrade)
 		kind |= OWED_UPGRADE;
@@ -124,6 +144,7 @@ static void request_begins(struct http_track *t, const char *head)
 		kind |= OWED_H2C;
 	owe(t, kind);
 	t->upgrade_wait = h->upgrade && following(t);
+	t->bodiless = !h->chunked && h->length == 0;
 	if (h->chunked) {
 		t->req_state = REQ_CHUNKED;
 		http_chunked_init(&t->req_chunks, true);
@@ -144,12 +165,19 @@ static enum judge leave(struct http_track *t)
 	return t->held ? JUDGE_HOLD : JUDGE_LEAVE;
 }
 
+static enum judge hijacked(struct http_track *t, size_t len, size_t *pos)
+{
+	go_raw(t);
+	*pos = len;
+	return JUDGE_PASS;
+}
+
 /* From the start of a head. Moves *pos over what may pass. */
 static enum judge request_head(struct http_track *t, const char *buf, size_t len, size_t *pos,
 			       bool *more)
 {
 	const char *head = buf + *pos;
-	int status;
+	int status = 0;
 
 	/* What follows an upgrade need not be HTTP: it is not even looked at before the answer. */
 	if (must_hold(t)) {
@@ -158,6 +186,8 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 	}
 	if (t->leaves)
 		return leave(t);
+	if (may_hijack(t) && answer_is_last(t))
+		return hijacked(t, len, pos);
 	/*
 	 * Empty lines pass on as they came, so that no byte is changed. Servers skip them or, some,
 	 * end the connection; none takes one for a request, or for a part of one.
@@ -169,17 +199,21 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 	case HTTP_MORE:
 		return JUDGE_PASS;
 	case HTTP_BAD:
-		return refuse(t, t->req.status, t->req.error);
+		if (t->req.no_request && may_hijack(t))
+			return hijacked(t, len, pos);
+		status = t->req.status;
+		break;
 	case HTTP_OK:
+		status = t->hooks->allow(t->arg, &t->req, head);
 		break;
 	}
-	status = t->hooks->allow(t->arg, &t->req, head);
+	t->head_only = http_span_is(head, t->req.method, "HEAD");
 	if (status == TRACK_LEAVE)
 		return leave(t);
 	if (status)
-		return refuse(t, status, NULL);
+		return refuse(t, status, t->req.error);
 	*pos += t->req.head_len;
-	request_begins(t, head);
+	request_begins(t);
 	*more = true;
 	return JUDGE_PASS;
 }
@@ -228,6 +262,14 @@ enum judge http_track_request(struct http_track *t, const char *buf, size_t len,
 	return verdict;
 }
 
+void http_track_request_eof(struct http_track *t)
+{
+	bool no_method = t->req_state == REQ_HEAD && t->req.scanned > 0 && t->req.method.len == 0;
+
+	if (no_method && may_hijack(t) && !t->stopped)
+		go_raw(t);
+}
+
 /* A complete head that is not an interim answer: how does its body end? */
 static void final_head(struct http_track *t, uint8_t kind)
 {
@@ -250,14 +292,6 @@ static void final_head(struct http_track *t, uint8_t kind)
 		t->resp_state = RESP_LENGTH;
 		t->resp_left = h->length;
 	}
-}
-
-static void switched(struct http_track *t)
-{
-	t->raw = true;
-	t->owed = 0;
-	t->upgrade_wait = false;
-	maybe_resume(t);
 }
 
 /* A 101 that would open the way to requests which are not judged. The visitor does not get it. */
@@ -290,7 +324,7 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 	}
 	*pos += t->resp.head_len;
 	if (t->resp.status == 101 && (kind & OWED_UPGRADE))
-		switched(t);
+		go_raw(t);
 	else if (t->resp.status == 101)
 		unfollow(t);
 	else if (t->resp.status >= 200)

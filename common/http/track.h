@@ -7,6 +7,10 @@
  * - Nothing that follows a request with Upgrade (its own body apart) is passed before its final
  *   answer's head; only a 101 to it ends tracking (both directions raw from then on). If it offered
  *   h2c or the like and the connection is guarded, the 101 does not pass: JUDGE_CUT, 502.
+ * - Not guarded, a connection may be hijacked, as with Icecast's SOURCE, Docker's attach, or a body
+ *   without a length in HTTP/1.0: what follows a request without a body is raw, and all behind it,
+ *   if it does not even begin like a request, or if only EOF ends the answer that is under way. A
+ *   request with a fault is refused as ever: a proxy in front may send others' requests behind it.
  * - A refused request: no more is read (JUDGE_STOP); when the answers owed are complete the
  *   response side says JUDGE_CUT and t->refused is the status to answer. With none owed: JUDGE_CUT
  *   at once. A chunked body that breaks is refused with 400 too: the answer to its own request is
@@ -50,7 +54,9 @@ struct http_track {
 	bool held;         /* the request side's last word was JUDGE_HOLD */
 	bool guarded;      /* requests need more than the right host: none may pass unjudged */
 	bool leaves;       /* the request at hand is for another backend */
-	bool raw;          /* upgraded: nothing is judged any more */
+	bool bodiless;     /* the last request that passed has no body */
+	bool head_only;    /* the last one judged is a HEAD: a page for it has no body */
+	bool raw;          /* upgraded or hijacked: nothing is judged any more */
 	bool unfollowed;
 	bool stopped; /* a request was refused */
 	bool broken;  /* and it was the body of the last one that passed */
@@ -71,6 +77,11 @@ enum judge http_track_request(struct http_track *t, const char *buf, size_t len,
 			      size_t *pass) MUSTCHECK;
 enum judge http_track_response(struct http_track *t, const char *buf, size_t len,
 			       size_t *pass) MUSTCHECK;
+/*
+ * The visitor's direction ended; what was kept back of a head is to be judged once more: less than
+ * a method may turn out to be hijacked traffic.
+ */
+void http_track_request_eof(struct http_track *t);
 /*
  * The backend's direction ended: an until-EOF answer is complete now, others will never be. Nothing
  * is owed any more; what was kept back of an incomplete answer head passes if judged again; a

@@ -251,7 +251,7 @@ static void mark_dead(void *value, void *arg)
 {
 	struct mstream *ms = value;
 	ms->reset = true;
-	mstream_recharge(ms);
+	mstream_over(ms);
 	loop_next_tick(ms->m->loop, &ms->tick);
 }
 
@@ -481,7 +481,7 @@ static void new_stream(struct mux *m, struct mux_frame f)
 static void got_reset(struct mstream *ms)
 {
 	ms->reset = true;
-	mstream_recharge(ms);
+	mstream_over(ms);
 	if (ms->want)
 		loop_next_tick(ms->m->loop, &ms->tick);
 }
@@ -493,7 +493,7 @@ static void got_fin(struct mux *m, struct mstream *ms)
 		return;
 	}
 	ms->fin_rcvd = true;
-	mstream_recharge(ms);
+	mstream_over(ms);
 	if (ms->want & STREAM_READ)
 		loop_next_tick(m->loop, &ms->tick);
 }

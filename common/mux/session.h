@@ -119,6 +119,12 @@ uint64_t mux_now_us(void);
 uint32_t mstream_ring(uint32_t bytes);
 /* Counts what the stream may hold, after that has changed. */
 void mstream_recharge(struct mstream *ms);
+/* Its peer can't fill the window any more: what was reserved for that is given back. */
+static inline void mstream_over(struct mstream *ms)
+{
+	if (ms->window > ms->m->conf.start_window || ms->excess)
+		mstream_recharge(ms);
+}
 struct mstream *mstream_new(struct mux *m, uint32_t id);
 void mstream_free(struct mstream *ms);
 /* Flags that ride on the stream's next frame. */

@@ -10,18 +10,18 @@
 #define SHRINK_ABOVE (64u << 10) /* buffers */
 #define PING_EVERY_US 5000000u
 #define GROWTH_RTTS 4
-#define CREDIT_PART 4 /* of a window is announced at once: a writer seldom has to wait */
+#define GROWTH_US 50000u /* ... or that long: a busy machine lets its processes wait */
+#define CREDIT_PART 4    /* of a window is announced at once: a writer seldom has to wait */
 /*
- * Nearby the round trip is no measure, it is mostly the scheduler's. What is under way beyond 1 MiB
- * brings no speed there, but is what everybody else's bytes have to wait behind.
+ * Nearby what is under way beyond 1 MiB brings no speed, but is what everybody else's bytes have to
+ * wait behind.
  */
 #define NEAR_US 1000u
 #define NEAR_WINDOW (1u << 20)
-#define GROWTH_NEAR_US 500u
 #define QUICK_GROWTH (1u << 20) /* windows below grow fourfold, then twofold */
 #define PROVEN (16u << 20)      /* who has read so much without a pause is worth more memory */
-#define SLOW_RTTS 16            /* for a window: it is too large */
-#define SLOW_US 100000u         /* ... but not sooner: the machine may be busy */
+#define SLOW_RTTS 32            /* for a window: it is too large */
+#define SLOW_US 400000u         /* ... but not sooner, as above */
 
 uint64_t mux_now_us(void)
 {
@@ -145,10 +145,9 @@ void mstream_deliver(struct mstream *ms, const char *p, size_t n)
  */
 static bool emptied_quickly(const struct mstream *ms, uint64_t now)
 {
-	const struct mux *m = ms->m;
+	uint64_t span = (uint64_t)ms->m->rtt_us * GROWTH_RTTS;
 
-	return now - ms->epoch_us <=
-	       (m->rtt_us <= NEAR_US ? GROWTH_NEAR_US : (uint64_t)m->rtt_us * GROWTH_RTTS);
+	return now - ms->epoch_us <= (span > GROWTH_US ? span : GROWTH_US);
 }
 
 static void grow(struct mstream *ms)
@@ -460,7 +459,7 @@ static void mstream_close(struct stream *s, bool abort)
 	if (m->tail == ms)
 		m->tail = NULL;
 	ms->closed = true;
-	mstream_recharge(ms);
+	mstream_over(ms);
 	/* Both ends said: nothing to add. Otherwise the peer must not go on sending, or waiting. */
 	if (m->t && !never_opened && !ms->reset && !(ms->fin_sent && ms->fin_rcvd))
 		mux_owe(ms, OWE_RST);

@@ -191,7 +191,7 @@ static void bio_method_make(void)
 		abort();
 }
 
-static void attach_bio(struct direct *d)
+static void attach_bio(struct direct *d, bool read_ahead)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	BIO *bio;
@@ -204,7 +204,7 @@ static void attach_bio(struct direct *d)
 	BIO_set_init(bio, 1);
 	SSL_set_bio(d->s.ssl, bio, bio);
 	SSL_set_mode(d->s.ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-	if (stream_reads_ahead()) {
+	if (read_ahead) {
 		SSL_set_read_ahead(d->s.ssl, 1);
 		SSL_set_default_read_buffer_len(d->s.ssl, READ_AHEAD);
 	}
@@ -628,7 +628,7 @@ static const struct stream_ops direct_ops = {
 	.error = direct_error,
 };
 
-struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl)
+struct stream *stream_direct_new(struct loop *l, int fd, SSL *ssl, bool read_ahead)
 {
 	struct direct *d = xcalloc(1, sizeof(*d));
 
@@ -637,6 +637,6 @@ struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl)
 	d->tick.arg = d;
 	event_assign(&d->er, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, d);
 	if (ssl)
-		attach_bio(d);
+		attach_bio(d, read_ahead);
 	return &d->s;
 }

@@ -24,24 +24,20 @@ struct stream_ops {
 struct stream {
 	const struct stream_ops *ops;
 	struct loop *loop;
-	stream_ready_fn *ready; /* NULL: nobody listens */
+	stream_ready_fn *ready; /* NULL: not set */
 	void *ready_arg;
 	SSL *ssl;
 	int fd;
 };
 
-/*
- * May a direct stream read ahead of the record it needs? Not if a bufferevent may take over its
- * SSL.
- */
-bool stream_reads_ahead(void);
+/* What the engines make. read_ahead: more than the TLS record that is needed may be read. */
+struct stream *stream_direct_new(struct loop *l, int fd, SSL *ssl, bool read_ahead) MUSTCHECK;
+struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
 
 /*
  * Takes fd: the peer sees a reset, but only after it has what was written before (a reset at once
  * would throw away an answer that is still under way). At most LINGER_MS later.
  */
 void stream_reset_fd(struct loop *l, int fd);
-
-struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
 
 #endif

@@ -33,5 +33,6 @@
 /* Visitors. */
 #define LIMIT_PARKED_MS 2000 /* a StartProxy may overtake the NewTunnel it belongs to */
 #define LIMIT_LOCAL_DIAL_MS 10000
+#define LIMIT_PAGE_MS 2000 /* the first bytes of a request that gets the page */
 
 #endif

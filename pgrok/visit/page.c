@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "common/http/answer_head.h"
+#include "common/http/head.h"
 #include "common/http/text.h"
+#include "pgrok/config/limits.h"
 
 #define NAME_BYTES 256 /* of a name on the page, which is to fit into one record */
 
@@ -38,6 +40,11 @@ struct page {
 	struct text text; /* what is still to be written */
 	page_fn *fn;
 	void *arg;
+	struct loop_timer timer; /* while the request's method is waited for: LIMIT_PAGE_MS */
+	bool asked;              /* the method is known, or will never be */
+	struct http_head head;
+	size_t len;
+	char request[64]; /* its beginning */
 };
 
 static void page_free(void *arg)
@@ -53,9 +60,37 @@ static struct stream *release(struct page *p)
 {
 	struct stream *s = p->s;
 
+	loop_timer_stop(&p->timer);
 	stream_on_ready(s, NULL, NULL);
 	loop_free_later(stream_loop(s), p, page_free);
 	return s;
+}
+
+/* Reads until it is known what is asked. False: more must come. */
+static bool read_method(struct page *p)
+{
+	size_t n;
+
+	while (!p->head.method.len && p->len < sizeof(p->request)) {
+		enum stream_rc rc =
+			stream_read(p->s, p->request + p->len, sizeof(p->request) - p->len, &n);
+
+		if (rc != STREAM_OK)
+			return rc != STREAM_AGAIN;
+		p->len += n;
+		if (http_request_scan(&p->head, p->request, p->len) == HTTP_BAD)
+			return true;
+	}
+	return true;
+}
+
+/* An answer to a HEAD is a head. */
+static void begin(struct page *p)
+{
+	p->asked = true;
+	loop_timer_stop(&p->timer);
+	if (http_span_is(p->request, p->head.method, "HEAD"))
+		p->text.len = (size_t)(strstr(p->text.p, "\r\n\r\n") - p->text.p) + 4;
 }
 
 static void on_ready(void *arg, int dirs)
@@ -63,6 +98,12 @@ static void on_ready(void *arg, int dirs)
 	struct page *p = arg;
 	size_t n;
 
+	if (!p->asked && !read_method(p)) {
+		stream_want(p->s, STREAM_READ);
+		return;
+	}
+	if (!p->asked)
+		begin(p);
 	while (p->text.len) {
 		switch (stream_write(p->s, p->text.p, p->text.len, &n)) {
 		case STREAM_OK:
@@ -82,6 +123,14 @@ static void on_ready(void *arg, int dirs)
 	stream_linger(release(p));
 }
 
+static void on_no_request(void *arg)
+{
+	struct page *p = arg;
+
+	begin(p);
+	on_ready(p, STREAM_WRITE);
+}
+
 struct page *page_send(struct stream *s, const char *url, const char *local, page_fn *fn, void *arg)
 {
 	struct page *p = xcalloc(1, sizeof(*p));
@@ -90,8 +139,10 @@ struct page *page_send(struct stream *s, const char *url, const char *local, pag
 	page_unavailable(&p->text, url, local);
 	p->fn = fn;
 	p->arg = arg;
+	loop_timer_init(&p->timer, stream_loop(s), on_no_request, p);
+	loop_after(&p->timer, LIMIT_PAGE_MS);
 	stream_on_ready(s, on_ready, p);
-	stream_want(s, STREAM_WRITE);
+	stream_want(s, STREAM_READ | STREAM_WRITE);
 	return p;
 }
 

@@ -10,7 +10,10 @@ struct page; /* on its way */
 /* Called once, from the loop, never from inside page_send(). error NULL: all of it was written. */
 typedef void page_fn(void *arg, const char *error);
 
-/* Takes s; it lingers, for the request is still coming in. Returns owned until fn is called. */
+/*
+ * Takes s; it lingers, for the request is still coming in. A HEAD, as far as it can be read within
+ * LIMIT_PAGE_MS, gets no body. Returns owned until fn is called.
+ */
 struct page *page_send(struct stream *s, const char *url, const char *local, page_fn *fn,
 		       void *arg) MUSTCHECK;
 /* fn will not be called. abort: the visitor sees a reset. Only before fn was called. */

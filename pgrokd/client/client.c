@@ -301,8 +301,8 @@ static void control_reap(void *arg)
 /* ---- step 3: closed ---- */
 
 /*
- * Takes c: now, or, where so many leave at once that the others would have to wait for it, in one of
- * the next turns.
+ * Takes c: now, or, where so many leave at once that the others would have to wait for it, in one
+ * of the next turns.
  */
 static void control_leave(struct control *c, const char *why)
 {
@@ -323,12 +323,10 @@ static void control_end(struct control *c, bool replaced, const char *why)
 {
 	struct worker *w = c->worker;
 
-	log_info(c->name,
-		 "Closed: %s (client %s, age %llu s, %d tunnels, %llu visitors, %llu bytes in, "
-		 "%llu out)",
-		 why, c->short_id, (unsigned long long)((loop_now(w->loop) - c->born) / 1000),
-		 c->n_tunnels, (unsigned long long)c->visitors, (unsigned long long)c->bytes[0],
-		 (unsigned long long)c->bytes[1]);
+	log_closed(LOG_INFO, c->name, why, loop_now(w->loop) - c->born,
+		   ", client %s, %d tunnels, %llu visitors, %llu bytes in, %llu out", c->short_id,
+		   c->n_tunnels, (unsigned long long)c->count.visitors,
+		   (unsigned long long)c->count.bytes[0], (unsigned long long)c->count.bytes[1]);
 	worker_closes(w, c->n_tunnels + 1);
 	c->state = CONTROL_FAILED; /* nothing is sent any more */
 	while (!TAILQ_EMPTY(&c->bids))

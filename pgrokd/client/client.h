@@ -5,6 +5,7 @@
 #include "common/mux/mux.h"
 #include "msg/pgrok/chan.h"
 #include "pgrokd/carrier/carrier.h"
+#include "pgrokd/visitor/visitor.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/worker.h"
 
@@ -41,8 +42,8 @@ struct control {
 	struct carrier *carrier;
 	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
 	uint64_t born, last_ping;
-	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */
-	const char *why;             /* CONTROL_FAILED; as long as its stream and chan */
+	struct visitor_count count; /* of all its tunnels */
+	const char *why;            /* CONTROL_FAILED; as long as its stream and chan */
 	struct loop_timer reap;
 	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
 };

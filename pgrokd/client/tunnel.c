@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include "pgrokd/visitor/visitor.h"
-
 /* Ids and owner are in the route before anybody else can see it. */
 static void tunnel_sign(struct control *c, struct route *route)
 {
@@ -22,10 +20,16 @@ static struct tunnel *tunnel_new(struct control *c, struct route *route)
 	t->id = route->tunnel_id;
 	t->born = loop_now(c->worker->loop);
 	t->route = route;
-	TAILQ_INIT(&t->publics);
+	t->visitors = (struct visitors){
+		.worker = c->worker,
+		.route = route,
+		.carrier = c->carrier,
+		.half_close = c->features,
+		.sum = &c->count,
+	};
+	visitors_open(&t->visitors);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
-	idmap_put(c->worker->tunnels, t->id, t);
 	c->worker->count.tunnels++;
 	if (!route->mux)
 		carrier_warm(c->carrier);
@@ -51,7 +55,9 @@ bool tunnel_open(struct control *c, struct route **routes, int n, struct obstacl
 
 static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
-	public_accept_tcp(arg, fd, peer);
+	struct tunnel *t = arg;
+
+	visitor_accept(&t->visitors, fd, peer);
 }
 
 static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,
@@ -103,14 +109,13 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	if (t->listener)
 		listener_close(t->listener);
 	registry_unregister(w->core->registry, t->route, hold);
-	while (!TAILQ_EMPTY(&t->publics))
-		public_tunnel_gone(TAILQ_FIRST(&t->publics));
-	log_info(t->route->url, "Closed: %s (age %llu s, %llu visitors, %llu bytes in, %llu out)",
-		 why, (unsigned long long)((loop_now(w->loop) - t->born) / 1000),
-		 (unsigned long long)t->visitors, (unsigned long long)t->bytes[0],
-		 (unsigned long long)t->bytes[1]);
+	visitors_close(&t->visitors);
+	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
+		   ", %llu visitors, %llu bytes in, %llu out",
+		   (unsigned long long)t->visitors.count.visitors,
+		   (unsigned long long)t->visitors.count.bytes[0],
+		   (unsigned long long)t->visitors.count.bytes[1]);
 	log_event("tunnel_closed", "url", t->route->url, "control", c->name, "why", why, NULL);
-	idmap_del(w->tunnels, t->id);
 	TAILQ_REMOVE(&c->tunnels, t, link);
 	c->n_tunnels--;
 	route_unref(t->route);

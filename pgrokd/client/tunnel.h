@@ -4,6 +4,7 @@
 
 #include "common/net/listener.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/visitor/visitor.h"
 
 struct tunnel {
 	TAILQ_ENTRY(tunnel) link;
@@ -11,8 +12,7 @@ struct tunnel {
 	uint64_t id, born;
 	struct route *route;
 	struct listener *listener; /* TCP only */
-	struct public_list publics;
-	uint64_t visitors, bytes[2]; /* joined so far; moved by those that are closed */
+	struct visitors visitors;
 };
 
 /* Opens n tunnels, all or none; takes the routes. False: *why says why. */

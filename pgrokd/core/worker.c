@@ -28,7 +28,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->loop = loop_new(w->name);
 	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
 	TAILQ_INIT(&w->guests);
-	TAILQ_INIT(&w->publics);
+	TAILQ_INIT(&w->visitors);
 	w->clients = strmap_new();
 	w->controls = idmap_new();
 	w->tunnels = idmap_new();

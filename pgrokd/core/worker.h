@@ -24,7 +24,7 @@ struct settings;
 enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
 
 TAILQ_HEAD(guest_list, guest);
-TAILQ_HEAD(public_list, public);
+TAILQ_HEAD(visitor_list, visitor);
 
 /*
  * Numbers, uint64_t alone (the census adds them up as an array), written by the worker's own thread
@@ -63,11 +63,11 @@ struct worker {
 	struct listener *listener[PORTS];
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
-	struct public_list publics; /* all visitors of tunnels at home here */
-	struct strmap *clients;     /* ClientId -> struct control */
-	struct idmap *controls;     /* id -> struct control */
-	struct idmap *tunnels;      /* id -> struct tunnel */
-	struct idmap *bids;         /* id -> struct bid that waits for a challenge */
+	struct visitor_list visitors; /* all of tunnels at home here */
+	struct strmap *clients;       /* ClientId -> struct control */
+	struct idmap *controls;       /* id -> struct control */
+	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
+	struct idmap *bids;           /* id -> struct bid that waits for a challenge */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

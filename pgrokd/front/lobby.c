@@ -13,6 +13,7 @@
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/route_visitor.h"
 #include "pgrokd/visitor/visitor.h"
 #include "pgrokd/visitor/reply.h"
 
@@ -216,13 +217,13 @@ static void guest_visit(struct guest *g)
 	struct worker *w = g->worker;
 	const char *why;
 	struct route *route;
-	int status = public_route(w, g->port, &g->head, g->buf, &route, &why);
+	int status = route_visitor(w, g->port, &g->head, g->buf, &route, &why);
 
 	if (status) {
 		guest_reply(g, status, why);
 		return;
 	}
-	struct parcel *p = parcel_new(public_adopt, NULL, &g->peer);
+	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
 	p->route = route;
 	p->unread = g->buf;

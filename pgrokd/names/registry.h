@@ -1,6 +1,7 @@
 /*
  * The one thing all workers share: which URL or port is whose or held for whom, where a client is
- * at home, who had which name. A monitor: its lock is held for look-ups only, never over I/O, logging or a callback.
+ * at home, who had which name. A monitor: its lock is held for look-ups only, never over I/O,
+ * logging or a callback.
  */
 #ifndef PGROKD_NAMES_REGISTRY_H
 #define PGROKD_NAMES_REGISTRY_H

@@ -19,8 +19,8 @@
 struct reserved;
 
 /*
- * The domain and vhost (NULL: none) themselves; each word of the list `words`, commas between, below
- * both. Returns owned.
+ * The domain and vhost (NULL: none) themselves; each word of the list `words`, commas between,
+ * below both. Returns owned.
  */
 struct reserved *reserved_new(const char *words, const char *domain, const char *vhost) MUSTCHECK;
 /* NULL is fine. */

@@ -23,8 +23,8 @@ struct route {
 };
 
 /*
- * For http and https: takes url (owned); auth is "user:password", borrowed, "" for none. NULL: the URL has a host that
- * can't be a key. Returns owned, one reference.
+ * For http and https: takes url (owned); auth is "user:password", borrowed, "" for none. NULL: the
+ * URL has a host that can't be a key. Returns owned, one reference.
  */
 struct route *route_new(enum proto p, char *url, const char *auth) MUSTCHECK;
 /* For tcp, where the port is what it is known by: takes url. Returns owned, one reference. */

@@ -2,250 +2,191 @@
 #include "pgrokd/visitor/visitor.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "pgrokd/client/client.h"
+#include "common/base/log.h"
+#include "common/base/randid.h"
+#include "pgrokd/visitor/parts.h"
 #include "pgrokd/visitor/reply.h"
-#include "pgrokd/client/tunnel.h"
 
-static void public_timeout(void *arg);
-static void public_close(struct public *p, bool abort, const char *why);
-static void public_join(void *arg, struct stream *s);
+static void visitor_timeout(void *arg);
+static void visitor_join(void *arg, struct stream *s);
+static void visitor_close(struct visitor *v, bool abort, const char *why);
 
-static void public_prefix(const struct public *p, char out[static 32])
+static const char *visitor_prefix(const struct visitor *v, char out[static 32])
 {
-	snprintf(out, 32, "pub:%llu", (unsigned long long)p->id);
+	snprintf(out, 32, "vis:%llu", (unsigned long long)v->id);
+	return out;
 }
 
-static void public_count_state(struct public *p, enum public_state next)
-{
-	struct counters *c = &p->worker->count;
-
-	c->waiting_now -= p->state == PUBLIC_WAITING;
-	c->joined_now -= p->state == PUBLIC_JOINED;
-	c->waiting_now += next == PUBLIC_WAITING;
-	c->joined_now += next == PUBLIC_JOINED;
-	p->state = next;
-}
-
-static void public_state(struct public *p, enum public_state next)
+static void visitor_state(struct visitor *v, enum visitor_state next)
 {
 	static const char *const names[] = {"new", "waiting", "joined", "closed"};
+	struct counters *c = &v->worker->count;
+	int joined = (next == VISITOR_JOINED) - (v->state == VISITOR_JOINED);
 	char prefix[32];
 
-	if (log_wants(LOG_DEBUG)) {
-		public_prefix(p, prefix);
-		log_line(LOG_DEBUG, prefix, "%s -> %s", names[p->state], names[next]);
+	if (log_wants(LOG_DEBUG))
+		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "%s -> %s", names[v->state],
+			 names[next]);
+	c->waiting_now -= v->state == VISITOR_WAITING;
+	c->waiting_now += next == VISITOR_WAITING;
+	c->joined_now += (uint64_t)joined;
+	if (joined)
+		registry_joined(v->worker->core->registry, v->worker->index, joined);
+	v->state = next;
+}
+
+void visitor_set_timer(struct visitor *v, enum visitor_timer what, uint64_t ms)
+{
+	v->timer_for = what;
+	if (what == VISITOR_TIMER_NONE) {
+		if (v->timer)
+			loop_timer_stop(v->timer);
+		return;
 	}
-	public_count_state(p, next);
-}
-
-static void public_start_timer(struct public *p, uint64_t ms)
-{
-	if (!p->timer) {
-		p->timer = xcalloc(1, sizeof(*p->timer));
-		loop_timer_init(p->timer, p->worker->loop, public_timeout, p);
+	if (!v->timer) {
+		v->timer = xcalloc(1, sizeof(*v->timer));
+		loop_timer_init(v->timer, v->worker->loop, visitor_timeout, v);
 	}
-	loop_after(p->timer, ms);
+	loop_after(v->timer, ms);
 }
 
-static void public_stop_timer(struct public *p)
+void visitor_no_timer(struct visitor *v)
 {
-	if (p->timer)
-		loop_timer_stop(p->timer);
+	visitor_set_timer(v, VISITOR_TIMER_NONE, 0);
 }
 
-static bool is_http(const struct public *p)
+static bool is_http(const struct visitor *v)
 {
-	return p->route->proto != PROTO_TCP;
+	return v->route->proto != PROTO_TCP;
 }
 
-/* ---- step 1, on the worker that accepted: whose is it ---- */
+/* ---- step 1: made ---- */
 
-int public_route(struct worker *w, enum port port, const struct http_head *h, const char *head,
-		 struct route **route, const char **why)
+static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer)
 {
-	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
-	char key[ROUTE_KEY_MAX];
-	struct route *found = NULL;
-
-	*why = "no such tunnel";
-	if (route_key(proto, head + h->authority.off, h->authority.len, key))
-		found = registry_find(w->core->registry, key);
-	if (!found)
-		return 404;
-	int status = route_allows(found, h, head);
-
-	if (status) {
-		*why = "refused by the tunnel's rules";
-		route_unref(found);
-		return status;
-	}
-	*route = found;
-	return 0;
-}
-
-/* ---- step 2, at home: made ---- */
-
-static struct public *public_new(struct tunnel *t, struct stream *s, const struct addr *peer)
-{
-	struct worker *w = t->control->worker;
-	bool http = t->route->proto != PROTO_TCP;
-	struct public *p = xcalloc(1, sizeof(*p) + (http ? sizeof(*p->track) : 0));
+	bool http = at->route->proto != PROTO_TCP;
+	struct visitor *v = xcalloc(1, sizeof(*v) + (http ? sizeof(*v->track) : 0));
 	char prefix[32], text[ADDR_TEXT];
 
-	p->worker = w;
-	p->tunnel = t;
-	p->route = route_ref(t->route);
-	p->id = id_next();
-	p->born = loop_now(w->loop);
-	p->peer = *peer;
-	p->stream = s;
-	p->peer_features = t->control->features;
-	TAILQ_INSERT_TAIL(&w->publics, p, link);
-	TAILQ_INSERT_TAIL(&t->publics, p, tunnel_link);
-	if (log_wants(LOG_DEBUG)) {
-		public_prefix(p, prefix);
-		log_line(LOG_DEBUG, prefix, "New visitor of %s from %s", p->route->url,
-			 addr_text(peer, text));
-	}
-	return p;
+	v->worker = at->worker;
+	v->at = at;
+	v->route = route_ref(at->route);
+	v->id = id_next();
+	v->born = loop_now(at->worker->loop);
+	v->peer = *peer;
+	v->stream = s;
+	v->half_close = at->half_close;
+	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
+	TAILQ_INSERT_TAIL(&at->list, v, at_link);
+	if (log_wants(LOG_DEBUG))
+		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "New visitor of %s from %s",
+			 v->route->url, addr_text(peer, text));
+	return v;
 }
 
-/* ---- step 3: a proxy connection, now or later ---- */
+/* ---- step 2: a stream to its client, now or later ---- */
 
-static void public_claim(struct public *p)
+/* Not joined: answers (http) and closes. */
+static void visitor_refuse(struct visitor *v, int status, const char *why)
+{
+	if (is_http(v)) {
+		v->worker->count.pages++;
+		reply_send(v->stream, status, v->head_only);
+		v->stream = NULL;
+	}
+	visitor_close(v, false, why);
+}
+
+static void visitor_claim(struct visitor *v)
 {
 	struct stream *s;
 
-	p->waiter = (struct carrier_waiter){
-		.visit = {p->route->url, &p->peer, p->route->mux}, .fn = public_join, .arg = p};
-	switch (carrier_serve(p->tunnel->control->carrier, &p->waiter, &s)) {
+	v->waiter = (struct carrier_waiter){
+		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
+	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
 	case CARRIER_OK:
-		public_join(p, s);
+		visitor_join(v, s);
 		break;
 	case CARRIER_WAITS:
-		public_state(p, PUBLIC_WAITING);
-		public_start_timer(p, LIMIT_WAIT_MS);
+		visitor_state(v, VISITOR_WAITING);
+		visitor_set_timer(v, VISITOR_TIMER_WAIT, LIMIT_WAIT_MS);
 		break;
 	case CARRIER_FULL:
-		public_refuse(p, 503, "too many visitors wait");
+		visitor_refuse(v, 503, "too many visitors wait");
 		break;
 	}
 }
 
-void public_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
+void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 {
-	struct tunnel *t = idmap_get(w->tunnels, parcel->route->tunnel_id);
+	struct visitors *at = idmap_get(w->tunnels, parcel->route->tunnel_id);
 
-	if (!t) { /* it died while the visitor was on its way */
+	if (!at) { /* it died while the visitor was on its way */
 		w->count.pages++;
 		reply_send(s, 404, parcel->head_only);
 		return;
 	}
-	struct public *p = public_new(t, stream_settle(s), &parcel->peer);
+	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
 
-	p->unread = parcel->unread;
-	p->unread_len = parcel->unread_len;
-	p->head_only = parcel->head_only;
+	v->unread = parcel->unread;
+	v->unread_len = parcel->unread_len;
+	v->head_only = parcel->head_only;
 	parcel->unread = NULL;
-	public_claim(p);
+	visitor_claim(v);
 }
 
-void public_accept_tcp(struct tunnel *t, int fd, const struct addr *peer)
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 {
-	public_claim(public_new(t, stream_new(t->control->worker->loop, fd, NULL), peer));
+	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer));
 }
 
-/* ---- step 4: joined ---- */
+/* ---- step 3: joined, and back ---- */
 
-static void public_set_timer(struct public *p, enum public_timer what, uint64_t ms)
+/* What moved, added up wherever it is asked for. */
+static void visitor_count(struct visitor *v)
 {
-	p->timer_for = what;
-	if (what == TIMER_NONE)
-		public_stop_timer(p);
+	for (enum side i = SIDE_VISITOR; i <= SIDE_SERVICE; i++) {
+		uint64_t n = pair_bytes(v->pair, i);
+
+		v->bytes[i] += n;
+		v->worker->count.bytes[i] += n;
+		if (v->at) {
+			v->at->count.bytes[i] += n;
+			v->at->sum->bytes[i] += n;
+		}
+	}
+}
+
+/* The pair is at rest: the next request, which is in hand, goes over another stream. */
+static void visitor_leave(struct visitor *v)
+{
+	visitor_count(v);
+	v->stream = pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len);
+	pair_close(v->pair, false);
+	v->pair = NULL;
+	visitor_no_timer(v);
+	visitor_state(v, VISITOR_NEW);
+	if (v->at)
+		visitor_claim(v);
 	else
-		public_start_timer(p, ms);
+		visitor_refuse(v, 404, "its tunnel closed");
 }
 
-/* What may follow once an answer is complete. */
-static enum judge public_answered(struct public *p, enum judge verdict)
+/* A later request was refused, and all answers before it are out. */
+static void visitor_refused(struct visitor *v)
 {
-	if (p->track->resume) {
-		p->track->resume = false;
-		pair_release(p->pair, SIDE_VISITOR);
-	}
-	if (p->fin_held && !http_track_owes(p->track)) {
-		p->fin_held = false;
-		if (p->timer_for == TIMER_FIN)
-			public_set_timer(p, TIMER_NONE, 0);
-		pair_release(p->pair, SIDE_VISITOR);
-	}
-	if (p->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(p->track))
-		return JUDGE_CUT;
-	return verdict;
+	const struct http_track *t = v->track;
+	char reason[128];
+
+	snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s", t->refused,
+		 t->error ? ": " : "", t->error ? t->error : "");
+	v->worker->count.pages++;
+	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only);
+	visitor_close(v, false, reason);
 }
 
-/* A head that has begun must end in time; after a refusal the answers owed must. */
-static void public_asked(struct public *p, enum judge verdict, size_t pass, size_t len)
-{
-	bool head_begun = verdict == JUDGE_PASS && pass < len;
-
-	if (p->track->stopped) {
-		if (p->timer_for != TIMER_OWED)
-			public_set_timer(p, TIMER_OWED, LIMIT_OWED_MS);
-	} else if (head_begun && (p->timer_for != TIMER_HEAD || pass > 0)) {
-		public_set_timer(p, TIMER_HEAD, LIMIT_HEAD_MS);
-	} else if (!head_begun && p->timer_for == TIMER_HEAD) {
-		public_set_timer(p, TIMER_NONE, 0);
-	}
-}
-
-static enum judge public_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass)
-{
-	struct public *p = arg;
-	enum judge verdict;
-
-	if (from == SIDE_SERVICE) {
-		if (p->timer_for == TIMER_FIN)
-			public_set_timer(p, TIMER_FIN, PAIR_SILENCE_MS);
-		verdict = http_track_response(p->track, buf, len, pass);
-		return public_answered(p, verdict);
-	}
-	verdict = http_track_request(p->track, buf, len, pass);
-	public_asked(p, verdict, *pass, len);
-	return verdict;
-}
-
-static int public_allow(void *arg, const struct http_head *h, const char *head)
-{
-	struct public *p = arg;
-
-	p->head_only = http_span_is(head, h->method, "HEAD");
-	return p->tunnel ? route_allows(p->route, h, head) : 404;
-}
-
-/*
- * A Go client closes everything at the first end it sees, so a visitor that ends its sending side
- * after the request would never get the answer.
- */
-static bool public_eof(void *arg, enum side from)
-{
-	struct public *p = arg;
-
-	if (from == SIDE_SERVICE) {
-		http_track_response_eof(p->track);
-		public_answered(p, JUDGE_STOP);
-		return true;
-	}
-	/* A body that was broken off can't be answered any more. */
-	p->fin_held = !p->peer_features && http_track_owes(p->track) && p->track->req_left == 0;
-	if (p->fin_held)
-		public_set_timer(p, TIMER_FIN, PAIR_SILENCE_MS);
-	return !p->fin_held;
-}
-
-static void public_done(void *arg, enum pair_end end)
+static void visitor_done(void *arg, enum pair_end end)
 {
 	static const char *const why[] = {
 		[PAIR_DONE] = "done",
@@ -253,149 +194,137 @@ static void public_done(void *arg, enum pair_end end)
 		[PAIR_ABORT] = "aborted",
 		[PAIR_SILENT] = "half-closed and silent",
 	};
-	struct public *p = arg;
+	struct visitor *v = arg;
 	char reason[128];
 
-	if (end == PAIR_CUT && p->track->refused) {
-		snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s",
-			 p->track->refused, p->track->error ? ": " : "",
-			 p->track->error ? p->track->error : "");
-		p->worker->count.pages++;
-		reply_send(pair_take(p->pair, SIDE_VISITOR), p->track->refused, p->head_only);
+	if (end == PAIR_LEFT) {
+		visitor_leave(v);
+	} else if (end == PAIR_CUT && v->track->refused) {
+		visitor_refused(v);
 	} else {
 		snprintf(reason, sizeof(reason), "%s%s%.80s", why[end],
-			 *pair_error(p->pair) ? ": " : "", pair_error(p->pair));
+			 *pair_error(v->pair) ? ": " : "", pair_error(v->pair));
+		visitor_close(v, end == PAIR_ABORT, reason);
 	}
-	public_close(p, end == PAIR_ABORT, reason);
 }
 
-static const struct http_track_hooks track_hooks = {.allow = public_allow};
+static const struct http_track_hooks track_hooks = {.allow = visitor_allow};
 static const struct pair_hooks http_hooks = {
-	.judge = public_judge, .eof = public_eof, .done = public_done};
-static const struct pair_hooks tcp_hooks = {.done = public_done};
+	.judge = visitor_judge, .eof = visitor_eof, .done = visitor_done};
+static const struct pair_hooks tcp_hooks = {.done = visitor_done};
 
 /* Takes s, which leads to the client and has begun. */
-static void public_join(void *arg, struct stream *s)
+static void visitor_join(void *arg, struct stream *s)
 {
-	struct public *p = arg;
+	struct visitor *v = arg;
 
-	public_stop_timer(p);
-	if (is_http(p))
-		http_track_init(p->track, route_guarded(p->route), &track_hooks, p);
-	p->pair = pair_new(p->stream, s, is_http(p) ? &http_hooks : &tcp_hooks, p);
-	p->stream = NULL;
-	if (p->unread_len)
-		pair_feed(p->pair, SIDE_VISITOR, p->unread, p->unread_len);
-	free(p->unread);
-	p->unread = NULL;
-	public_state(p, PUBLIC_JOINED);
-	p->worker->count.joined++;
-	p->tunnel->visitors++;
-	p->tunnel->control->visitors++;
-	registry_joined(p->worker->core->registry, p->worker->index, 1);
-	pair_start(p->pair);
+	visitor_no_timer(v);
+	v->asked = false;
+	if (is_http(v))
+		http_track_init(v->track, route_guarded(v->route), &track_hooks, v);
+	v->pair = pair_new(v->stream, s, is_http(v) ? &http_hooks : &tcp_hooks, v);
+	v->stream = NULL;
+	if (v->unread_len)
+		pair_feed(v->pair, SIDE_VISITOR, v->unread, v->unread_len);
+	free(v->unread);
+	v->unread = NULL;
+	v->unread_len = 0;
+	visitor_state(v, VISITOR_JOINED);
+	v->worker->count.joined++;
+	v->at->count.visitors++;
+	v->at->sum->visitors++;
+	pair_start(v->pair);
 }
 
 /* ---- the ends ---- */
 
-/* What moved, added up where it is wanted. */
-static void public_count(struct public *p, const uint64_t bytes[static 2])
+static void visitor_free(void *arg)
 {
-	for (int i = 0; i < 2; i++) {
-		p->worker->count.bytes[i] += bytes[i];
-		if (p->tunnel) {
-			p->tunnel->bytes[i] += bytes[i];
-			p->tunnel->control->bytes[i] += bytes[i];
-		}
-	}
+	struct visitor *v = arg;
+
+	free(v->timer);
+	free(v);
 }
 
-static void public_free(void *arg)
+/* Takes v. Its stream may be another's by now (NULL). */
+static void visitor_close(struct visitor *v, bool abort, const char *why)
 {
-	struct public *p = arg;
-
-	free(p->timer);
-	free(p);
-}
-
-/* Takes p. Its stream may be somebody else's by now (NULL). */
-static void public_close(struct public *p, bool abort, const char *why)
-{
-	uint64_t bytes[2] = {0, 0};
 	char prefix[32];
 
-	if (p->pair) {
-		bytes[0] = pair_bytes(p->pair, SIDE_VISITOR);
-		bytes[1] = pair_bytes(p->pair, SIDE_SERVICE);
-		public_count(p, bytes);
-		pair_close(p->pair, abort);
-		registry_joined(p->worker->core->registry, p->worker->index, -1);
-	} else if (p->stream) {
-		stream_close(p->stream, abort);
+	if (v->pair) {
+		visitor_count(v);
+		pair_close(v->pair, abort);
+	} else if (v->stream) {
+		stream_close(v->stream, abort);
 	}
-	if (log_wants(LOG_DEBUG)) {
-		public_prefix(p, prefix);
-		log_line(LOG_DEBUG, prefix, "Closed: %s (age %llu ms, %llu bytes in, %llu out)",
-			 why, (unsigned long long)(loop_now(p->worker->loop) - p->born),
-			 (unsigned long long)bytes[0], (unsigned long long)bytes[1]);
-	}
-	if (p->state == PUBLIC_WAITING)
-		carrier_cancel(p->tunnel->control->carrier, &p->waiter);
-	public_count_state(p, PUBLIC_CLOSED);
-	public_stop_timer(p);
-	if (p->tunnel)
-		TAILQ_REMOVE(&p->tunnel->publics, p, tunnel_link);
-	TAILQ_REMOVE(&p->worker->publics, p, link);
-	route_unref(p->route);
-	free(p->unread);
-	loop_free_later(p->worker->loop, p, public_free);
+	if (log_wants(LOG_DEBUG))
+		log_closed(LOG_DEBUG, visitor_prefix(v, prefix), why,
+			   loop_now(v->worker->loop) - v->born, ", %llu bytes in, %llu out",
+			   (unsigned long long)v->bytes[SIDE_VISITOR],
+			   (unsigned long long)v->bytes[SIDE_SERVICE]);
+	if (v->state == VISITOR_WAITING)
+		carrier_cancel(v->at->carrier, &v->waiter);
+	visitor_state(v, VISITOR_CLOSED);
+	visitor_no_timer(v);
+	if (v->at)
+		TAILQ_REMOVE(&v->at->list, v, at_link);
+	TAILQ_REMOVE(&v->worker->visitors, v, link);
+	route_unref(v->route);
+	if (v->unread)
+		xfree_secret(v->unread, v->unread_len); /* a head may carry a password */
+	loop_free_later(v->worker->loop, v, visitor_free);
 }
 
-void public_refuse(struct public *p, int status, const char *why)
+static void visitor_timeout(void *arg)
 {
-	if (is_http(p)) {
-		p->worker->count.pages++;
-		reply_send(p->stream, status, p->head_only);
-		p->stream = NULL;
-	}
-	public_close(p, false, why);
-}
-
-static void public_timeout(void *arg)
-{
-	struct public *p = arg;
-
+	struct visitor *v = arg;
 	static const char *const why[] = {
-		[TIMER_HEAD] = "a request head took too long",
-		[TIMER_OWED] = "answers owed took too long",
-		[TIMER_FIN] = "ended, and the answer stopped coming",
+		[VISITOR_TIMER_HEAD] = "a request head took too long",
+		[VISITOR_TIMER_OWED] = "answers owed took too long",
+		[VISITOR_TIMER_FIN] = "ended, and the answer stopped coming",
 	};
 
-	if (p->state == PUBLIC_WAITING)
-		public_refuse(p, 504, "no proxy connection in time");
+	if (v->timer_for == VISITOR_TIMER_WAIT)
+		visitor_refuse(v, 504, "no connection of its client in time");
 	else
-		public_close(p, false, why[p->timer_for]);
+		visitor_close(v, false, why[v->timer_for]);
 }
 
-void public_tunnel_gone(struct public *p)
+/* Its tunnel closes. */
+static void visitor_bereft(struct visitor *v)
 {
-	if (p->state == PUBLIC_WAITING) {
-		public_refuse(p, 502, "its client went away");
+	if (v->state == VISITOR_WAITING) {
+		visitor_refuse(v, 502, "its client went away");
 		return;
 	}
-	bool ends = is_http(p) && !p->track->raw;
+	bool ends = is_http(v) && !v->track->raw;
 
-	if (ends && http_track_at_rest(p->track)) {
-		public_close(p, false, "its tunnel closed");
+	if (ends && http_track_at_rest(v->track)) {
+		visitor_close(v, false, "its tunnel closed");
 		return;
 	}
-	TAILQ_REMOVE(&p->tunnel->publics, p, tunnel_link);
-	p->tunnel = NULL;
-	p->end_at_rest = ends;
+	TAILQ_REMOVE(&v->at->list, v, at_link);
+	v->at = NULL;
+	v->end_at_rest = ends;
+	if (ends)
+		v->track->guarded = true; /* nothing new begins on it */
 }
 
-void public_close_all(struct worker *w, const char *why)
+void visitors_open(struct visitors *at)
 {
-	while (!TAILQ_EMPTY(&w->publics))
-		public_close(TAILQ_FIRST(&w->publics), false, why);
+	TAILQ_INIT(&at->list);
+	idmap_put(at->worker->tunnels, at->route->tunnel_id, at);
+}
+
+void visitors_close(struct visitors *at)
+{
+	idmap_del(at->worker->tunnels, at->route->tunnel_id);
+	while (!TAILQ_EMPTY(&at->list))
+		visitor_bereft(TAILQ_FIRST(&at->list));
+}
+
+void visitor_close_all(struct worker *w, const char *why)
+{
+	while (!TAILQ_EMPTY(&w->visitors))
+		visitor_close(TAILQ_FIRST(&w->visitors), false, why);
 }

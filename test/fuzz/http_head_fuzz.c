@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/http/head.h"
 
@@ -48,7 +49,7 @@ static void check_head(const char *buf, const struct http_head *h, bool request)
 		check(h->status >= 100 && h->status <= 999);
 		return;
 	}
-	check(!(h->chunked && h->has_length));
+	check(!(h->chunked && h->has_length) && !h->no_request);
 	check(h->method.len > 0 && h->target.len > 0);
 	check(h->target.off + h->target.len < h->head_len);
 	check(h->authority.off + h->authority.len < h->head_len);
@@ -57,6 +58,9 @@ static void check_head(const char *buf, const struct http_head *h, bool request)
 	for (size_t i = 0; i < h->head_len; i++)
 		check((buf[i] == '\r') == (i + 1 < h->head_len && buf[i + 1] == '\n'));
 	check(h->has_host == http_field(buf, h, "host", &v));
+	if (h->has_host)
+		check(h->authority.len == v.len &&
+		      !strncasecmp(buf + h->authority.off, buf + v.off, v.len));
 	check(h->has_length == http_field(buf, h, "content-length", &v));
 	check(h->chunked == http_field(buf, h, "transfer-encoding", &v));
 }
@@ -84,6 +88,11 @@ static void fuzz_head(const uint8_t *data, size_t size, uint32_t seed, bool requ
 			check(want == rc);
 	}
 	check(rc == want);
+	if (rc == HTTP_BAD && request)
+		check(whole.status == 400 || whole.status == 431 || whole.status == 501 ||
+		      whole.status == 505);
+	if (rc == HTTP_BAD)
+		check(whole.status == split.status && whole.no_request == split.no_request);
 	if (rc == HTTP_BAD)
 		check(!strcmp(whole.error, split.error));
 	if (rc == HTTP_OK)

@@ -2,7 +2,8 @@
  * Fuzzes the tracker with a dialogue. Each is played twice, once in whole segments and once in
  * pieces: the splits may not change what passes or what is said. And a second, simple reader walks
  * over the bytes that passed the request side: every head it finds must have been allowed.
- * Input: segments {who and splits: 1 byte, length: 2 bytes little-endian, bytes}.
+ * Input: segments {who and splits: 1 byte, length: 2 bytes little-endian, bytes}. Bit 3 of the very
+ * first byte: nothing is guarded, the connection may be hijacked.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,7 +29,9 @@ struct play {
 	struct http_track t;
 	struct side side[2];
 	struct buffer allowed; /* all heads that were allowed, one behind the other */
-	size_t raw_from;       /* where in the passed request bytes judging ended */
+	size_t raw_from;       /* where in the passed request bytes judging ended: by a 101 ... */
+	bool hijacked;         /* ... or by the visitor, behind the last allowed head */
+	bool fin;              /* the visitor has ended */
 };
 
 static void check(bool good)
@@ -65,6 +68,7 @@ static void play_judge(struct play *p, int from)
 	struct side *s = &p->side[from];
 	struct buffer *b = &s->pending;
 	size_t len = b->len, pass = SIZE_MAX;
+	bool raw = p->t.raw;
 	char *copy = malloc(len + !len); /* ends where its memory ends */
 
 	check(copy != NULL);
@@ -80,6 +84,8 @@ static void play_judge(struct play *p, int from)
 	check(b->len <= HTTP_HEAD_MAX || s->verdict != JUDGE_PASS);
 	if (!p->t.raw)
 		p->raw_from = p->side[0].passed.len;
+	p->hijacked |= from == 0 && p->t.raw && !raw;
+	check(!p->hijacked || !p->t.guarded);
 	check(from == 0 ? true : s->verdict == JUDGE_PASS || s->verdict == JUDGE_CUT);
 	check(s->verdict == JUDGE_STOP || s->verdict == JUDGE_CUT ? p->t.stopped : true);
 	check(s->verdict != JUDGE_LEAVE || (from == 0 && p->t.owed == 0));
@@ -95,11 +101,22 @@ static void play_bytes(struct play *p, int from, const char *bytes, size_t len)
 {
 	struct side *s = &p->side[from];
 
-	if (len == 0 || over(p) || s->verdict == JUDGE_STOP)
+	if (len == 0 || over(p) || s->verdict == JUDGE_STOP || (from == 0 && p->fin))
 		return;
 	buffer_add(&s->pending, bytes, len);
 	if (s->verdict != JUDGE_HOLD)
 		play_judge(p, from);
+}
+
+static void play_fin(struct play *p)
+{
+	bool raw = p->t.raw;
+
+	p->fin = true;
+	http_track_request_eof(&p->t);
+	p->hijacked |= p->t.raw && !raw;
+	if (!over(p) && p->side[0].verdict == JUDGE_PASS)
+		play_judge(p, 0);
 }
 
 /* A held visitor goes on behind a segment, so that splits do not change the order of events. */
@@ -110,6 +127,8 @@ static void play_segment(struct play *p, uint8_t kind, const char *bytes, size_t
 
 	if (from == 1 && (kind & 0xfe) == 0xfe) {
 		http_track_response_eof(&p->t);
+	} else if (kind == 0xfe) {
+		play_fin(p);
 	} else if (!split) {
 		play_bytes(p, from, bytes, len);
 	} else {
@@ -132,7 +151,7 @@ static void play_segment(struct play *p, uint8_t kind, const char *bytes, size_t
 static void play(struct play *p, const uint8_t *data, size_t size, bool split)
 {
 	memset(p, 0, sizeof(*p));
-	http_track_init(&p->t, true, &hooks, p);
+	http_track_init(&p->t, !(size && data[0] & 8), &hooks, p);
 	buffer_add(&p->allowed, "", 0);
 	for (int i = 0; i < 2; i++) {
 		buffer_add(&p->side[i].pending, "", 0);
@@ -206,10 +225,14 @@ static size_t chunked_len(const char *p, size_t len)
 static void check_passed(const struct play *p)
 {
 	const struct buffer *b = &p->side[0].passed;
-	size_t at = 0, len = p->raw_from, seen = 0;
+	size_t at = 0, len = p->hijacked ? b->len : p->raw_from, seen = 0;
 
 	b->p[b->len] = '\0';
-	while (at < len) {
+	while (at < len && !(p->hijacked && seen == p->allowed.len)) {
+		if (!strncmp(b->p + at, "\r\n", 2)) {
+			at += 2;
+			continue;
+		}
 		const char *head = b->p + at;
 		const char *end = memmem(head, len - at, "\r\n\r\n", 4);
 		const char *length;

@@ -65,7 +65,11 @@ def test_credentials(pair):
     assert get(s.http_port, host).status == 401
     for wrong in ("u:q", "u:", ":p", "u:p ", "u", "U:p", "u:p:p"):
         assert get(s.http_port, host, auth=wrong).status == 401, wrong
-    for text in ("Basic", "Basic ", "Bearer dTpw", "dTpw", "Basic dTpw=", "Basic  dTpw", "basic dTpw"):
+    if not pair.server_program:  # the Go server compares byte for byte
+        for text in ("Basic  dTpw", "basic dTpw"):
+            assert get(s.http_port, host, headers=[f"Authorization: {text}"]).status == 200, text
+        site.requests.clear()
+    for text in ("Basic", "Basic ", "Bearer dTpw", "dTpw", "Basic dTpw=", "Basic dTpw x", "BasicdTpw"):
         assert get(s.http_port, host, headers=[f"Authorization: {text}"]).status == 401, text
     assert not site.requests
     r = get(s.http_port, host, auth="u:p")

@@ -8,7 +8,7 @@ import pytest
 
 from lib import env
 from lib.backends import answer
-from lib.net import Aborted, dial, eventually, get, request
+from lib.net import Aborted, dial, dial_tls, eventually, get, request
 
 
 def test_get(pair, workers, engine):
@@ -139,6 +139,29 @@ def test_401_page(lab):
         assert r.header("WWW-Authenticate") == 'Basic realm="pgrok"'
         assert c.recv_rest() == (b"", "eof")
     assert not site.requests
+
+
+@pytest.mark.parametrize("bad, has_body", [
+    (b"\x16\x03\x01", True),
+    (b"GET / HTTP/2.0\r\n", True),
+    (b"HEAD / HTTP/2.0\r\n", False),
+    (b"HEAD / HTTP/1.1\r\nHost: test.pgrok.me\r\nX\r\n\r\n", False),
+    (b"HEAD / HTTP/1.1\r\nHost: other.pgrok.me\r\n\r\n", False),
+], ids=["no method", "GET", "HEAD", "HEAD with a bad field", "HEAD for another host"])
+@pytest.mark.parametrize("before", ["none", "GET", "HEAD"])
+def test_page_after_a_head(lab, before, bad, has_body):
+    """A page's body belongs to the request it answers, whatever was asked before."""
+    site = lab.site(lambda r, c: answer(200, b""))
+    s, _ = lab.started(site, "-httpauth=u:p")
+    with dial(s.http_port) as c:
+        if before != "none":
+            c.send(request("test.pgrok.me", method=before, auth="u:p"))
+            assert c.response().status == 200
+        c.send(bad)
+        r = c.response(head_only=True)
+        rest, how = c.recv_rest()
+        assert how == "eof"
+        assert len(rest) == (int(r.header("Content-Length")) if has_body else 0)
 
 
 def test_404_after_the_client_left(pair):
@@ -384,6 +407,12 @@ def test_local_service_dead(pair, engine):
             assert f"127.0.0.1:{port}".encode() in r.body
             assert r.header("Content-Type").startswith("text/html")
             assert len(r.body) == int(r.header("Content-Length"))
+        if pair.client_program:
+            continue
+        with (dial_tls(p) if tls else dial(p)) as v:
+            v.send(request(f"dead.pgrok.me:{p}", method="HEAD"))
+            assert v.response(method="HEAD").status == 502
+            assert v.recv_rest() == (b"", "eof")
     # Once the service is there it is served.
     site = pair.lab.site(port=port)
     assert get(s.http_port, f"dead.pgrok.me:{s.http_port}").body == b"site GET /\n"

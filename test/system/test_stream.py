@@ -452,6 +452,71 @@ def test_frames_right_behind_the_upgrade(lab, engine):
         assert ws_read(v) == (2, b"early")
 
 
+# ---- hijacked: behind a request comes what is none ----
+
+SOURCE = (b"SOURCE /live HTTP/1.0\r\nHost: test.pgrok.me\r\nAuthorization: Basic dTpw\r\n"
+          b"Content-Type: audio/ogg\r\n\r\n")
+ATTACH = (b"POST /containers/x/attach?stream=1 HTTP/1.1\r\nHost: test.pgrok.me\r\nAuthorization: Basic dTpw\r\n"
+          b"Content-Length: 0\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+OPENED = b"HTTP/1.0 200 OK\r\n\r\n"
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize("ask, opened", [(SOURCE, OPENED), (ATTACH, STREAM)], ids=["Icecast", "Docker attach"])
+def test_hijacked(pair, ask, opened):
+    """What looks like part of a request, what looks like a whole one, single keys: all of it passes."""
+    def handler(c, b):
+        c.recv_until(b"\r\n\r\n")
+        c.send(opened)
+        while data := c.recv():
+            c.send(data)
+    s = pair.server()
+    pair.client(s, "-subdomain=test", "-proto=http", pair.lab.backend(handler).port)
+    with dial(s.http_port) as v:
+        v.send(ask.replace(b"test.pgrok.me", f"test.pgrok.me:{s.http_port}".encode()))
+        assert v.recv_until(b"\r\n\r\n") == opened
+        for data in (b"l", b"s", b"\r", b"\r\n", b"OggS\0\2", request("other.pgrok.me"), b"\xff" * 200000):
+            v.send(data)
+            assert v.recv_exact(len(data)) == data
+
+
+@pytest.mark.parametrize("body", [b"OggS\0\2", b"hello\n", b"hello", b"<x>" + b"y" * 200000, b"\r\n{}"],
+                         ids=["binary", "a line", "no line end", "long", "empty line"])
+def test_body_without_a_length(lab, engine, body):
+    """HTTP/1.0, and clients that never learned: the body ends with the visitor's direction."""
+    def handler(c, b):
+        c.recv_until(b"\r\n\r\n")
+        got = c.recv_all()
+        c.send(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert got == body
+        b.note(got)
+    b = lab.backend(handler)
+    s, _ = lab.started(b, engine=engine)
+    with dial(s.http_port) as v:
+        v.send(b"PUT /x HTTP/1.0\r\nHost: test.pgrok.me\r\n\r\n" + body)
+        v.half_close()
+        assert v.response().body == b"ok"
+    b.wait_seen(body)
+
+
+def test_hijack_is_refused_on_a_tunnel_with_rules(lab):
+    done = threading.Event()
+
+    def handler(c, b):
+        b.note(c.recv_until(b"\r\n\r\n"))
+        done.wait(env.WAIT)
+        c.send(OPENED).half_close()
+        b.note(c.recv_all())
+    b = lab.backend(handler)
+    s, _ = lab.started(b, "-httpauth=u:p")
+    with dial(s.http_port) as v:
+        v.send(SOURCE + b"OggS\0\2")
+        b.wait_seen(SOURCE)
+        done.set()
+        assert v.recv_rest() == (OPENED, "eof")
+    assert b"Ogg" not in b.seen
+
+
 # ---- hosts ----
 
 @pytest.mark.parametrize("pipelined", [False, True], ids=["after", "pipelined"])

@@ -19,10 +19,10 @@ from .play import session
 class Hand:
     """Our server, the wire, and clients made by hand."""
 
-    def __init__(self, s, *flags, **kw):
+    def __init__(self, s, *flags, quick=False, **kw):
         self.s = s
         self.server = s.server(*flags, **kw)
-        self.wire = s.wire(self.server.tunnel_port)
+        self.wire = s.wire(self.server.tunnel_port, quick=quick)
 
     def says(self, label, *said, stays=False, cut="go"):
         """One connection that says this as its first; it closes then, unless it stays."""
@@ -95,7 +95,7 @@ def hand_auth(s):
             "escapes": payload('{"Version":"\\u0032","ClientId":"\\u0061b"}').decode()}.items():
         h.says(label, said)
     for cut in CUTS:
-        h.says(f"cut: {cut}", auth(cut.replace("-", "")), req_tunnel("http", subdomain="x", req_id="r<&>"),
+        h.says(f"cut: {cut}", auth(cut.replace("-", "")), req_tunnel(subdomain="x", req_id="r<&>"),
                message("Ping"), cut=cut)
     peer = s.step("a client connects", s.by_hand, h.wire)
     s.step("all in one record", send_joined, peer.conn,
@@ -119,17 +119,18 @@ BAD = {
     "big-endian": length(len(AUTH), ">") + AUTH, "no JSON": framed(b"hello"), "half JSON": framed(AUTH[:-1]),
     "array": framed(b"[1]"), "null": framed(b"null"), "unknown Type": framed(message("Nope")),
     "no Type": framed({"Payload": {}}), "no Payload": framed({"Type": "Auth"}),
-    "Payload null": framed({"Type": "Auth", "Payload": None}), "Version a number": framed(payload('{"Version":2}')),
+    "Payload null": framed({"Type": "Auth", "Payload": None}),
+    "Version a number": framed(payload('{"Version":2}')),
     "Ping": framed(message("Ping")), "ReqTunnel": framed(req_tunnel(req_id="r")),
     "StartProxy": framed(message("StartProxy", Url="http://x", ClientAddr="1.2.3.4:5")),
-    "RegProxy of nobody": framed(message("RegProxy", ClientId="deadbeef")),
+    "RegProxy with an unknown id": framed(message("RegProxy", ClientId="deadbeef")),
     "RegProxy without id": framed(message("RegProxy", ClientId="")),
     "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
 
 
 @session()
 def hand_first(s):
-    """First messages that are none: the connection ends, nothing is said."""
+    """Bad first messages: the server closes and says nothing."""
     h = Hand(s)
     for label, data in BAD.items():
         h.says(label, data)
@@ -163,14 +164,16 @@ def hand_refused(s):
     h.asks(a, "http", subdomain="dup")
     h.asks(a, "tcp", "tcp", remote_port=taken)
     for label, protocol, kw in (
-            ("what it has", "http", {"subdomain": "dup"}), ("no such protocol", "udp", {}), ("nothing", "", {}),
-            ("HTTP", "HTTP", {}), ("a long protocol", "x" * 150, {}), ("a good and a bad one", "http+udp", {}),
-            ("a bad and a good one", "udp+http", {}), ("https free, http taken", "https+http", {"subdomain": "dup"}),
+            ("what it has", "http", {"subdomain": "dup"}), ("no such protocol", "udp", {}),
+            ("nothing", "", {}), ("HTTP", "HTTP", {}), ("a long protocol", "x" * 150, {}),
+            ("a good and a bad one", "http+udp", {}), ("a bad and a good one", "udp+http", {}),
+            ("https free, http taken", "https+http", {"subdomain": "dup"}),
             ("http taken, https free", "http+https", {"subdomain": "dup"}),
             ("a random name and a bad one", "http+https+udp", {}),
             ("a name with a blank", "http", {"subdomain": "a b"}), ("a name with &", "http", {"subdomain": "a&b"}),
             ("a name with ä", "http", {"subdomain": "ä"}), ("a name with a port", "http", {"subdomain": "a:1"}),
-            ("a long name", "http", {"subdomain": "a" * 254}), ("a long hostname", "http", {"hostname": "a" * 254}),
+            ("a long name", "http", {"subdomain": "a" * 254}),
+            ("a long hostname", "http", {"hostname": "a" * 254}),
             ("a hostname with a slash", "http", {"hostname": "a/b"}),
             ("too long credentials", "http", {"subdomain": "z", "http_auth": "u:" + "p" * 1023}),
             ("a port that is taken", "tcp", {"remote_port": taken}),
@@ -182,6 +185,21 @@ def hand_refused(s):
     c = h.control("another client connects", user="token")
     h.asks(c, "nothing good", "udp+http")
     h.end(b, c, a)
+
+
+@session()
+def hand_names(s):
+    """Names and ports that are remembered: for the same id, for the same address with the same token."""
+    h = Hand(s)
+    for label, client_id, kw in (("a client", "one", {}), ("the same again", "one", {}),
+                                 ("another one", "two", {}), ("one with a token", "three", {"user": "tok"}),
+                                 ("another one with it", "four", {"user": "tok"})):
+        a = h.control(label, client_id, **kw)
+        h.asks(a, "any name", "http+https")
+        h.asks(a, "any name for another tunnel", "http", category="other")
+        h.asks(a, "any port", "tcp")
+        s.step("it closes", a.close)
+    h.end()
 
 
 @session()
@@ -223,11 +241,13 @@ def hand_control(s):
         s.step(f"it says {said['Type']}" + ("" if said["Payload"] is not None else " null"), a.say, said)
     s.step("it pings", a.say, message("Ping"))
     for label, data in {
-            "unknown Type": framed(message("Nope")), "no JSON": framed(b"hello"), "no Payload": framed({"Type": "Ping"}),
-            "length -1": length(-1), "length 0": length(0), "length 64 KiB + 1": length((64 << 10) + 1),
+            "unknown Type": framed(message("Nope")), "no JSON": framed(b"hello"),
+            "no Payload": framed({"Type": "Ping"}), "length -1": length(-1), "length 0": length(0),
+            "length 64 KiB + 1": length((64 << 10) + 1),
             "RemotePort 70000": framed(b'{"Type":"ReqTunnel","Payload":{"Protocol":"tcp","RemotePort":70000}}'),
             "RemotePort text": framed(b'{"Type":"ReqTunnel","Payload":{"Protocol":"tcp","RemotePort":"80"}}'),
-            "Subdomain a number": framed(b'{"Type":"ReqTunnel","Payload":{"Protocol":"http","Subdomain":5}}')}.items():
+            "Subdomain a number":
+                framed(b'{"Type":"ReqTunnel","Payload":{"Protocol":"http","Subdomain":5}}')}.items():
         b = h.control(client_id="ends")
         h.asks(b, "http", subdomain="y")
         s.step(label, b.send, data)
@@ -256,7 +276,7 @@ def hand_replaced(s):
     again = register(h, "same")
     v = s.visitor(h.server.http_port)
     s.step("GET", v.send, ask())
-    s.step("he is answered", again.send, reply())
+    s.step("the visitor is answered", again.send, reply())
     for peer in (again, v, a):
         s.step("it closes", peer.close)
     h.end(b)
@@ -285,7 +305,7 @@ def hand_pool(s):
 
 @session()
 def hand_waiting(s):
-    """Visitors who wait: served by a late connection, 502 when their client goes, 503 when too many."""
+    """Visitors that wait: served by a late connection, 502 when their client goes, 503 for one too many."""
     h = Hand(s)
     a = h.control(client_id="late", leaves=True)
     h.asks(a, "both", "http+https", subdomain="test")
@@ -297,7 +317,7 @@ def hand_waiting(s):
         s.step("it closes", peer.close)
     vs = [s.visitor(h.server.http_port), s.visitor(h.server.https_port, tls=True), s.visitor(h.server.http_port)]
     for v, method in zip(vs, ("GET", "GET", "HEAD")):
-        s.step(f"he asks ({method})", v.send, ask(method=method))
+        s.step(f"the visitor asks ({method})", v.send, ask(method=method))
 
     def crowd():
         for _ in range(253):
@@ -307,13 +327,14 @@ def hand_waiting(s):
         h.refused(f"one too many ({method})", ask(method=method))
     s.step("the client closes", a.close)
     for v in vs:
-        s.step("he closes", v.close)
+        s.step("the visitor closes", v.close)
     h.end()
 
 
 # Requests that can't be read, as far as they differ in what the server does with them.
 BAD_REQUESTS = {
-    "both lengths": b"POST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "both lengths":
+        b"POST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "unequal lengths": b"POST / HTTP/1.1\r\nHost: H\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     "only LF": b"GET / HTTP/1.1\nHost: H\n\n", "NUL": b"GET / HTTP/1.1\r\nHost: H\r\nX: a\0b\r\n\r\n",
     "two Host": b"GET / HTTP/1.1\r\nHost: H\r\nHost: H\r\n\r\n", "no Host": b"GET / HTTP/1.1\r\nX: y\r\n\r\n",
@@ -324,7 +345,7 @@ BAD_REQUESTS = {
 
 @session()
 def hand_pages(s):
-    """Pages for visitors without a client of theirs: 400, 404, over http and https, HEAD, HTTP/1.0."""
+    """Pages of a server without clients: 400 and 404 over http and https, for HEAD and HTTP/1.0."""
     h = Hand(s)
     for label, request in BAD_REQUESTS.items():
         h.refused(label, request.replace(b": H\r\n", b": test.pgrok.me\r\n"))
@@ -343,8 +364,8 @@ def hand_pages(s):
 class Go(Hand):
     """The same with a client that does what the Go client does; visitors' connections are ours to use."""
 
-    def __init__(self, s, protocol="http", *flags, **kw):
-        super().__init__(s, *flags, **kw)
+    def __init__(self, s, protocol="http"):
+        super().__init__(s, quick=True)
         self.taken, self.arrived = [], threading.Condition()
         self.go = s.step("a Go client connects", GoClient, self.wire.port, on_visit=self._visit)
         s.step("it asks for a tunnel", self.go.send, req_tunnel(protocol, subdomain="test", req_id="req"))
@@ -363,7 +384,7 @@ class Go(Hand):
         ports = {"http": self.server.http_port, "https": self.server.https_port}
         port = ports.get(scheme) or int(last_url(self, "tcp").rsplit(":", 1)[1])
         v = self.s.visitor(port, tls=scheme == "https")
-        self.s.step("he asks", v.send, request)
+        self.s.step("the visitor asks", v.send, request)
         with self.arrived:
             assert self.arrived.wait_for(lambda: len(self.taken) > n, 30)
         peer = self.taken[n]
@@ -388,10 +409,11 @@ def go_client_http(s):
     g.visit("http", ask("/", method="POST", body=b"x" * 5000), reply(b"y" * 5000), "visitor")
     g.visit("http", ask(), None, "go")
     s.step("it pings", g.go.send, message("Ping"))
+    time.sleep(PAUSE)
     v = s.visitor(g.server.http_port)
-    s.step("he asks in two pieces", v.send, ask()[:20])
+    s.step("the visitor asks in two pieces", v.send, ask()[:20])
     s.step("the rest", v.send, ask()[20:])
-    s.step("he has said all", v.half_close)
+    s.step("the visitor has said all", v.half_close)
     s.step("Go answers", g.taken[-1].send, reply())
     s.step("Go closes", g.taken[-1].close)
     s.step("the visitor closes", v.close)
@@ -472,10 +494,11 @@ def go_server_tcp(s):
     s.step("the service closes", g.service.conn().close)
     s.step("the server closes", v.close)
     s.step("the service stops", g.service.stop)
-    for url, request in (("tcp://pgrok.me:31234", b""), (URL, ask()), (URL, ask(method="POST", body=pattern(1 << 17)))):
+    for url, request in (("tcp://pgrok.me:31234", b""), (URL, ask()),
+                         (URL, ask(method="POST", body=pattern(1 << 17)))):
         v = g.start(url)
         if request:
-            s.step("he asks", v.send, request)
+            s.step("the visitor asks", v.send, request)
         s.step("the server closes", v.close)
     g.end()
 
@@ -485,8 +508,9 @@ def go_server_odd(s):
     """A server that says what it should not: on the control connection and on proxy connections."""
     g = GoSide(s, "-subdomain=test", "-proto=http")
     control = g.go.controls[0]
-    for said in (message("Ping"), message("Pong"), message("AuthResp", Version="2", MmVersion="3.0", ClientId="x", Error=""),
-                 message("StartProxy", Url="x", ClientAddr="y"), message("Auth", Version="2"), {"Type": "Pong", "Payload": None},
+    for said in (message("Ping"), message("Pong"), message("StartProxy", Url="x", ClientAddr="y"),
+                 message("AuthResp", Version="2", MmVersion="3.0", ClientId="x", Error=""),
+                 message("Auth", Version="2"), {"Type": "Pong", "Payload": None},
                  message("NewTunnel", ReqId="unknown", Url="http://u", Protocol="http", Error="")):
         s.step(f"it says {said['Type']}" + ("" if said["Payload"] is not None else " null"), control.send, said)
 
@@ -501,7 +525,8 @@ def go_server_odd(s):
         return peer
     for label, said in {
             "StartProxy for an unknown URL": message("StartProxy", Url="http://other", ClientAddr="1.2.3.4:5"),
-            "Ping on a proxy connection": message("Ping"), "no JSON": framed(b"hello"), "length -1": length(-1)}.items():
+            "Ping on a proxy connection": message("Ping"), "no JSON": framed(b"hello"),
+            "length -1": length(-1)}.items():
         peer = s.step(label, proxy, said)
         s.step("it closes", peer.close)
         s.step("ReqProxy", control.send, message("ReqProxy"))

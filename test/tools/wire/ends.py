@@ -18,6 +18,7 @@ CLOSE_NOTIFY, FIN, RESET, EOF, BROKEN = "close_notify", "fin", "reset", "eof", "
 CUT = "cut by the recorder"
 
 WAYS = ("c2s", "s2c")
+LATE = 0.25  # seconds; with 0.5 and a visitor each second the server asks for one more
 
 
 def drain(conn, ended=False):
@@ -80,20 +81,6 @@ def end_socket(conn, how):
 
 # ---- the man in the middle ----
 
-class Listening(TlsConn):
-    """Keeps the first bytes, which are a ClientHello."""
-    first = b""
-
-    def _fill(self):
-        data = self.sock.recv(1 << 18)
-        self.first += data
-        with self.tls_lock:
-            if data:
-                self.inb.write(data)
-            else:
-                self.inb.write_eof()
-
-
 class Link:
     """One connection through the man in the middle. One thread reads both sides and hands on."""
 
@@ -124,11 +111,12 @@ class Link:
         return self.wire.session.now
 
     def _accept(self):
-        self.client = Listening(self.sock, self.wire.context, server_side=True)
+        first = self.sock.recv(1 << 14, socket.MSG_PEEK)
+        self.client = TlsConn(self.sock, self.wire.context, server_side=True)
         self.client.sock.settimeout(None)
         acknowledge(self.client)
         if self.wire.hellos:
-            self.hello = (self._now(), read_hello(self.client.first))
+            self.hello = (self._now(), read_hello(first))
 
     def _dial(self):
         """Not before the client has said something: a connection that is hidden never gets there."""
@@ -176,6 +164,7 @@ class Link:
             time.sleep(self.wire.delay)
         try:
             (self.server if way == "c2s" else self.client).send(piece)
+            self.wire.watch(piece)
         except (OSError, Aborted):
             # It has reset the connection, which is told only once: now.
             self._pass_end("s2c" if way == "c2s" else "c2s", RESET)
@@ -245,10 +234,13 @@ class Wire:
     """
     The man in the middle: listens for clients of the server on port `target`. hellos: TLS is recorded,
     too. mux_max: further mux sessions of a client are left without an answer. delay: of a line, in seconds.
+    quick: proxy connections must come as soon as they are asked for, or the session is worth nothing (late):
+    how many the server asks for follows from how long it waits for one.
     """
 
-    def __init__(self, session, target, hellos=False, mux_max=1, delay=0.0):
+    def __init__(self, session, target, hellos=False, mux_max=1, delay=0.0, quick=False):
         self.session, self.target = session, target
+        self.quick, self.asked, self.late = quick, None, False
         self.hellos, self.delay = hellos, delay
         self.mux_max = mux_max
         self.links = []
@@ -269,8 +261,16 @@ class Wire:
                 return
             self.links.append(Link(self, sock))
 
+    def watch(self, piece):
+        now = time.monotonic()
+        if b'"ReqProxy"' in piece:
+            self.asked = now
+        elif b'"RegProxy"' in piece and self.asked:
+            self.late |= self.quick and now - self.asked > LATE
+            self.asked = None
+
     def hides(self, link, piece):
-        """Is this a mux session beyond those that are to be seen? A new control connection begins anew."""
+        """Is this a mux session beyond those that are to be seen? Each control connection may have as many."""
         if isinstance(piece, str) or b'"RegProxy"' not in piece or b'"Mux":1' not in piece:
             return False
         link.is_mux = True
@@ -323,7 +323,7 @@ class Peer:
     def __init__(self, session, name, conn, shown=True, ended=None):
         self.session, self.name, self.conn, self.shown = session, name, conn, shown
         self.events = []  # (step, "sent" or "got", bytes) or (step, "end", str)
-        self.order = None
+        self.order, self.polite = None, False  # polite: closes as soon as the other side has ended
         self.end, self.gone = ended, bool(ended)
         if ended:
             self.events.append((session.now, "end", ended))
@@ -339,6 +339,8 @@ class Peer:
         while not self.order:
             for piece in pieces:
                 self._take(piece)
+            if self.order:
+                break
             select.select([self.woken] + ([] if self.gone else [self.conn.sock]), [], [])
             if not self.order:
                 pieces = pull(self.conn)
@@ -356,6 +358,8 @@ class Peer:
         if not self.end:
             self.end = piece
             self.events.append((self.session.now, "end", piece))
+        if self.polite:
+            self.order = "close"
 
     def got(self):
         return b"".join(data for _, what, data in self.events if what == "got")
@@ -375,7 +379,7 @@ class Peer:
         self.conn.half_close()
 
     def _leave(self, how):
-        self.order = how
+        self.order = self.order or how
         self.wake.send(b"x")
         assert self.done.wait(QUIET_WAIT)
 

@@ -64,17 +64,20 @@ class Reader:
         return out
 
 
+DATA, WINDOW, PING, GOAWAY = range(4)
 TYPES = ("DATA", "WINDOW", "PING", "GOAWAY")
-FLAGS = ((1, "SYN"), (2, "ACK"), (4, "FIN"), (8, "RST"))
+FIN = 4
+FLAGS = ((1, "SYN"), (2, "ACK"), (FIN, "FIN"), (8, "RST"))
+FEW = 16384  # bytes that leave in one frame
 
 
 def read_frames(reader):
-    """[[step, type, flags, stream, length, payload]] up to what is no whole frame."""
+    """[[step, type, flags, stream, length, payload]], up to the first that is broken or not complete."""
     out = []
     while len(reader.data) >= reader.at + 12:
         version, kind, flags, stream, length = struct.unpack_from(">BBHII", reader.data, reader.at)
-        size = 12 + (length if kind == 0 else 0)
-        if version or kind > 3 or len(reader.data) < reader.at + size:
+        size = 12 + (length if kind == DATA else 0)
+        if version or kind > GOAWAY or len(reader.data) < reader.at + size:
             break
         whole, step, _ = reader.take(size)
         out.append([step, kind, flags, stream, length, whole[12:]])
@@ -83,37 +86,39 @@ def read_frames(reader):
 
 def frames_as_lines(frames):
     """By step and stream, DATA joined, without what timing decides."""
-    pings, kept = set(), []
-    for frame in frames:
-        step, kind, flags, stream, length, payload = frame
-        if kind == 1 and not flags:
+    pings, joined = set(), []
+    for step, kind, flags, stream, length, payload in sorted(frames, key=lambda f: (f[0], f[3])):
+        last = joined[-1] if joined else [None] * 6
+        if kind == WINDOW and not flags or kind == PING and flags in pings:
             continue
-        if kind == 2:
-            if flags in pings:
-                continue
+        if kind == PING:
             pings.add(flags)
-        kept.append(frame)
-    kept.sort(key=lambda f: (f[0], f[3]))
-    joined = []
-    for f in kept:
-        last = joined[-1] if joined else None
-        if last and f[1] == last[1] == 0 and (last[0], last[3]) == (f[0], f[3]):
-            last[2] |= f[2]
-            last[5] += f[5]
+        if kind == DATA and (last[0], last[1], last[3]) == (step, DATA, stream):
+            last[2] |= flags
+            last[5] += payload
         else:
-            joined.append(list(f))
-    for step, kind, flags, stream, length, payload in joined:
+            joined.append([step, kind, flags, stream, length, payload])
+    for step, kind, flags, stream, length, payload in fins_apart(joined):
         line = {"frame": TYPES[kind], "flags": " ".join(n for bit, n in FLAGS if flags & bit),
                 "stream": stream}
-        if kind in (2, 3) or kind == 1 and flags == 8:
+        if kind in (PING, GOAWAY):
             line["length"] = length
-        if kind == 0:
+        if kind == DATA:
             inner = Reader([(step, payload)])
             m = inner.message()
             if m:
                 line["message"] = m[0]
             line["payload"] = payload[inner.at:]
         yield step, line
+
+
+def fins_apart(frames):
+    """Whether a FIN rides on the last of much data or follows it is a matter of chance."""
+    for step, kind, flags, stream, length, payload in frames:
+        apart = kind == DATA and flags & FIN and len(payload) > FEW
+        yield step, kind, flags & ~FIN if apart else flags, stream, length, payload
+        if apart:
+            yield step, WINDOW, FIN, stream, 0, b""
 
 
 def link_lines(link):
@@ -137,6 +142,7 @@ def link_lines(link):
         out.append((link.hello[0], "c2s", {"hello": link.hello[1]}))
     if link.tls:
         out.append((link.tls[0], "s2c", {"tls": link.tls[1]}))
+    # Whether a last GOAWAY comes out before the end of the other side comes in is a matter of chance.
     ends = [step for events in link.events.values() for step, e in events if isinstance(e, str)]
     over = ends[0] if len(ends) == 2 and ends[0] == ends[1] else None
     for way in ways:

@@ -54,7 +54,7 @@ class Session:
         return w
 
     def client(self, addr, *args, **kw):
-        c = Client(addr, *args, **kw)
+        c = Client(addr, *args, program=os.environ.get("WIRE_CLIENT"), **kw)
         self.procs.append(c)
         return c
 
@@ -70,7 +70,7 @@ class Session:
         return f.name
 
     def visitor(self, port, tls=False, **kw):
-        """One more visitor, in a step of his own."""
+        """One more visitor, in a step of its own."""
         return self.step("a visitor connects", self.dial_visitor, port, tls, **kw)
 
     def dial_visitor(self, port, tls=False, shown=True):

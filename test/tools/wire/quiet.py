@@ -53,7 +53,7 @@ def _wait(pids, carriers):
     """"" when they are quiet; else what is not."""
     end, pause = time.monotonic() + QUIET_WAIT, 0.001
     while True:
-        # Nobody ran from `before` to the last line, so all that is seen between is one moment.
+        # No thread ran from `before` to the last line, so what is seen between is one moment.
         before = _runs(pids)
         assert before, "the kernel keeps no schedstat"
         busy = _awake(before) or (_carrying(carriers) if carriers else _sockets_busy(pids))
@@ -116,7 +116,7 @@ def _carriers():
 
 
 def _carrying(carriers):
-    """Each has to be seen asleep once, after everything else was."""
+    """Each must be seen asleep once, after everything else was."""
     for path in carriers:
         for _ in range(1000):
             if _state(path) != b"R":

@@ -9,14 +9,14 @@ from .play import session
 
 @session(limit=75)
 def slow_server(s):
-    """A first message that never ends; a visitor for whom nobody comes: 504; a client that says no Ping."""
+    """A first message that never ends; 504 when a client opens no connection; a client that says no Ping."""
     h = Hand(s)
     a = h.control(client_id="silent", leaves=True)
     h.asks(a, "http", subdomain="test")
     half = h.says("half a message", b"\x7d\0\0", stays=True)
     vs = [s.visitor(h.server.http_port) for _ in range(2)]
     for v, method in zip(vs, ("GET", "HEAD")):
-        s.step(f"he asks ({method})", v.send, ask(method=method))
+        s.step(f"the visitor asks ({method})", v.send, ask(method=method))
     s.step("10 s later", until=lambda: half.gone and all(v.gone for v in vs))
     for x in vs + [half]:
         s.step("it closes", x.close)

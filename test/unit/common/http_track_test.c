@@ -17,7 +17,7 @@ struct text {
 };
 
 struct step {
-	char who; /* visitor, backend, release of a held visitor, end of the backend; 0: no more */
+	char who; /* visitor, backend, release of a held visitor, FIN or end of one; 0: no more */
 	struct text bytes, pass;
 	enum judge verdict;
 };
@@ -43,6 +43,11 @@ struct step {
 	{                                            \
 		'r', T(""), T(pass), JUDGE_##verdict \
 	}
+/* The visitor ends, and what was held is judged a last time. */
+#define FIN_V(pass)                             \
+	{                                       \
+		'f', T(""), T(pass), JUDGE_PASS \
+	}
 #define EOF_B                                 \
 	{                                     \
 		'e', T(""), T(""), JUDGE_PASS \
@@ -54,6 +59,7 @@ enum flags {
 	RAW = 4,        /* upgraded */
 	UNFOLLOWED = 8, /* lost track of the answers */
 	OPEN = 16,      /* not guarded */
+	BODILESS = 32,  /* the page has no body */
 };
 
 struct dialogue {
@@ -68,12 +74,15 @@ struct dialogue {
 #define HEAD "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define EVIL "GET / HTTP/1.1\r\nHost: b\r\n\r\n"
 #define OTHER "GET / HTTP/1.1\r\nHost: c\r\n\r\n" /* for another backend */
+#define HEAD_B "HEAD / HTTP/1.1\r\nHost: b\r\n\r\n"
 #define POST5 "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
 #define H2C                                                                                    \
 	"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n" \
 	"HTTP2-Settings: AAMAAABk\r\n\r\n"
+#define SOURCE "SOURCE /live HTTP/1.0\r\nHost: a\r\n\r\n"
+#define ATTACH "POST /attach HTTP/1.1\r\nHost: a\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
 #define OK0 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define OK5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 #define OK5_HEAD "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
@@ -254,6 +263,79 @@ static const struct dialogue dialogues[] = {
 	 RAW | OPEN,
 	 1},
 
+	/* hijacked */
+	{"no request", {VV(GET "\x16\x03" EVIL), BB("x"), VV(EVIL)}, 0, RAW | OPEN, 1},
+	{"no request, behind empty lines", {VV(GET "\r\n{}" EVIL)}, 0, RAW | OPEN, 1},
+	{"no request, behind a length of nothing",
+	 {VV("PUT / HTTP/1.0\r\nHost: a\r\nContent-Length: 0\r\n\r\n<a>")},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"no request, behind an answer",
+	 {VV(GET), BB(OK5), VV("exit\r\n"), BB("y")},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"no request, unfollowed",
+	 {VV(GET), BB("ICY 200 OK\r\n"), VV("\xff\xfb\x90")},
+	 0,
+	 RAW | OPEN | UNFOLLOWED,
+	 1},
+	{"Icecast",
+	 {VV(SOURCE), BB("HTTP/1.0 200 OK\r\n\r\n"), VV("OggS\0\x02")},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"Icecast, eager",
+	 {V(SOURCE "Ogg", SOURCE, PASS), V("S\0", "OggS\0", PASS)},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"attach, key by key",
+	 {VV(ATTACH), BB(OKEOF), VV("l"), BB("l"), VV("s"), BB("s"), VV("\r")},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"attach, eager", {V(ATTACH "l", ATTACH, HOLD), BB(OKEOF), R("l", PASS)}, 0, RAW | OPEN, 1},
+	{"attach refused, and a request behind",
+	 {V(ATTACH GET, ATTACH, HOLD), BB(OK5), R(GET, PASS), BB(OK0)},
+	 0,
+	 REST | OPEN,
+	 2},
+	{"a body that the end ends",
+	 {VV(SOURCE), V("hello", "", PASS), FIN_V("hello"), BB(OK0)},
+	 0,
+	 RAW | OPEN,
+	 1},
+	{"a body that begins like a request",
+	 {V(SOURCE "see /a", SOURCE, PASS), FIN_V("")},
+	 0,
+	 OWES | OPEN,
+	 1},
+	{"an end behind a request", {VV(GET), FIN_V(""), BB(OK5)}, 0, REST | OPEN, 1},
+	{"an end inside a request", {V("GE", "", PASS), FIN_V("")}, 0, OPEN, 0},
+	{"the other host", {VV(GET), BB(OK0), V(EVIL, "", CUT)}, 421, OPEN, 2},
+	{"a request with a fault",
+	 {VV(GET), BB(OK0), V("GET /a b HTTP/1.1\r\n", "", CUT)},
+	 400,
+	 OPEN,
+	 1},
+	{"a request of old", {VV(GET), BB(OK0), V("GET /\r\n", "", CUT)}, 400, OPEN, 1},
+	{"a request of HTTP/2", {VV(GET), BB(OK0), V("PRI * HTTP/2.0\r\n", "", CUT)}, 505, OPEN, 1},
+	{"no request, behind a body", {VV(POST5 "hello"), BB(OK0), V("{", "", CUT)}, 400, OPEN, 1},
+	{"no request, behind chunks",
+	 {VV(CHUNKED "0\r\n\r\n"), BB(OK0), V("{", "", CUT)},
+	 400,
+	 OPEN,
+	 1},
+	{"no request, guarded", {VV(GET), V("{", "", STOP), B(OK5, OK5, CUT)}, 400, 0, 1},
+	{"until EOF, guarded", {VV(SOURCE), BB(OKEOF), V("{", "", STOP), EOF_B}, -1, 0, 1},
+	{"a body that the end ends, guarded",
+	 {VV(SOURCE), V("hello", "", PASS), FIN_V(""), BB(OK0)},
+	 0,
+	 0,
+	 1},
+
 	/* refusals */
 	{"first refused", {V(EVIL, "", CUT)}, 421, 0, 1},
 	{"second refused", {VV(GET), BB(OK5), V(EVIL GET, "", CUT)}, 421, 0, 2},
@@ -273,6 +355,24 @@ static const struct dialogue dialogues[] = {
 	 421,
 	 0,
 	 2},
+	{"a HEAD refused", {VV(GET), BB(OK5), V(HEAD_B, "", CUT)}, 421, BODILESS, 2},
+	{"a HEAD with a fault",
+	 {V("HEAD / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n", "", CUT)},
+	 400,
+	 BODILESS,
+	 0},
+	{"no method behind a HEAD", {VV(HEAD), BB(OK5_HEAD), V("\x16", "", CUT)}, 400, 0, 1},
+	{"a HEAD whose body breaks",
+	 {V("HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+	    "HEAD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", CUT)},
+	 400,
+	 BODILESS,
+	 1},
+	{"a HEAD whose offer is accepted",
+	 {VV("HEAD / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n"), B(R101, "", CUT)},
+	 502,
+	 BODILESS,
+	 1},
 	{"refused behind 1xx",
 	 {V(GET EVIL, GET, STOP), BB(R100), B(R204 "x", R204, CUT)},
 	 421,
@@ -565,6 +665,11 @@ static void play_step(struct play *p, const struct step *s, size_t cut, bool byt
 
 	p->side[0].passed_len = p->side[1].passed_len = 0;
 	assert_int_equal(p->t.resume, s->who == 'r');
+	if (s->who == 'f') {
+		http_track_request_eof(&p->t);
+		play_judge(p, 0);
+		return;
+	}
 	if (s->who == 'e') {
 		http_track_response_eof(&p->t);
 		return;
@@ -606,6 +711,8 @@ static void play_dialogue(const struct dialogue *d, size_t which, size_t cut, bo
 	    p->t.refused != (d->refused > 0 ? d->refused : 0) ||
 	    p->t.stopped != (d->refused != 0) || (d->refused == 400) > (p->t.error != NULL))
 		fail_msg("%s: refused %d, asked %d", d->name, p->t.refused, p->asked);
+	if (p->t.refused && p->t.head_only != !!(d->flags & BODILESS))
+		fail_msg("%s: head_only %d", d->name, p->t.head_only);
 	if (p->t.stopped) {
 		size_t pass = 1;
 

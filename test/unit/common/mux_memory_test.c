@@ -522,13 +522,13 @@ static void test_quiet_peer(void **state)
 	assert_true(ms->window >= window);
 	window = ms->window;
 	/* Somebody else takes the rest. */
-	l->r->memory->used[MEMORY_GROWTH] += MUX_MEMORY_DEFAULT;
+	account_charge(l->r->memory, MEMORY_GROWTH, MUX_MEMORY_DEFAULT);
 	for (int i = 0; i < 30; i++) {
 		time_passes(ms, LONG_US);
 		(void)round_trip(l, 0, 1);
 	}
 	assert_int_equal(ms->window, START);
-	l->r->memory->used[MEMORY_GROWTH] -= MUX_MEMORY_DEFAULT;
+	account_charge(l->r->memory, MEMORY_GROWTH, -(int64_t)MUX_MEMORY_DEFAULT);
 	assert_int_equal(rig_reserved(l->r), 0);
 	line_free(l);
 }

@@ -376,7 +376,7 @@ static void test_slow_window_stays(void **state)
 		put_data(r, 0, 1, MUX_WINDOW_START);
 		turns(r->loop, 2);
 		assert_int_equal(stream_read(&ms->s, buf, 1, &n), STREAM_OK);
-		ms->epoch_us -= 10000; /* that is how long it takes */
+		ms->epoch_us -= 1000000; /* that is how long it takes */
 		assert_int_equal(stream_read(&ms->s, buf, sizeof(buf), &n), STREAM_OK);
 		assert_int_equal(ms->window, MUX_WINDOW_START);
 		turns(r->loop, 1);

@@ -15,7 +15,7 @@
 
 #define APPS 48
 #define SEEDS 300
-#define SECONDS 10 /* a seed that takes longer is stuck */
+#define SECONDS 10 /* without a frame: it is stuck */
 
 enum plan {
 	PLAN_WHOLE,  /* says all, hears all, closes */
@@ -423,14 +423,17 @@ static bool quiet(struct world *w)
 	return w->opened == w->n && !w->live;
 }
 
-/* Turns until cond or the deadline; what waits for a timer spins here. */
+/* Turns until cond, or until nothing moves; what waits for a timer spins here. */
 static void run_until(struct world *w, bool (*cond)(struct world *w), const char *else_error)
 {
-	uint64_t end = mux_now_us() + SECONDS * 1000000ull;
+	uint64_t since = mux_now_us(), frames = 0;
 
 	while (!w->error && !cond(w)) {
 		turns(w->loop, 20);
-		if (mux_now_us() > end)
+		if (w->wire[0]->frames + w->wire[1]->frames != frames)
+			since = mux_now_us();
+		frames = w->wire[0]->frames + w->wire[1]->frames;
+		if (mux_now_us() - since > SECONDS * 1000000ull)
 			w->error = else_error;
 	}
 }

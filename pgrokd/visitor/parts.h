@@ -1,0 +1,58 @@
+/* What the files of this folder share: a visitor, and how it is judged while it is joined. */
+#ifndef PGROKD_VISITOR_PARTS_H
+#define PGROKD_VISITOR_PARTS_H
+
+#include "common/http/track.h"
+#include "common/stream/pair.h"
+#include "pgrokd/visitor/visitor.h"
+
+enum visitor_state {
+	VISITOR_NEW,     /* has its stream, waits for nothing */
+	VISITOR_WAITING, /* for a stream to its client; timer: VISITOR_TIMER_WAIT */
+	VISITOR_JOINED,  /* in a pair; timer: any of the others. May leave it: back to NEW */
+	VISITOR_CLOSED
+};
+
+enum visitor_timer {
+	VISITOR_TIMER_NONE,
+	VISITOR_TIMER_WAIT, /* LIMIT_WAIT_MS, then 504 */
+	VISITOR_TIMER_HEAD, /* the rest of a later request head: LIMIT_HEAD_MS */
+	VISITOR_TIMER_OWED, /* the answers owed after a refusal: LIMIT_OWED_MS */
+	VISITOR_TIMER_FIN   /* bytes of the answer that holds its end back: PAIR_SILENCE_MS */
+};
+
+struct visitor {
+	TAILQ_ENTRY(visitor) link;    /* of all on this worker */
+	TAILQ_ENTRY(visitor) at_link; /* of its tunnel, while that lives */
+	struct worker *worker;
+	struct visitors *at; /* NULL: its tunnel has closed */
+	struct route *route; /* a reference: what it came for */
+	enum visitor_state state;
+	enum visitor_timer timer_for;
+	uint64_t id, born;
+	uint64_t bytes[2]; /* moved by the pairs that it has left */
+	struct addr peer;
+	struct stream *stream; /* NULL while it is the pair's */
+	char *unread;          /* until it is joined: bytes read already */
+	size_t unread_len;
+	struct carrier_waiter waiter;
+	bool head_only;            /* before it is joined: the request is a HEAD */
+	bool half_close;           /* as its tunnel's */
+	bool asked;                /* a request has gone over the stream to its client */
+	bool fin_held;             /* its end waits until the answers are out */
+	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
+	struct pair *pair;         /* VISITOR_JOINED */
+	struct loop_timer *timer;  /* NULL: never needed yet */
+	struct http_track track[]; /* one if it is http(s), none on TCP: there are many of these */
+};
+
+/* visitor.c */
+void visitor_set_timer(struct visitor *v, enum visitor_timer what, uint64_t ms);
+void visitor_no_timer(struct visitor *v);
+
+/* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
+int visitor_allow(void *arg, const struct http_head *h, const char *head);
+enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
+bool visitor_eof(void *arg, enum side from);
+
+#endif
