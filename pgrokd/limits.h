@@ -31,11 +31,25 @@
 #define LIMIT_ASKED_MS 3000 /* how long an asked ReqProxy is counted on */
 
 /* Names. */
-#define LIMIT_AFFINITY (1u << 20)    /* bytes of remembered names */
-#define LIMIT_RANDOM_TRIES 5         /* random names tried before giving up */
-#define LIMIT_PORT_TRIES 1000        /* ports of -tcpPorts tried before giving up */
-#define LIMIT_SAVE_MS 1000           /* the cache file is written at most that often */
-#define LIMIT_CACHE_FILE (16u << 20) /* bytes of it that are read */
+#define LIMIT_AFFINITY (1u << 20)   /* bytes of remembered names */
+#define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
+#define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */
+#define LIMIT_AFFINITY_ADDRESS 1024 /* and of one address; not for loopback */
+#define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke */
+#define LIMIT_HELD 65536            /* names held at once */
+#define LIMIT_HELD_CLIENT 256       /* of one client */
+#define LIMIT_HELD_ADDRESS 1024     /* of one address; not for loopback */
+#define LIMIT_PORT_TRIES 8          /* ports that are tried to bind before others have their turn */
+#define LIMIT_PORT_FAILED_MS 60000  /* a port that could not be bound is not tried again */
+#define LIMIT_PORT_MIN 1024         /* lower ones are nobody's, unless -tcpPorts says so */
+#define LIMIT_PORT_RANDOM 10000     /* nor are these given unasked */
+#define LIMIT_REFUSALS 100          /* of one control's wishes... */
+#define LIMIT_REFUSALS_MS 60000     /* ...within that time: it is closed */
+#define LIMIT_CLOSES 256            /* tunnels of leaving clients closed in a turn of a worker */
+#define LIMIT_SAVE_MS 1000          /* files are written at most that often */
+#define LIMIT_SAVE_SHARE 20         /* and writing takes at most one part in so many of the time */
+#define LIMIT_SAVED_NAMES 65536     /* open names in the state file */
+#define LIMIT_CACHE_FILE (64u << 20) /* bytes of such a file that are read */
 #define LIMIT_WORKERS 64
 
 #endif

@@ -6,8 +6,9 @@
 
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
-#include "pgrokd/names/cachefile.h"
 #include "pgrokd/limits.h"
+#include "pgrokd/names/cachefile.h"
+#include "pgrokd/names/statefile.h"
 #include "pgrokd/server.h"
 
 #define SIGNALS 4
@@ -19,6 +20,7 @@ struct program {
 	const struct config *config;
 	struct event *sig[SIGNALS];
 	struct loop_timer save;
+	struct savefile cache, state;
 };
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
@@ -54,11 +56,19 @@ static void on_census(evutil_socket_t sig, short what, void *arg)
 	server_census(p->server, p->loop, census_log, NULL);
 }
 
+static void save(struct program *p)
+{
+	struct registry *r = server_registry(p->server);
+
+	cachefile_save(&p->cache, r);
+	statefile_save(&p->state, p->config->domain, r);
+}
+
 static void on_save(void *arg)
 {
 	struct program *p = arg;
 
-	cachefile_save(p->config->cache_file, server_registry(p->server));
+	save(p);
 	loop_after(&p->save, LIMIT_SAVE_MS);
 }
 
@@ -89,8 +99,7 @@ static void program_start(struct program *p)
 			fatal("no handler for signal %d", signals[i].sig);
 	}
 	loop_timer_init(&p->save, p->loop, on_save, p);
-	if (p->config->cache_file)
-		loop_after(&p->save, LIMIT_SAVE_MS);
+	loop_after(&p->save, LIMIT_SAVE_MS);
 }
 
 static void program_stop(struct program *p)
@@ -98,6 +107,26 @@ static void program_stop(struct program *p)
 	loop_timer_stop(&p->save);
 	for (int i = 0; i < SIGNALS; i++)
 		event_free(p->sig[i]);
+}
+
+static void load(struct program *p)
+{
+	struct registry *r = server_registry(p->server);
+
+	p->cache = savefile_of("REGISTRY_CACHE_FILE", p->config->cache_file);
+	p->state = statefile_of(p->config->state_dir);
+	cachefile_load(&p->cache, r);
+	statefile_load(&p->state, p->config->domain, r);
+}
+
+/* The last time: names in use are held by now, for owners that come back to the next server. */
+static void save_at_end(struct program *p)
+{
+	savefile_hurry(&p->cache);
+	savefile_hurry(&p->state);
+	save(p);
+	savefile_free(&p->cache);
+	savefile_free(&p->state);
 }
 
 static void run(const struct config *config)
@@ -109,8 +138,7 @@ static void run(const struct config *config)
 	p.server = server_new(config, err);
 	if (!p.server)
 		fatal("%s", err);
-	if (config->cache_file)
-		cachefile_load(config->cache_file, server_registry(p.server));
+	load(&p);
 	block_signals(SIG_BLOCK);
 	program_start(&p);
 	server_start(p.server);
@@ -120,8 +148,7 @@ static void run(const struct config *config)
 
 	program_stop(&p);
 	server_stop(p.server);
-	if (config->cache_file)
-		cachefile_save(config->cache_file, server_registry(p.server));
+	save_at_end(&p);
 	server_free(p.server);
 	loop_free(p.loop);
 }

@@ -93,6 +93,8 @@ struct server *server_new(const struct config *c, char err[static 256])
 	s->core.config = c;
 	s->core.n_workers = c->workers;
 	s->core.registry = registry_new(s->core.n_workers);
+	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
+			   (uint16_t)c->tcp_port_max);
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
 	s->core.on[PORT_HTTP] = *c->http_addr;

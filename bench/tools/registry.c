@@ -39,13 +39,13 @@ static void *look_up(void *arg)
 int main(void)
 {
 	unsigned seeds[2] = {1, 7919};
-	struct route *taken;
+	struct obstacle why;
 
 	r = registry_new(2);
 	for (int i = 0; i < NAMES; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "http://t%d.example.test", i);
 		struct route *x = route_new(PROTO_HTTP, strdup(keys[i]), "");
-		if (!x || !registry_claim(r, &x, 1, &taken))
+		if (!x || !registry_claim(r, &x, 1, &why))
 			return 1;
 	}
 	for (int threads = 1; threads <= 2; threads++) {

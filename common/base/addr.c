@@ -245,6 +245,21 @@ bool addr_same_ip(const struct addr *a, const struct addr *b)
 	return memcmp(x.bytes, y.bytes, sizeof x.bytes) == 0;
 }
 
+uint64_t addr_household(const struct addr *a)
+{
+	struct ip ip = ip_of(a);
+	uint64_t n = ip.family == AF_INET ? 0xffff : 0;
+
+	if (ip.family == AF_UNSPEC)
+		return 0;
+	/*
+	 * IPv4 as the last eight bytes of its mapped form, which begin no IPv6 address of the net.
+	 */
+	for (int i = 0; i < (ip.family == AF_INET ? 4 : 8); i++)
+		n = n << 8 | ip.bytes[i];
+	return n;
+}
+
 typedef int name_fn(int fd, struct sockaddr *sa, socklen_t *len);
 
 static struct addr addr_of(int fd, name_fn *ask)

@@ -41,6 +41,11 @@ uint16_t addr_get_port(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
 /* Equal ip (ports ignored), IPv4-mapped IPv6 equals IPv4. */
 bool addr_same_ip(const struct addr *a, const struct addr *b);
+/*
+ * A number for what counts as one where peers are counted: an IPv4 address, the /64 of an IPv6 one.
+ * 0: no address.
+ */
+uint64_t addr_household(const struct addr *a);
 /* Address of this end / of the peer of a socket; len 0 if unknown. */
 struct addr addr_of_local(int fd);
 struct addr addr_of_peer(int fd);

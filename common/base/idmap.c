@@ -286,6 +286,13 @@ void strmap_each(struct strmap *m, void (*fn)(const char *key, void *value, void
 	}
 }
 
+void strmap_each_first(struct strmap *m, size_t n,
+		       void (*fn)(const char *key, void *value, void *arg), void *arg)
+{
+	for (struct str_entry *e = m->head; e && n > 0; e = e->hh.next, n--)
+		fn(e->key, e->value, arg);
+}
+
 uint64_t id_next(void)
 {
 	static atomic_uint_fast64_t last;

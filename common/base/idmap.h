@@ -27,6 +27,9 @@ void *strmap_get(const struct strmap *m, const char *key);
 void *strmap_del(struct strmap *m, const char *key);
 size_t strmap_count(const struct strmap *m);
 void strmap_each(struct strmap *m, void (*fn)(const char *key, void *value, void *arg), void *arg);
+/* The same for the n that were put first; fn may delete nothing. */
+void strmap_each_first(struct strmap *m, size_t n,
+		       void (*fn)(const char *key, void *value, void *arg), void *arg);
 
 /* A process-wide counter: 1, 2, 3 ... never 0, from any thread. */
 uint64_t id_next(void);

@@ -48,6 +48,7 @@ static bool bind_failed(const struct addr *a, const char *call, int error, char 
 
 	snprintf(err, 256, "listen tcp %s: %s: %s", addr_text(a, where), call,
 		 errno_text(error, why));
+	errno = error;
 	return false;
 }
 
@@ -144,9 +145,8 @@ static bool bind_both(uint16_t port, struct listener_fds *out, bool *again, char
 	if (rc == BIND_NO_FAMILY && out->fd[0] >= 0)
 		return true;
 	*again = *again && error == EADDRINUSE;
-	bind_failed(&any6, call, error, err);
 	listener_fds_close(out);
-	return false;
+	return bind_failed(&any6, call, error, err);
 }
 
 static bool bind_everywhere(uint16_t port, struct listener_fds *out, char err[static 256])

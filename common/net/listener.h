@@ -27,7 +27,7 @@ struct listener_fds {
  * skipped. port 0 = the system's choice, the same for both families. The first socket of a port is
  * bound WITHOUT SO_REUSEPORT, so that a second daemon on it is an error; the option is set
  * afterwards, so that siblings may join. False: err says "listen tcp 0.0.0.0:80: bind: address
- * already in use", and *out is closed. May block if host is a name.
+ * already in use", as does errno, and *out is closed. May block if host is a name.
  */
 bool listener_bind(const char *addr, struct listener_fds *out, char err[static 256]) MUSTCHECK;
 /* Another set of sockets on the port that `first` is bound to (one per further worker). */

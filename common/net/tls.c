@@ -1,7 +1,9 @@
 /* TLS contexts for both ends. */
 #include "common/net/tls.h"
 
+#include <arpa/inet.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -148,6 +150,41 @@ SSL *tls_accept_ssl(SSL_CTX *ctx)
 
 	SSL_set_accept_state(ssl);
 	return ssl;
+}
+
+/* "" for other kinds than names and addresses. */
+static void alt_name(const GENERAL_NAME *gn, char out[static 256])
+{
+	const unsigned char *bytes;
+	char ip[INET6_ADDRSTRLEN];
+	int len;
+
+	out[0] = '\0';
+	if (gn->type != GEN_DNS && gn->type != GEN_IPADD)
+		return;
+	bytes = ASN1_STRING_get0_data(gn->d.ia5);
+	len = ASN1_STRING_length(gn->d.ia5);
+	if (gn->type == GEN_DNS)
+		snprintf(out, 256, "%.*s", len, (const char *)bytes);
+	else if (len == 4 && inet_ntop(AF_INET, bytes, ip, sizeof(ip)))
+		snprintf(out, 256, "%s", ip);
+	else if (len == 16 && inet_ntop(AF_INET6, bytes, ip, sizeof(ip)))
+		snprintf(out, 256, "[%s]", ip);
+}
+
+void tls_ctx_names(SSL_CTX *ctx, void (*fn)(void *arg, const char *name), void *arg)
+{
+	X509 *cert = SSL_CTX_get0_certificate(ctx);
+	GENERAL_NAMES *names =
+		cert ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+	char name[256];
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+		alt_name(sk_GENERAL_NAME_value(names, i), name);
+		if (*name)
+			fn(arg, name);
+	}
+	GENERAL_NAMES_free(names);
 }
 
 /* ---- client ---- */

@@ -29,6 +29,9 @@ SSL *tls_accept_ssl(SSL_CTX *ctx) MUSTCHECK;
 /* The pin of the context's own certificate ("sha256//..." of its SubjectPublicKeyInfo). */
 void tls_ctx_pin(SSL_CTX *ctx, char pin[static TLS_PIN_TEXT]);
 
+/* fn(arg, name) for each name of the context's own certificate; addresses as text, IPv6 in []. */
+void tls_ctx_names(SSL_CTX *ctx, void (*fn)(void *arg, const char *name), void *arg);
+
 struct tls_client_conf {
 	bool host_roots;        /* trust_host_root_certs: the system's roots, name verified */
 	const char *root_cas;   /* PEM file of trusted certificates, name verified; or NULL */

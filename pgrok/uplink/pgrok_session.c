@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/addr.h"
 #include "common/base/log.h"
 #include "pgrok/config/limits.h"
 #include "pgrok/uplink/backoff.h"
@@ -91,7 +92,7 @@ static void send_auth(struct session *s)
 		refuse(s, "Failed to authenticate to server", err);
 }
 
-/* Gives t's URLs back. False: the connection was lost over it. */
+/* Gives t's URLs back, of all tunnels if it is NULL. False: the connection was lost over it. */
 static bool send_closed(struct session *s, const struct config_tunnel *t)
 {
 	const struct model *model = s->conf.model;
@@ -100,7 +101,7 @@ static bool send_closed(struct session *s, const struct config_tunnel *t)
 		const struct model_tunnel *open = &model->tunnels[i];
 		struct msg m = say_closed(open);
 
-		if (open->conf == t && open->session == model->session &&
+		if ((!t || open->conf == t) && open->session == model->session &&
 		    !control_send(&s->control, &m))
 			return false;
 	}
@@ -125,12 +126,29 @@ static void check_owed(struct session *s)
 	model_set_state(s->conf.model, MODEL_ONLINE, NULL, 0);
 }
 
+/* The port that t had in the last session, 0: none, or one of its own choice. */
+static uint16_t last_port(const struct model *model, const struct config_tunnel *t)
+{
+	int port = 0;
+
+	for (size_t i = 0; i < model->tunnels_n && !t->remote_port; i++) {
+		const struct model_tunnel *had = &model->tunnels[i];
+
+		const char *colon = strrchr(had->url, ':');
+
+		if (had->conf == t && had->proto == PROTO_TCP && colon)
+			port = addr_port(colon + 1);
+	}
+	return port > 0 ? (uint16_t)port : 0;
+}
+
 /* Asks for t with a new id. False: the connection was lost over it. */
 static bool ask(struct session *s, const struct config_tunnel *t, bool ordered)
 {
 	const struct request *r = requests_add(&s->requests, t, ordered);
 	char protos[PROTOS_TEXT];
-	struct msg m = say_req_tunnel(r, !s->server_mux || (s->conf.config->mux && t->mux), protos);
+	bool mux = !s->server_mux || (s->conf.config->mux && t->mux);
+	struct msg m = say_req_tunnel(r, mux, last_port(s->conf.model, t), protos);
 
 	set_owed(s);
 	return control_send(&s->control, &m);
@@ -485,6 +503,9 @@ static void session_close(struct uplink *u, const char *reason)
 
 	log_info(NAME, "Closed: %s (age %.1f s)", reason,
 		 (double)(loop_now(s->conf.loop) - s->since) / 1000);
+	/* Without a word the server would hold the names for us. */
+	if (s->state == SESSION_UP && s->server_close)
+		(void)!send_closed(s, NULL);
 	drop_connection(s);
 	set_state(s, SESSION_CLOSED);
 	shared_close(s->shared, reason);

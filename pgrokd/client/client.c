@@ -18,6 +18,7 @@ static void control_ready(void *arg, int dirs);
 static void control_tick(void *arg);
 static void control_reap(void *arg);
 static void control_end(struct control *c, bool replaced, const char *why);
+static void control_leave(struct control *c, const char *why);
 
 /* ---- sending ---- */
 
@@ -141,7 +142,9 @@ void control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 		control_end(old, true, "replaced by a new connection of its client");
 	struct control *c = control_new(w, s, p);
 
-	c->token = token_of(auth->user);
+	struct token token = token_of(auth->user);
+
+	c->owner = owner_of(c->client_id, &token, &c->peer);
 	c->features = *auth->features;
 	c->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
 	c->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
@@ -195,7 +198,7 @@ static void give_back(struct control *c, const char *url)
 	while (t && strcmp(t->route->url, url) != 0)
 		t = TAILQ_NEXT(t, link);
 	if (t)
-		tunnel_close(t, "its client closed it");
+		tunnel_close(t, false, "its client closed it");
 }
 
 static void control_message(struct control *c, const struct msg *m)
@@ -223,7 +226,7 @@ static void control_message(struct control *c, const struct msg *m)
 	}
 }
 
-/* False: c is closed. */
+/* False: c is closed, or soon. */
 static bool control_read(struct control *c)
 {
 	struct msg m;
@@ -239,11 +242,11 @@ static bool control_read(struct control *c)
 		case CHAN_AGAIN:
 			return true;
 		case CHAN_EOF:
-			control_end(c, false, "its client closed the connection");
+			control_leave(c, "its client closed the connection");
 			return false;
 		case CHAN_ABORT:
 		case CHAN_BAD:
-			control_end(c, false, chan_error(c->chan));
+			control_leave(c, chan_error(c->chan));
 			return false;
 		}
 	}
@@ -256,7 +259,7 @@ static void control_ready(void *arg, int dirs)
 	struct control *c = arg;
 
 	if (dirs & STREAM_WRITE && chan_flush(c->chan) == STREAM_ABORT) {
-		control_end(c, false, chan_error(c->chan));
+		control_leave(c, chan_error(c->chan));
 		return;
 	}
 	if (c->state == CONTROL_FAILED) {
@@ -277,7 +280,7 @@ static void control_tick(void *arg)
 	if (c->state == CONTROL_UP)
 		control_ready(c, STREAM_READ);
 	else if (!c->linger || !chan_waiting(c->chan))
-		control_end(c, false, c->why);
+		control_leave(c, c->why);
 }
 
 static void control_reap(void *arg)
@@ -286,9 +289,9 @@ static void control_reap(void *arg)
 	uint64_t silent = loop_now(c->worker->loop) - c->last_ping;
 
 	if (c->state == CONTROL_FAILED) {
-		control_end(c, false, c->why);
+		control_leave(c, c->why);
 	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
-		control_end(c, false, "Lost heartbeat");
+		control_leave(c, "Lost heartbeat");
 	} else {
 		carrier_rest(c->carrier);
 		loop_after(&c->reap, LIMIT_REAP_MS);
@@ -296,6 +299,25 @@ static void control_reap(void *arg)
 }
 
 /* ---- step 3: closed ---- */
+
+/*
+ * Takes c: now, or, where so many leave at once that the others would have to wait for it, in one
+ * of the next turns.
+ */
+static void control_leave(struct control *c, const char *why)
+{
+	struct worker *w = c->worker;
+
+	if (!w->closes || w->closes + c->n_tunnels <= LIMIT_CLOSES) {
+		control_end(c, false, why);
+		return;
+	}
+	c->state = CONTROL_FAILED;
+	c->linger = false;
+	c->why = why;
+	stream_want(c->stream, 0);
+	loop_next_tick(w->loop, &c->more);
+}
 
 static void control_end(struct control *c, bool replaced, const char *why)
 {
@@ -305,13 +327,14 @@ static void control_end(struct control *c, bool replaced, const char *why)
 		   ", client %s, %d tunnels, %llu visitors, %llu bytes in, %llu out", c->short_id,
 		   c->n_tunnels, (unsigned long long)c->count.visitors,
 		   (unsigned long long)c->count.bytes[0], (unsigned long long)c->count.bytes[1]);
+	worker_closes(w, c->n_tunnels + 1);
 	c->state = CONTROL_FAILED; /* nothing is sent any more */
 	while (!TAILQ_EMPTY(&c->bids))
 		bid_close(TAILQ_FIRST(&c->bids));
 	while (!TAILQ_EMPTY(&c->tunnels))
-		tunnel_close(TAILQ_FIRST(&c->tunnels), "its control connection closed");
+		tunnel_close(TAILQ_FIRST(&c->tunnels), true, "its control connection closed");
 	carrier_close(c->carrier, "its control connection closed");
-	/* The names are free by now, so whoever asked for one can have it. */
+	/* The names are held by now, but not against who has the same token. */
 	challenge_over(c, !replaced);
 	idmap_del(w->controls, c->id);
 	if (strmap_get(w->clients, c->client_id) == c)
@@ -329,7 +352,7 @@ static void control_end(struct control *c, bool replaced, const char *why)
 
 void control_close(struct control *c, const char *why)
 {
-	control_end(c, false, why);
+	control_leave(c, why);
 }
 
 static void close_one(void *value, void *arg)

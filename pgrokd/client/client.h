@@ -14,7 +14,7 @@ TAILQ_HEAD(bid_list, bid);
 
 enum control_state {
 	CONTROL_UP,    /* heartbeat: LIMIT_PING_MS */
-	CONTROL_FAILED /* something went wrong deep inside a call; closes on the next tick */
+	CONTROL_FAILED /* closes on a next tick: deep inside a call, or many close at once */
 };
 
 struct control {
@@ -32,16 +32,18 @@ struct control {
 	bool feature_close; /* and may send a NewTunnel to have its URL closed */
 	bool feature_mux;   /* and speaks yamux on connections that ask for it */
 	bool linger;        /* the last message tells why: see that it arrives */
-	struct token token; /* what it identified itself with */
+	struct owner owner; /* of its names */
 	struct tunnel_list tunnels;
 	int n_tunnels;
-	struct bid_list bids; /* ReqTunnels that wait for a challenge */
+	struct bid_list bids; /* ReqTunnels that wait for a challenge, or their turn */
 	int n_bids;
+	int refusals; /* of ReqTunnels, since refusals_began */
+	uint64_t refusals_began;
 	struct carrier *carrier;
 	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
 	uint64_t born, last_ping;
 	struct visitor_count count; /* of all its tunnels */
-	const char *why;            /* CONTROL_FAILED */
+	const char *why;            /* CONTROL_FAILED; as long as its stream and chan */
 	struct loop_timer reap;
 	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
 };
@@ -57,7 +59,7 @@ void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p);
 void control_send(struct control *c, const struct msg *m);
 /* Closes on the next tick; linger: what was sent last is to arrive. */
 void control_fail(struct control *c, bool linger, const char *why);
-/* Takes c: its tunnels, proxies, waiting visitors go. Joined visitors stay. */
+/* Its tunnels, proxies, waiting visitors go, now or in one of the next turns. Joined ones stay. */
 void control_close(struct control *c, const char *why);
 void control_close_all(struct worker *w, const char *why);
 

@@ -1,17 +1,19 @@
 /* One ReqTunnel: what a client wants, worked off protocol by protocol. */
 #include "pgrokd/client/request.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/randid.h"
 #include "pgrokd/client/takeover.h"
 #include "pgrokd/client/tunnel.h"
+#include "pgrokd/core/settings.h"
 
 enum bid_rc {
 	BID_OK,
 	BID_REFUSED, /* the client was told why */
-	BID_WAITS    /* for bid_resume() */
+	BID_WAITS    /* for bid_resume(), or its next turn */
 };
 
 static bool protocol_open(const struct core *core, enum proto p)
@@ -32,6 +34,18 @@ static void announce(struct bid *b, enum proto p, const char *url)
 	control_send(b->control, &m);
 }
 
+/* Refusals cost the server more than the client: who only collects them has to go. */
+static bool refused_too_often(struct control *c)
+{
+	uint64_t now = loop_now(c->worker->loop);
+
+	if (now - c->refusals_began >= loop_scaled(LIMIT_REFUSALS_MS)) {
+		c->refusals_began = now;
+		c->refusals = 0;
+	}
+	return ++c->refusals >= LIMIT_REFUSALS;
+}
+
 /* As the Go server: an error names no request, and ends a control that has no tunnel. */
 static enum bid_rc refuse(struct bid *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static enum bid_rc refuse(struct bid *b, const char *fmt, ...)
@@ -49,6 +63,8 @@ static enum bid_rc refuse(struct bid *b, const char *fmt, ...)
 	control_send(c, &m);
 	if (c->n_tunnels == 0)
 		control_fail(c, true, "its tunnel was refused");
+	else if (refused_too_often(c))
+		control_fail(c, true, "too many of its tunnels were refused");
 	return BID_REFUSED;
 }
 
@@ -57,10 +73,29 @@ static enum bid_rc refuse_taken(struct bid *b, const char *url)
 	return refuse(b, "The tunnel %s is already registered.", url);
 }
 
+/* The name is another's, or was a moment ago. Takes what is in why. */
+static enum bid_rc meet_obstacle(struct bid *b, const char *url, struct obstacle *why)
+{
+	const struct control *c = b->control;
+	struct route *taken = why->taken;
+	enum bid_rc rc = BID_WAITS;
+
+	if (!taken)
+		rc = refuse(b, "The tunnel %s is held for its owner for another %u s.", url,
+			    why->held_s);
+	else if (!b->challenged && token_same(&taken->owner.token, &c->owner.token) &&
+		 taken->control_id != c->id)
+		challenge_ask(b, taken);
+	else
+		rc = refuse_taken(b, url);
+	route_unref(taken);
+	return rc;
+}
+
 /* Takes url. NULL: it has a host that can't be a key. */
 static struct route *make_route(const struct bid *b, enum proto p, char *url)
 {
-	struct route *r = route_new(p, url, p == PROTO_TCP ? "" : b->http_auth);
+	struct route *r = route_new(p, url, b->http_auth);
 
 	if (r)
 		r->mux = b->mux && b->control->feature_mux;
@@ -75,6 +110,8 @@ static char *wanted_url(struct bid *b, enum proto p)
 	const struct name_site *site = &b->control->worker->core->site;
 	const char *why;
 
+	if (p == PROTO_TCP)
+		return url_of_port(site, b->remote_port);
 	if (*b->hostname) {
 		if (name_valid(b->hostname, true, &why))
 			return url_of_hostname(p, b->hostname);
@@ -96,7 +133,7 @@ static enum bid_rc open_wanted(struct bid *b, enum proto p)
 	struct control *c = b->control;
 	char *url = wanted_url(b, p);
 	enum bid_rc rc = BID_OK;
-	struct route *taken;
+	struct obstacle why;
 
 	if (!url)
 		return BID_REFUSED;
@@ -105,19 +142,13 @@ static enum bid_rc open_wanted(struct bid *b, enum proto p)
 
 	if (!route) {
 		rc = refuse(b, "Invalid hostname");
-	} else if (tunnel_open(c, &route, 1, &taken)) {
+	} else if (reserved_has(c->worker->settings->reserved, url_host(route->key))) {
+		rc = refuse(b, "The name %s is reserved.", url_host(route->key));
+		route_unref(route);
+	} else if (tunnel_open(c, &route, 1, &why)) {
 		announce(b, p, text);
 	} else {
-		bool may_ask = !b->challenged && token_same(&taken->token, &c->token) &&
-			       taken->control_id != c->id;
-
-		if (may_ask) {
-			challenge_ask(b, taken);
-			rc = BID_WAITS;
-		} else {
-			rc = refuse_taken(b, text);
-		}
-		route_unref(taken);
+		rc = meet_obstacle(b, text, &why);
 	}
 	free(text);
 	return rc;
@@ -149,7 +180,8 @@ static int protocols_together(const struct bid *b, enum proto first, enum proto 
 static bool try_random(struct bid *b, const char *name, const enum proto *protos, int n)
 {
 	struct control *c = b->control;
-	struct route *routes[2], *taken;
+	struct route *routes[2];
+	struct obstacle why = {0};
 	char *urls[2];
 
 	for (int i = 0; i < n; i++) {
@@ -158,9 +190,9 @@ static bool try_random(struct bid *b, const char *name, const enum proto *protos
 		if (!routes[i])
 			fatal("-domain: no name can be made in it");
 	}
-	bool ok = tunnel_open(c, routes, n, &taken);
+	bool ok = tunnel_open(c, routes, n, &why);
 
-	route_unref(taken);
+	route_unref(why.taken);
 	for (int i = 0; i < n; i++) {
 		if (ok)
 			b->opened[protos[i]] = urls[i];
@@ -181,7 +213,7 @@ static enum bid_rc open_random(struct bid *b, enum proto first)
 	const char *why;
 	bool ok;
 
-	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->token, &c->peer, b->category);
+	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, b->category);
 	ok = registry_recall(reg, &keys, name) && name_valid(name, false, &why) &&
 	     try_random(b, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
@@ -216,81 +248,116 @@ static enum bid_rc open_http(struct bid *b, enum proto p)
 
 static bool port_allowed(const struct config *c, int port)
 {
-	return !c->tcp_port_max || (port >= c->tcp_port_min && port <= c->tcp_port_max);
+	return port >= c->tcp_port_min && port <= c->tcp_port_max;
 }
 
-static bool bind_tcp(const struct config *conf, int port, struct listener_fds *fds,
-		     char err[static 256])
+static void port_keys(const struct bid *b, struct affinity_keys *keys)
 {
-	char addr[ADDR_TEXT];
+	const struct control *c = b->control;
 
-	snprintf(addr, sizeof(addr), "%s:%d", conf->tcp_host, port);
-	return listener_bind(addr, fds, err);
+	affinity_keys(keys, AFFINITY_PORT, c->client_id, &c->owner.token, &c->peer, b->category);
 }
 
-/* Any free port, of the range if there is one. */
-static bool bind_any(const struct config *conf, struct listener_fds *fds, char err[static 256])
+/* Opens the tunnel there. False: as tunnel_open_tcp(). */
+static bool try_port(struct bid *b, uint16_t port, struct obstacle *why, char err[static 256])
 {
-	int range = conf->tcp_port_max - conf->tcp_port_min + 1;
+	struct control *c = b->control;
+	const struct core *core = c->worker->core;
+	char *url = url_of_port(&core->site, port), value[8];
+	struct route *route = route_new_tcp(xstrdup(url), port);
+	struct affinity_keys keys;
 
-	if (!conf->tcp_port_max)
-		return bind_tcp(conf, 0, fds, err);
-	int start = (int)rand_below((uint32_t)range);
+	route->mux = b->mux && c->feature_mux;
+	bool ok = tunnel_open_tcp(c, route, why, err);
 
-	for (int i = 0; i < range && i < LIMIT_PORT_TRIES; i++)
-		if (bind_tcp(conf, conf->tcp_port_min + (start + i) % range, fds, err))
+	if (ok) {
+		port_keys(b, &keys);
+		snprintf(value, sizeof(value), "%u", port);
+		registry_remember(core->registry, &keys, value);
+		announce(b, PROTO_TCP, url);
+	}
+	free(url);
+	return ok;
+}
+
+static enum bid_rc refuse_unbound(struct bid *b, const char *err)
+{
+	const struct control *c = b->control;
+
+	return refuse(b, "[%s] [%s] Error binding TCP listener: %s", c->name, c->short_id, err);
+}
+
+static enum bid_rc open_asked_port(struct bid *b)
+{
+	const struct config *conf = b->control->worker->core->config;
+	struct obstacle why;
+	char err[256];
+
+	if (!port_allowed(conf, b->remote_port))
+		return refuse(b, "Port %u is not allowed here: only %d-%d", b->remote_port,
+			      conf->tcp_port_min, conf->tcp_port_max);
+	if (try_port(b, b->remote_port, &why, err))
+		return BID_OK;
+	if (*err)
+		return refuse_unbound(b, err);
+	char *url = wanted_url(b, PROTO_TCP);
+	enum bid_rc rc = meet_obstacle(b, url, &why);
+
+	free(url);
+	return rc;
+}
+
+/* The one that it had before, by its own word or ours, if that is free. */
+static bool open_former_port(struct bid *b)
+{
+	const struct core *core = b->control->worker->core;
+	int former[2] = {b->last_port, 0};
+	char value[AFFINITY_VALUE], err[256];
+	struct affinity_keys keys;
+	struct obstacle why;
+
+	port_keys(b, &keys);
+	if (registry_recall(core->registry, &keys, value))
+		former[1] = addr_port(value);
+	for (int i = 0; i < 2; i++) {
+		if (former[i] <= 0 || !port_allowed(core->config, former[i]))
+			continue;
+		if (try_port(b, (uint16_t)former[i], &why, err))
 			return true;
+		if (!*err)
+			route_unref(why.taken);
+	}
 	return false;
 }
 
-static bool bind_remembered(struct bid *b, const struct affinity_keys *keys,
-			    struct listener_fds *fds)
+static enum bid_rc open_any_port(struct bid *b)
 {
-	const struct core *core = b->control->worker->core;
-	char value[AFFINITY_VALUE], err[256];
+	struct worker *w = b->control->worker;
+	struct obstacle why;
+	char err[256];
 
-	if (!registry_recall(core->registry, keys, value))
-		return false;
-	int port = addr_port(value);
+	for (int i = 0; i < LIMIT_PORT_TRIES; i++) {
+		uint16_t port = registry_free_port(w->core->registry);
 
-	return port > 0 && port_allowed(core->config, port) &&
-	       bind_tcp(core->config, port, fds, err);
+		if (!port)
+			return refuse(b, "No port for a TCP tunnel is free");
+		if (try_port(b, port, &why, err))
+			return BID_OK;
+		if (!*err)
+			route_unref(why.taken);
+		else if (errno != EADDRINUSE && errno != EACCES)
+			return refuse_unbound(b, err);
+	}
+	/* Other programs have many of them: on with it in the next turn. */
+	loop_next_tick(w->loop, &b->again);
+	return BID_WAITS;
 }
 
 static enum bid_rc open_tcp(struct bid *b)
 {
-	struct control *c = b->control;
-	const struct core *core = c->worker->core;
-	const struct config *conf = core->config;
-	struct affinity_keys keys;
-	struct listener_fds fds;
-	char err[256], value[8];
-	bool ok;
-
-	affinity_keys(&keys, AFFINITY_PORT, c->client_id, &c->token, &c->peer, b->category);
-	if (b->remote_port && !port_allowed(conf, b->remote_port))
-		return refuse(b, "Port %u is not allowed here: only %d-%d", b->remote_port,
-			      conf->tcp_port_min, conf->tcp_port_max);
 	if (b->remote_port)
-		ok = bind_tcp(conf, b->remote_port, &fds, err);
-	else
-		ok = bind_remembered(b, &keys, &fds) || bind_any(conf, &fds, err);
-	if (!ok)
-		return refuse(b, "[%s] [%s] Error binding TCP listener: %s", c->name, c->short_id,
-			      err);
-	struct addr bound = listener_addr(&fds);
-	uint16_t port = addr_get_port(&bound);
-	char *url = url_of_port(&core->site, port);
-	struct route *route = make_route(b, PROTO_TCP, xstrdup(url));
-
-	snprintf(value, sizeof(value), "%u", port);
-	registry_remember(core->registry, &keys, value);
-	if (!route)
-		fatal("-domain: no URL can be made of it");
-	tunnel_open_tcp(c, route, &fds);
-	announce(b, PROTO_TCP, url);
-	free(url);
-	return BID_OK;
+		return open_asked_port(b);
+	return open_former_port(b) ? BID_OK : open_any_port(b);
 }
 
 /* ---- life ---- */
@@ -343,6 +410,11 @@ static void bid_run(struct bid *b)
 	b->next = word;
 }
 
+static void bid_again(void *arg)
+{
+	bid_run(arg);
+}
+
 void bid_start(struct control *c, const struct msg_req_tunnel *r)
 {
 	struct bid *b = xcalloc(1, sizeof(*b));
@@ -356,6 +428,8 @@ void bid_start(struct control *c, const struct msg_req_tunnel *r)
 	b->http_auth = xstrdup(r->http_auth);
 	b->category = xstrdup(r->category);
 	b->remote_port = r->remote_port;
+	b->last_port = r->last_port;
+	b->again = (struct loop_tick){.fn = bid_again, .arg = b};
 	b->mux = r->mux != 0;
 	size_t len = strlen(b->hostname);
 
@@ -394,7 +468,7 @@ static void close_unannounced(struct bid *b, const char *url)
 	if (url && strcmp(t->route->url, url) == 0)
 		break;
 	if (t)
-		tunnel_close(t, "an error came before it was announced");
+		tunnel_close(t, false, "an error came before it was announced");
 }
 
 void bid_close(struct bid *b)
@@ -403,6 +477,7 @@ void bid_close(struct bid *b)
 
 	if (b->challenged_control)
 		challenge_cancel(b);
+	loop_tick_cancel(c->worker->loop, &b->again);
 	idmap_del(c->worker->bids, b->id);
 	TAILQ_REMOVE(&c->bids, b, link);
 	c->n_bids--;

@@ -9,13 +9,14 @@ struct bid {
 	struct control *control;
 	uint64_t id;
 	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
-	uint16_t remote_port;
+	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
 	bool mux;
 	char *next;          /* in protocols: what is not done yet; NULL: all done */
 	char *opened[2];     /* per http and https: a URL that is open but not announced yet */
 	bool challenged;     /* the owner of the name was asked once */
 	int challenged_home; /* while waiting: the worker that was asked */
 	uint64_t challenged_control;
+	struct loop_tick again; /* its next turn */
 };
 
 /* Answers with NewTunnels, at once or after a challenge. Borrows r. */

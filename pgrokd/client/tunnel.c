@@ -1,13 +1,15 @@
 /* One public URL of a control: its route, its listener if it is TCP, its visitors. */
 #include "pgrokd/client/tunnel.h"
 
+#include <errno.h>
+
 /* Ids and owner are in the route before anybody else can see it. */
 static void tunnel_sign(struct control *c, struct route *route)
 {
 	route->home = c->worker->index;
 	route->tunnel_id = id_next();
 	route->control_id = c->id;
-	route->token = c->token;
+	route->owner = c->owner;
 }
 
 static struct tunnel *tunnel_new(struct control *c, struct route *route)
@@ -36,11 +38,11 @@ static struct tunnel *tunnel_new(struct control *c, struct route *route)
 	return t;
 }
 
-bool tunnel_open(struct control *c, struct route **routes, int n, struct route **taken)
+bool tunnel_open(struct control *c, struct route **routes, int n, struct obstacle *why)
 {
 	for (int i = 0; i < n; i++)
 		tunnel_sign(c, routes[i]);
-	bool ok = registry_claim(c->worker->core->registry, routes, n, taken);
+	bool ok = registry_claim(c->worker->core->registry, routes, n, why);
 
 	for (int i = 0; i < n; i++) {
 		if (ok)
@@ -58,15 +60,47 @@ static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 	visitor_accept(&t->visitors, fd, peer);
 }
 
-void tunnel_open_tcp(struct control *c, struct route *route, struct listener_fds *fds)
+static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,
+		      char err[static 256])
 {
-	tunnel_sign(c, route);
-	struct tunnel *t = tunnel_new(c, route);
+	char addr[ADDR_TEXT];
 
-	t->listener = listener_start(c->worker->loop, fds, tunnel_accept, t);
+	snprintf(addr, sizeof(addr), "%s:%u", core->config->tcp_host, port);
+	if (listener_bind(addr, fds, err))
+		return true;
+	if (errno == EADDRINUSE || errno == EACCES)
+		registry_port_failed(core->registry, port);
+	return false;
 }
 
-void tunnel_close(struct tunnel *t, const char *why)
+bool tunnel_open_tcp(struct control *c, struct route *route, struct obstacle *why,
+		     char err[static 256])
+{
+	const struct core *core = c->worker->core;
+	struct listener_fds fds;
+
+	err[0] = '\0';
+	tunnel_sign(c, route);
+	/* First the name, then the port: two workers never try for the same one. */
+	if (!registry_claim(core->registry, &route, 1, why)) {
+		route_unref(route);
+		return false;
+	}
+	if (!bind_port(core, route->port, &fds, err)) {
+		int error = errno;
+
+		registry_unregister(core->registry, route, false);
+		route_unref(route);
+		errno = error;
+		return false;
+	}
+	struct tunnel *t = tunnel_new(c, route);
+
+	t->listener = listener_start(c->worker->loop, &fds, tunnel_accept, t);
+	return true;
+}
+
+void tunnel_close(struct tunnel *t, bool hold, const char *why)
 {
 	struct control *c = t->control;
 	struct worker *w = c->worker;
@@ -74,8 +108,7 @@ void tunnel_close(struct tunnel *t, const char *why)
 	/* First of all nobody new: the listener hands over what was queued. */
 	if (t->listener)
 		listener_close(t->listener);
-	else
-		registry_unregister(w->core->registry, t->route->key, t->id);
+	registry_unregister(w->core->registry, t->route, hold);
 	visitors_close(&t->visitors);
 	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
 		   ", %llu visitors, %llu bytes in, %llu out",

@@ -15,13 +15,15 @@ struct tunnel {
 	struct visitors visitors;
 };
 
+/* Opens n tunnels, all or none; takes the routes. False: *why says why. */
+bool tunnel_open(struct control *c, struct route **routes, int n, struct obstacle *why) MUSTCHECK;
 /*
- * Opens n tunnels, all or none; takes the routes. False: *taken is a reference (the caller's) to
- * the route that is in the way.
+ * The same for one tcp tunnel. Is it not the name that is in the way, but that the port can't be
+ * bound, then err says so and errno is set; else err is "".
  */
-bool tunnel_open(struct control *c, struct route **routes, int n, struct route **taken) MUSTCHECK;
-/* The same for one TCP tunnel; takes route and fds. */
-void tunnel_open_tcp(struct control *c, struct route *route, struct listener_fds *fds);
-void tunnel_close(struct tunnel *t, const char *why);
+bool tunnel_open_tcp(struct control *c, struct route *route, struct obstacle *why,
+		     char err[static 256]) MUSTCHECK;
+/* hold: its name is held for its owner. */
+void tunnel_close(struct tunnel *t, bool hold, const char *why);
 
 #endif

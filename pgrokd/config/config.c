@@ -11,6 +11,7 @@
 #include "common/base/flags.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
+#include "pgrokd/names/reserved.h"
 
 #define WHY_MAX 200
 
@@ -188,24 +189,52 @@ static bool take_tcp_addr(struct config *c, const struct option *o, const union 
 	return ok;
 }
 
-/* MIN-MAX, both 1-65535. */
+#define TEXT_OF(n) #n
+#define PORTS_FROM(n) TEXT_OF(n) "-65535"
+#define TCP_PORTS PORTS_FROM(LIMIT_PORT_MIN)
+
+/* MIN-MAX, both 1-65535; all of them may be given unasked, unless it is the default. */
 static bool take_tcp_ports(struct config *c, const struct option *o, const union value *v,
 			   char why[static WHY_MAX])
 {
 	const char *dash = strchr(v->text, '-');
 	char min[8];
 
-	if (!*v->text)
+	if (!*v->text || strcmp(v->text, TCP_PORTS) == 0) {
+		c->tcp_port_min = LIMIT_PORT_MIN;
+		c->tcp_port_random = LIMIT_PORT_RANDOM;
+		c->tcp_port_max = 65535;
 		return true;
+	}
 	if (dash && (size_t)(dash - v->text) < sizeof(min)) {
 		snprintf(min, sizeof(min), "%.*s", (int)(dash - v->text), v->text);
-		c->tcp_port_min = addr_port(min);
+		c->tcp_port_min = c->tcp_port_random = addr_port(min);
 		c->tcp_port_max = addr_port(dash + 1);
 		if (c->tcp_port_min > 0 && c->tcp_port_max >= c->tcp_port_min)
 			return true;
 	}
 	snprintf(why, WHY_MAX, "'%.40s' is not MIN-MAX with ports from 1 to 65535", v->text);
 	return false;
+}
+
+/* Words that may stand before a domain. */
+static bool take_reserved(struct config *c, const struct option *o, const union value *v,
+			  char why[static WHY_MAX])
+{
+	const char *list = v->text, *start, *what;
+	bool ok = true;
+	size_t len;
+
+	c->reserved = v->text;
+	while (ok && (start = reserved_word(&list, &len))) {
+		char *word = xstrndup(start, len);
+
+		ok = strcmp(word, RESERVED_CERT) == 0 || name_valid(word, false, &what);
+		if (!ok)
+			snprintf(why, WHY_MAX, "'%.60s': %.100s", word, what);
+		free(word);
+	}
+	return ok;
 }
 
 static bool take_workers(struct config *c, const struct option *o, const union value *v,
@@ -252,13 +281,18 @@ static const struct option options[] = {
 	{"muxMemory", "256",
 	 "Megabytes that may wait in such shared connections, all clients together", FLAG_INT,
 	 RESTART, take_megabytes, AT(mux_memory)},
+	{"reserved", RESERVED_DEFAULT,
+	 "Names below the domain that no tunnel may have; " RESERVED_CERT
+	 ": nor those of the certificate",
+	 FLAG_STRING, RESTART, take_reserved, 0},
 	{"stateDir", "",
-	 "Where the self-signed certificate is kept ($STATE_DIRECTORY, else ~/.pgrokd)",
+	 "Where the self-signed certificate and the names in use are kept ($STATE_DIRECTORY, else "
+	 "~/.pgrokd)",
 	 FLAG_STRING, RESTART, take_state_dir, 0},
 	{"tcpAddr", "", "IP address that TCP tunnels listen on, empty string for all", FLAG_STRING,
 	 RESTART, take_tcp_addr, 0},
-	{"tcpPorts", "", "Ports that TCP tunnels may have, as MIN-MAX, empty string for any",
-	 FLAG_STRING, RESTART, take_tcp_ports, 0},
+	{"tcpPorts", TCP_PORTS, "Ports that TCP tunnels may have, as MIN-MAX", FLAG_STRING, RESTART,
+	 take_tcp_ports, 0},
 	{"tlsClientCA", "", "Path to a CA file: visitors over HTTPS need a certificate of it",
 	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
 	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,

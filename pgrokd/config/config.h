@@ -19,7 +19,9 @@ struct config {
 	bool mux;            /* offered to clients */
 	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */
 	int workers;
-	int tcp_port_min, tcp_port_max; /* 0: the system's choice */
+	int tcp_port_min, tcp_port_max; /* that may be asked for */
+	int tcp_port_random;            /* from here on they are given unasked */
+	const char *reserved;           /* words, see reserved.h */
 	char *domain;                   /* owned, lower-case */
 	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
 	char *state_dir;                /* owned, NULL: nowhere */

@@ -46,6 +46,22 @@ static void keep_tls(struct settings *s, const struct settings *was)
 	s->tls_kept = true;
 }
 
+/* ---- names ---- */
+
+static void reserve(void *arg, const char *host)
+{
+	reserved_add(arg, host);
+}
+
+static struct reserved *load_reserved(const struct settings *s, const struct config *c)
+{
+	struct reserved *r = reserved_new(c->reserved, c->domain, c->vhost);
+
+	if (reserved_wants_cert(c->reserved) && s->tls[PORT_TUNNEL])
+		tls_ctx_names(s->tls[PORT_TUNNEL], reserve, r);
+	return r;
+}
+
 /* ---- life ---- */
 
 struct settings *settings_load(const struct core *core, const struct settings *was,
@@ -60,6 +76,7 @@ struct settings *settings_load(const struct core *core, const struct settings *w
 		settings_unref(s);
 		return NULL;
 	}
+	s->reserved = load_reserved(s, core->config);
 	return s;
 }
 
@@ -75,6 +92,7 @@ void settings_unref(struct settings *s)
 		return;
 	for (int p = 0; p < PORTS; p++)
 		SSL_CTX_free(s->tls[p]);
+	reserved_free(s->reserved);
 	free(s);
 }
 

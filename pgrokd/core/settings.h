@@ -9,11 +9,13 @@
 #include <stdatomic.h>
 
 #include "pgrokd/core/worker.h"
+#include "pgrokd/names/reserved.h"
 
 struct settings {
 	atomic_uint refs;
-	SSL_CTX *tls[PORTS]; /* NULL: http, or a port that is not listened on */
-	bool tls_kept;       /* these stay in a reload: others could only have another key */
+	SSL_CTX *tls[PORTS];       /* NULL: http, or a port that is not listened on */
+	bool tls_kept;             /* these stay in a reload: others could only have another key */
+	struct reserved *reserved; /* names of no tunnel, some from the certificate */
 };
 
 /*

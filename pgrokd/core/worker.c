@@ -6,6 +6,19 @@
 
 #include "pgrokd/core/settings.h"
 
+static void next_turn(void *arg)
+{
+	struct worker *w = arg;
+
+	w->closes = 0;
+}
+
+void worker_closes(struct worker *w, int n)
+{
+	w->closes += n;
+	loop_next_tick(w->loop, &w->turn);
+}
+
 void worker_init(struct worker *w, const struct core *core, int index, struct settings *settings)
 {
 	w->core = core;
@@ -13,6 +26,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->settings = settings ? settings_ref(settings) : NULL;
 	snprintf(w->name, sizeof(w->name), "worker:%d", index);
 	w->loop = loop_new(w->name);
+	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
 	TAILQ_INIT(&w->guests);
 	TAILQ_INIT(&w->visitors);
 	w->clients = strmap_new();

@@ -69,12 +69,16 @@ struct worker {
 	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
 	struct idmap *bids;           /* id -> struct bid that waits for a challenge */
 	struct counters count;
+	int closes;            /* what was closed in this turn, as far as it is bounded */
+	struct loop_tick turn; /* the next one begins */
 };
 
 /* Makes the loop and empty tables. core is borrowed, settings (NULL: none yet) get a reference. */
 void worker_init(struct worker *w, const struct core *core, int index, struct settings *settings);
 /* Frees them; all objects have been closed. */
 void worker_free(struct worker *w);
+/* n things of which only so many are closed in a turn were closed. */
+void worker_closes(struct worker *w, int n);
 /* Starts its thread. */
 bool worker_start(struct worker *w) MUSTCHECK;
 /* Waits for the end of its thread, after a loop_stop(). */

@@ -9,8 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/base/addr.h"
-#include "pgrokd/access/token.h"
+#include "pgrokd/names/owner.h"
 
 #define AFFINITY_KEY 34 /* a hash as hex digits: neither tokens nor ids are kept in clear */
 #define AFFINITY_KEYS 3
@@ -18,10 +17,11 @@
 
 enum affinity_kind { AFFINITY_NAME, AFFINITY_PORT };
 
-/* Under what a name or port is remembered, the surest first. */
+/* Under what a name or port is remembered, the surest first, and as whose. */
 struct affinity_keys {
 	int n;
 	char key[AFFINITY_KEYS][AFFINITY_KEY];
+	struct owner_shares shares;
 };
 
 /*
@@ -33,7 +33,11 @@ void affinity_keys(struct affinity_keys *out, enum affinity_kind kind, const cha
 		   const struct token *token, const struct addr *peer, const char *category);
 
 struct affinity;
-/* max: bytes of keys and values kept. */
+/*
+ * max: bytes of keys and values kept; above it what was not used for longest is forgotten. Above
+ * LIMIT_AFFINITY_CLIENT or LIMIT_AFFINITY_ADDRESS entries one client, or address, loses its own
+ * first.
+ */
 struct affinity *affinity_new(size_t max);
 void affinity_free(struct affinity *a);
 /* The value of the first key that has one; false: none has. */
@@ -45,6 +49,7 @@ size_t affinity_count(const struct affinity *a);
 
 /* All entries, oldest first, as "key\0value\0...". Owned, *len bytes. */
 char *affinity_dump(const struct affinity *a, size_t *len) MUSTCHECK;
+/* As the youngest; counted as nobody's until it is put again. */
 void affinity_load(struct affinity *a, const char *key, const char *value);
 
 #endif

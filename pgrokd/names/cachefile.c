@@ -7,18 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/file.h"
 #include "common/base/log.h"
-#include "pgrokd/limits.h"
 
-static void put_aside(const char *path)
+/*
+ * A gob begins with the description of its first type: its length, the type's number (the first of
+ * a program is 65, written as -65: FF 81), then which kind of type it is (1 to 4).
+ */
+static bool is_gob(const char *text, size_t len)
 {
-	char *aside = xasprintf("%s.gob", path);
+	const unsigned char *p = (const unsigned char *)text;
 
-	if (rename(path, aside) == 0)
-		log_warn("registry", "%s is not a JSON file: kept as %s", path, aside);
+	return len > 4 && p[0] < 0x80 && p[1] == 0xff && p[2] == 0x81 && p[3] >= 1 && p[3] <= 4;
+}
+
+static void put_aside(struct savefile *f)
+{
+	char *aside = xasprintf("%s.gob", f->path);
+
+	if (rename(f->path, aside) == 0)
+		log_warn("registry", "%s is the Go server's: kept as %s", f->path, aside);
 	else
-		log_error("registry", "rename %s to %s: %s", path, aside, strerror(errno));
+		savefile_leave(f, strerror(errno));
 	free(aside);
 }
 
@@ -41,28 +50,23 @@ static bool load_entries(const json_t *root, struct registry *r)
 	return true;
 }
 
-void cachefile_load(const char *path, struct registry *r)
+void cachefile_load(struct savefile *f, struct registry *r)
 {
-	size_t len;
-	struct err err;
-	char *text = file_read(path, LIMIT_CACHE_FILE, &len, &err);
+	size_t len = 0;
+	char *text = savefile_read(f, &len);
 	json_error_t why = {.text = "no entries in it"};
 
-	if (!text) {
-		if (errno != ENOENT)
-			log_error("registry", "REGISTRY_CACHE_FILE %s: %s", path, strerror(errno));
+	if (!text)
 		return;
-	}
-	if (len && text[0] != '{' && text[0] != '[') {
-		put_aside(path);
-		free(text);
-		return;
-	}
-	json_t *root = json_loadb(text, len, 0, &why);
+	if (is_gob(text, len)) {
+		put_aside(f);
+	} else if (len) {
+		json_t *root = json_loadb(text, len, 0, &why);
 
-	if (len && !load_entries(root, r))
-		log_error("registry", "REGISTRY_CACHE_FILE %s: %s", path, why.text);
-	json_decref(root);
+		if (!load_entries(root, r))
+			savefile_leave(f, why.text);
+		json_decref(root);
+	}
 	free(text);
 }
 
@@ -84,17 +88,17 @@ static char *as_json(const char *dump, size_t len, size_t *out_len)
 	return text;
 }
 
-void cachefile_save(const char *path, struct registry *r)
+void cachefile_save(struct savefile *f, struct registry *r)
 {
 	size_t dump_len, len;
-	char *dump = registry_changes(r, &dump_len);
+	char *dump = savefile_due(f) ? registry_changes(r, &dump_len) : NULL;
 
 	if (!dump)
 		return;
 	char *text = as_json(dump, dump_len, &len);
 
-	if (!text || !file_write(path, text, len, 0600))
-		log_error("registry", "REGISTRY_CACHE_FILE %s: %s", path, strerror(errno));
+	if (!text || !savefile_write(f, text, len))
+		registry_unsaved(r);
 	free(text);
 	free(dump);
 }

@@ -3,13 +3,14 @@
 #define PGROKD_NAMES_CACHEFILE_H
 
 #include "pgrokd/names/registry.h"
+#include "pgrokd/names/savefile.h"
 
 /*
- * Reads the file into the registry, before any worker runs. Missing: fine. A file that is not
- * JSON (the Go server's gob) is renamed FILE.gob; bad JSON is left alone, and logged.
+ * Reads the file into the registry, before any worker runs. Missing: fine. The Go server's (gob) is
+ * renamed FILE.gob; anything else that is not ours is left alone, with a message.
  */
-void cachefile_load(const char *path, struct registry *r);
-/* Writes it (tmp + rename, mode 0600) if anything changed since the last time. */
-void cachefile_save(const char *path, struct registry *r);
+void cachefile_load(struct savefile *f, struct registry *r);
+/* Writes it if it is time and anything changed since the last time that worked. */
+void cachefile_save(struct savefile *f, struct registry *r);
 
 #endif

@@ -88,6 +88,21 @@ bool route_key(enum proto p, const char *host, size_t len, char key[static ROUTE
 	return true;
 }
 
+#define PORT_KEY "tcp://:"
+
+char *port_key(uint16_t port)
+{
+	return xasprintf(PORT_KEY "%u", port);
+}
+
+uint16_t key_port(const char *key)
+{
+	size_t len = strlen(PORT_KEY);
+	int port = strncmp(key, PORT_KEY, len) == 0 ? addr_port(key + len) : 0;
+
+	return port > 0 ? (uint16_t)port : 0;
+}
+
 char *url_of_subdomain(const struct name_site *site, enum proto p, const char *sub)
 {
 	uint16_t port = p == PROTO_HTTP ? site->http_port : site->https_port;

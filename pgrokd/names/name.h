@@ -27,6 +27,11 @@ char *name_clean(const char *name) MUSTCHECK;
 bool route_key(enum proto p, const char *host, size_t len,
 	       char key[static ROUTE_KEY_MAX]) MUSTCHECK;
 
+/* The same for the port of a tcp tunnel: "tcp://:5000". Owned. */
+char *port_key(uint16_t port) MUSTCHECK;
+/* The port of such a key, 0 for any other key. */
+uint16_t key_port(const char *key);
+
 /* Where the server stands, as far as URLs are concerned. */
 struct name_site {
 	const char *domain, *vhost; /* vhost NULL: not set */

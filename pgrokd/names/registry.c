@@ -5,7 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/idmap.h"
+#include "common/base/loop.h"
+#include "common/base/randid.h"
+#include "pgrokd/names/held.h"
+#include "pgrokd/names/ports.h"
 
 /* Where a ClientId lives, as long as an Auth under way or a control uses it. */
 struct home {
@@ -15,14 +20,31 @@ struct home {
 
 struct registry {
 	pthread_mutex_t lock;
-	struct strmap *routes;     /* key -> struct route, a reference each */
-	struct strmap *homes;      /* ClientId -> struct home */
-	struct affinity *affinity; /* all three: under the lock */
-	bool changed;              /* affinity is not what was saved last */
+	struct strmap *routes; /* key -> struct route, a reference each */
+	struct strmap *homes;  /* ClientId -> struct home */
+	struct affinity *affinity;
+	struct held *held;
+	struct ports *ports; /* all of them: under the lock */
+	bool changed;        /* affinity is not what was saved last */
+	bool names_changed;  /* nor are routes and held */
 	int workers;
 	int *clients;       /* [workers] ClientIds at home there; under the lock */
 	atomic_int *joined; /* [workers] */
 };
+
+static uint64_t now_ms(void)
+{
+	return clock_us() / 1000;
+}
+
+static void hold_gone(void *arg, const char *key)
+{
+	struct registry *r = arg;
+	uint16_t port = key_port(key);
+
+	if (port)
+		ports_set_busy(r->ports, port, false);
+}
 
 struct registry *registry_new(int workers)
 {
@@ -32,6 +54,9 @@ struct registry *registry_new(int workers)
 	r->routes = strmap_new();
 	r->homes = strmap_new();
 	r->affinity = affinity_new(LIMIT_AFFINITY);
+	r->held = held_new(LIMIT_HELD, LIMIT_HELD_CLIENT, LIMIT_HELD_ADDRESS);
+	held_on_gone(r->held, hold_gone, r);
+	r->ports = ports_new();
 	r->workers = workers;
 	r->clients = xcalloc((size_t)workers, sizeof(*r->clients));
 	r->joined = xcalloc((size_t)workers, sizeof(*r->joined));
@@ -59,6 +84,8 @@ void registry_free(struct registry *r)
 	strmap_each(r->homes, drop_home, NULL);
 	strmap_free(r->homes);
 	affinity_free(r->affinity);
+	held_free(r->held);
+	ports_free(r->ports);
 	pthread_mutex_destroy(&r->lock);
 	free(r->clients);
 	free(r->joined);
@@ -76,32 +103,172 @@ struct route *registry_find(struct registry *r, const char *key)
 	return found;
 }
 
-bool registry_claim(struct registry *r, struct route *const *routes, int n, struct route **taken)
+/* Is it another's, or held for another? */
+static bool blocked(const struct registry *r, const struct route *route, uint64_t now,
+		    struct obstacle *why)
 {
-	*taken = NULL;
-	pthread_mutex_lock(&r->lock);
-	for (int i = 0; i < n && !*taken; i++)
-		*taken = strmap_get(r->routes, routes[i]->key);
-	if (*taken)
-		route_ref(*taken);
-	else
-		for (int i = 0; i < n; i++)
-			strmap_put(r->routes, routes[i]->key, route_ref(routes[i]));
-	pthread_mutex_unlock(&r->lock);
-	return !*taken;
+	struct route *taken = strmap_get(r->routes, route->key);
+	uint64_t ms = taken ? 0 : held_against(r->held, route->key, &route->owner, now);
+
+	why->taken = taken ? route_ref(taken) : NULL;
+	why->held_s = (unsigned)((ms + 999) / 1000);
+	return taken || ms;
 }
 
-void registry_unregister(struct registry *r, const char *key, uint64_t tunnel_id)
+static void put_route(struct registry *r, struct route *route)
 {
-	pthread_mutex_lock(&r->lock);
-	struct route *found = strmap_get(r->routes, key);
+	held_drop(r->held, route->key);
+	strmap_put(r->routes, route->key, route_ref(route));
+	if (route->port)
+		ports_set_busy(r->ports, route->port, true);
+}
 
-	if (found && found->tunnel_id == tunnel_id)
-		strmap_del(r->routes, key);
-	else
+bool registry_claim(struct registry *r, struct route *const *routes, int n, struct obstacle *why)
+{
+	uint64_t now = now_ms();
+	bool ok = true;
+
+	pthread_mutex_lock(&r->lock);
+	held_sweep(r->held, now);
+	for (int i = 0; i < n && ok; i++)
+		ok = !blocked(r, routes[i], now, why);
+	for (int i = 0; i < n && ok; i++)
+		put_route(r, routes[i]);
+	r->names_changed |= ok;
+	pthread_mutex_unlock(&r->lock);
+	return ok;
+}
+
+void registry_unregister(struct registry *r, const struct route *route, bool hold)
+{
+	uint64_t until = now_ms() + loop_scaled(LIMIT_NAME_HELD_MS);
+
+	pthread_mutex_lock(&r->lock);
+	struct route *found = strmap_get(r->routes, route->key);
+
+	if (found && found->tunnel_id == route->tunnel_id) {
+		strmap_del(r->routes, route->key);
+		if (hold)
+			held_add(r->held, route->key, &route->owner, until);
+		if (route->port)
+			ports_set_busy(r->ports, route->port, hold);
+		r->names_changed = true;
+	} else {
 		found = NULL;
+	}
 	pthread_mutex_unlock(&r->lock);
 	route_unref(found);
+}
+
+/* ---- ports ---- */
+
+void registry_set_ports(struct registry *r, uint16_t min, uint16_t max)
+{
+	ports_set_range(r->ports, min, max);
+}
+
+uint16_t registry_free_port(struct registry *r)
+{
+	uint16_t start = (uint16_t)rand_below(65536);
+	uint64_t now = now_ms();
+
+	pthread_mutex_lock(&r->lock);
+	held_sweep(r->held, now);
+	uint16_t port = ports_pick(r->ports, start, now);
+
+	pthread_mutex_unlock(&r->lock);
+	return port;
+}
+
+void registry_port_failed(struct registry *r, uint16_t port)
+{
+	pthread_mutex_lock(&r->lock);
+	ports_failed(r->ports, port, now_ms());
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- what is to survive a restart ---- */
+
+/* Filled under the lock: references and copies, nothing else. */
+struct name_list {
+	struct saved_name *names;
+	size_t n;
+	uint64_t now;
+};
+
+static void save_route(const char *key, void *value, void *arg)
+{
+	struct name_list *list = arg;
+	struct route *route = value;
+
+	(void)key;
+	list->names[list->n++] = (struct saved_name){
+		.route = route_ref(route),
+		.key = route->key,
+		.owner = route->owner,
+		.left_ms = loop_scaled(LIMIT_NAME_HELD_MS),
+	};
+}
+
+static void save_hold(void *arg, const char *key, const struct owner *owner, uint64_t until)
+{
+	struct name_list *list = arg;
+
+	if (until > list->now)
+		list->names[list->n++] = (struct saved_name){
+			.key = xstrdup(key),
+			.owner = *owner,
+			.left_ms = until - list->now,
+		};
+}
+
+struct saved_name *registry_names(struct registry *r, size_t *n)
+{
+	struct name_list list = {.now = now_ms()};
+
+	pthread_mutex_lock(&r->lock);
+	if (r->names_changed) {
+		size_t held = held_count(r->held), open = strmap_count(r->routes);
+
+		if (open > LIMIT_SAVED_NAMES)
+			open = LIMIT_SAVED_NAMES;
+		list.names = xcalloc(open + held + 1, sizeof(*list.names));
+		strmap_each_first(r->routes, open, save_route, &list);
+		held_each(r->held, save_hold, &list);
+	}
+	r->names_changed = false;
+	pthread_mutex_unlock(&r->lock);
+	*n = list.n;
+	return list.names;
+}
+
+void registry_names_free(struct saved_name *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (names[i].route)
+			route_unref(names[i].route);
+		else
+			free(names[i].key);
+	}
+	xfree_secret(names, n * sizeof(*names));
+}
+
+void registry_names_unsaved(struct registry *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->names_changed = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void registry_hold(struct registry *r, const char *key, const struct owner *owner, uint64_t left_ms)
+{
+	uint16_t port = key_port(key);
+
+	pthread_mutex_lock(&r->lock);
+	held_add(r->held, key, owner, now_ms() + left_ms);
+	if (port)
+		ports_set_busy(r->ports, port, true);
+	pthread_mutex_unlock(&r->lock);
 }
 
 /* The worker for a new client. */
@@ -200,4 +367,11 @@ char *registry_changes(struct registry *r, size_t *len)
 	r->changed = false;
 	pthread_mutex_unlock(&r->lock);
 	return out;
+}
+
+void registry_unsaved(struct registry *r)
+{
+	pthread_mutex_lock(&r->lock);
+	r->changed = true;
+	pthread_mutex_unlock(&r->lock);
 }

@@ -1,6 +1,7 @@
 /*
- * The one thing all workers share: which URL is whose, where a client is at home, who had which
- * name. A monitor: its lock is held for look-ups only, never over I/O, logging or a callback.
+ * The one thing all workers share: which URL or port is whose or held for whom, where a client is
+ * at home, who had which name. A monitor: its lock is held for look-ups only, never over I/O,
+ * logging or a callback.
  */
 #ifndef PGROKD_NAMES_REGISTRY_H
 #define PGROKD_NAMES_REGISTRY_H
@@ -17,14 +18,55 @@ void registry_free(struct registry *r);
 
 /* Returns a reference (the caller's), or NULL: nobody has it. */
 struct route *registry_find(struct registry *r, const char *key) MUSTCHECK;
+
+/* Why a route could not be registered. */
+struct obstacle {
+	struct route
+		*taken;  /* a reference (the caller's) to the one in the way; NULL: it is held */
+	unsigned held_s; /* for another owner, for so many seconds */
+};
+
 /*
- * Registers all n routes, or none: then *taken is a reference (the caller's) to the route that is
- * in the way. The registry takes a reference of its own to each.
+ * Registers all n routes, or none: then *why says why. The registry takes a reference of its own to
+ * each.
  */
 bool registry_claim(struct registry *r, struct route *const *routes, int n,
-		    struct route **taken) MUSTCHECK;
-/* Deletes the entry only if it is this tunnel's own. */
-void registry_unregister(struct registry *r, const char *key, uint64_t tunnel_id);
+		    struct obstacle *why) MUSTCHECK;
+/*
+ * Deletes the entry if it is this route's own. hold: only its owner may claim it again in the next
+ * LIMIT_NAME_HELD_MS.
+ */
+void registry_unregister(struct registry *r, const struct route *route, bool hold);
+
+/* ---- ports of tcp tunnels ---- */
+
+/* What registry_free_port() picks from. Before any worker runs. */
+void registry_set_ports(struct registry *r, uint16_t min, uint16_t max);
+/* One that no tunnel has and none is held for, by chance; 0: there is none. */
+uint16_t registry_free_port(struct registry *r);
+/* Another program has it. */
+void registry_port_failed(struct registry *r, uint16_t port);
+
+/* ---- what is to survive a restart ---- */
+
+struct saved_name {
+	struct route *route; /* a reference; NULL: only held */
+	char *key;           /* the route's, or owned */
+	struct owner owner;
+	uint64_t left_ms; /* how long it is held if nothing happens */
+};
+
+/*
+ * All names that are in use or held (LIMIT_SAVED_NAMES of each at most), if they changed since the
+ * last call; else NULL. For registry_names_free().
+ */
+struct saved_name *registry_names(struct registry *r, size_t *n) MUSTCHECK;
+void registry_names_free(struct saved_name *names, size_t n);
+/* They could not be saved: the next registry_names() is to return them again. */
+void registry_names_unsaved(struct registry *r);
+/* Loading, before any worker runs. */
+void registry_hold(struct registry *r, const char *key, const struct owner *owner,
+		   uint64_t left_ms);
 
 /* ---- homes ---- */
 
@@ -48,5 +90,7 @@ void registry_remember(struct registry *r, const struct affinity_keys *keys, con
 void registry_load(struct registry *r, const char *key, const char *value);
 /* As affinity_dump(), if anything changed since the last call; NULL otherwise. Owned. */
 char *registry_changes(struct registry *r, size_t *len) MUSTCHECK;
+/* They could not be saved: the next registry_changes() is to return them again. */
+void registry_unsaved(struct registry *r);
 
 #endif

@@ -4,6 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct route *make(enum proto p, char *key, char *url)
+{
+	struct route *r = xcalloc(1, sizeof(*r));
+
+	atomic_init(&r->refs, 1);
+	r->proto = p;
+	r->key = key;
+	r->url = url;
+	return r;
+}
+
 struct route *route_new(enum proto p, char *url, const char *auth)
 {
 	const char *host = url_host(url);
@@ -13,13 +24,17 @@ struct route *route_new(enum proto p, char *url, const char *auth)
 		free(url);
 		return NULL;
 	}
-	struct route *r = xcalloc(1, sizeof(*r));
+	struct route *r = make(p, xstrdup(key), url);
 
-	atomic_init(&r->refs, 1);
-	r->proto = p;
-	r->url = url;
-	r->key = xstrdup(key);
 	r->rules = rules_new(auth);
+	return r;
+}
+
+struct route *route_new_tcp(char *url, uint16_t port)
+{
+	struct route *r = make(PROTO_TCP, port_key(port), url);
+
+	r->port = port;
 	return r;
 }
 

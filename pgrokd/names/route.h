@@ -6,8 +6,8 @@
 
 #include "common/http/head.h"
 #include "pgrokd/access/rules.h"
-#include "pgrokd/access/token.h"
 #include "pgrokd/names/name.h"
+#include "pgrokd/names/owner.h"
 
 struct route {
 	atomic_uint refs;
@@ -15,17 +15,20 @@ struct route {
 	int home;            /* worker */
 	uint64_t tunnel_id;  /* looked up at home; not found: it has been closed since */
 	uint64_t control_id; /* likewise */
-	struct token token;  /* the owner's */
-	bool mux;            /* its visitors may go over the client's mux session */
+	struct owner owner;
+	bool mux;      /* its visitors may go over the client's mux session */
+	uint16_t port; /* of a tcp tunnel; else 0 */
 	char *key, *url;
 	struct rules *rules; /* for its visitors; NULL: none */
 };
 
 /*
- * Takes url (owned); auth is "user:password", borrowed, "" for none. NULL: the URL has a host that
- * can't be a key. Returns owned, one reference.
+ * For http and https: takes url (owned); auth is "user:password", borrowed, "" for none. NULL: the
+ * URL has a host that can't be a key. Returns owned, one reference.
  */
 struct route *route_new(enum proto p, char *url, const char *auth) MUSTCHECK;
+/* For tcp, where the port is what it is known by: takes url. Returns owned, one reference. */
+struct route *route_new_tcp(char *url, uint16_t port) MUSTCHECK;
 struct route *route_ref(struct route *r);
 /* The last one frees and wipes it; NULL is fine. */
 void route_unref(struct route *r);

@@ -370,6 +370,30 @@ static void test_sni(void **state)
 	SSL_CTX_free(sctx);
 }
 
+static void add_text(void *arg, const char *name)
+{
+	char *all = arg;
+
+	strcat(strcat(all, name), " ");
+}
+
+static void test_own_names(void **state)
+{
+	SSL_CTX *ctx = serve(make_id(
+		"leaf",
+		(struct spec){.alt_names = "DNS:a.b,DNS:*.a.b,email:x@a.b,IP:10.0.0.1,IP:::1"}));
+	char all[256] = "";
+
+	tls_ctx_names(ctx, add_text, all);
+	assert_string_equal(all, "a.b *.a.b 10.0.0.1 [::1] ");
+	SSL_CTX_free(ctx);
+	ctx = serve(make_id("leaf", (struct spec){.alt_names = NULL}));
+	all[0] = '\0';
+	tls_ctx_names(ctx, add_text, all);
+	assert_string_equal(all, "");
+	SSL_CTX_free(ctx);
+}
+
 /* ---- client: pins ---- */
 
 static void test_pin(void **state)
@@ -705,6 +729,7 @@ int main(void)
 		cmocka_unit_test(test_signed_leaf_as_root),
 		cmocka_unit_test(test_no_host),
 		cmocka_unit_test(test_sni),
+		cmocka_unit_test(test_own_names),
 		cmocka_unit_test(test_pin),
 		cmocka_unit_test(test_pin_form),
 		cmocka_unit_test(test_pin_and_roots),

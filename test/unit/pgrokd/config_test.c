@@ -9,6 +9,7 @@
 
 #include "pgrokd/config/config.h"
 #include "pgrokd/names/name.h"
+#include "pgrokd/names/reserved.h"
 
 static char err[256];
 
@@ -43,7 +44,10 @@ static void defaults(void **state)
 	assert_string_equal(c.log_level, "INFO");
 	assert_string_equal(c.tcp_host, "");
 	assert_string_equal(c.state_dir, "/var/lib/pgrokd");
-	assert_int_equal(c.tcp_port_max, 0);
+	assert_int_equal(c.tcp_port_min, 1024);
+	assert_int_equal(c.tcp_port_random, LIMIT_PORT_RANDOM);
+	assert_int_equal(c.tcp_port_max, 65535);
+	assert_string_equal(c.reserved, RESERVED_DEFAULT);
 	assert_int_equal(c.engine, ENGINE_DIRECT);
 	assert_true(c.workers >= 1);
 	assert_null(c.vhost);
@@ -61,6 +65,7 @@ static void values(void **state)
 			 CONFIG_OK);
 	assert_string_equal(c.domain, "pgrok.me");
 	assert_int_equal(c.tcp_port_min, 2000);
+	assert_int_equal(c.tcp_port_random, 2000);
 	assert_int_equal(c.tcp_port_max, 3000);
 	assert_string_equal(c.tcp_host, "[::1]");
 	assert_string_equal(c.vhost, "public.example:77");
@@ -92,6 +97,8 @@ static void refused(void **state)
 		{"-tcpPorts=0-10", "-tcpPorts"},
 		{"-tcpPorts=1-65536", "-tcpPorts"},
 		{"-tcpPorts=1-2-3", "-tcpPorts"},
+		{"-reserved=www,a/b", "-reserved: 'a/b'"},
+		{"-reserved=WWW", "-reserved"},
 		{"-tlsCrt=x", "-tlsKey"},
 		{"-tlsKey=x", "-tlsCrt"},
 		{"-domain=a b", "-domain"},

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/loop.h"
 #include "pgrokd/names/registry.h"
 
 /* ---- keys ---- */
@@ -72,27 +73,27 @@ static void claims(void **state)
 	struct registry *reg = registry_new(2);
 	struct route *a = make("http://a.x:80", 1), *b = make("https://a.x:81", 2);
 	struct route *c = make("http://A.x.", 3), *d = make("http://d.x", 4);
-	struct route *both[2] = {a, b}, *mixed[2] = {d, c}, *taken;
+	struct route *both[2] = {a, b}, *mixed[2] = {d, c};
+	struct obstacle why;
 
 	assert_int_equal(owner(reg, "http://a.x"), 0);
-	assert_true(registry_claim(reg, both, 2, &taken));
-	assert_null(taken);
+	assert_true(registry_claim(reg, both, 2, &why));
 	assert_int_equal(owner(reg, "http://a.x"), 1);
 	assert_int_equal(owner(reg, "https://a.x"), 2);
 
 	/* All or none: d was free. */
-	assert_false(registry_claim(reg, mixed, 2, &taken));
-	assert_ptr_equal(taken, a);
-	route_unref(taken);
+	assert_false(registry_claim(reg, mixed, 2, &why));
+	assert_ptr_equal(why.taken, a);
+	route_unref(why.taken);
 	assert_int_equal(owner(reg, "http://d.x"), 0);
 
 	/* Only the owner's own entry goes. */
-	registry_unregister(reg, "http://a.x", 3);
+	registry_unregister(reg, c, false);
 	assert_int_equal(owner(reg, "http://a.x"), 1);
-	registry_unregister(reg, "http://a.x", 1);
+	registry_unregister(reg, a, false);
 	assert_int_equal(owner(reg, "http://a.x"), 0);
-	assert_true(registry_claim(reg, mixed, 2, &taken));
-	registry_unregister(reg, "http://a.x", 1);
+	assert_true(registry_claim(reg, mixed, 2, &why));
+	registry_unregister(reg, a, false);
 	assert_int_equal(owner(reg, "http://a.x"), 3);
 
 	route_unref(a);
@@ -106,24 +107,27 @@ static void claims(void **state)
 static void references(void **state)
 {
 	struct registry *reg = registry_new(1);
-	struct route *r = make("http://a.x", 7), *again = make("http://a.x", 8), *taken;
+	struct route *r = make("http://a.x", 7), *again = make("http://a.x", 8);
+	struct route *never = make("http://never.x", 7);
+	struct obstacle why;
 
-	assert_true(registry_claim(reg, &r, 1, &taken));
+	assert_true(registry_claim(reg, &r, 1, &why));
 	route_unref(r);
 	struct route *held = registry_find(reg, "http://a.x");
 
-	registry_unregister(reg, "http://a.x", 7);
-	registry_unregister(reg, "http://a.x", 7); /* a second time does nothing */
-	registry_unregister(reg, "http://never.x", 7);
+	registry_unregister(reg, held, false);
+	registry_unregister(reg, held, true); /* a second time does nothing */
+	registry_unregister(reg, never, true);
 	assert_null(registry_find(reg, "http://a.x"));
-	assert_true(registry_claim(reg, &again, 1, &taken));
+	assert_true(registry_claim(reg, &again, 1, &why));
 	assert_int_equal(held->tunnel_id, 7);
 	assert_string_equal(held->url, "http://a.x");
-	route_unref(held);
 	/* A late end of the old tunnel does not take the new one's name. */
-	registry_unregister(reg, "http://a.x", 7);
+	registry_unregister(reg, held, false);
 	assert_int_equal(owner(reg, "http://a.x"), 8);
+	route_unref(held);
 	route_unref(again);
+	route_unref(never);
 	registry_free(reg);
 }
 
@@ -166,6 +170,95 @@ static void visitors(void **state)
 	assert_true(route_guarded(closed) && !route_guarded(open));
 	route_unref(open);
 	route_unref(closed);
+}
+
+/* ---- held names, ports ---- */
+
+static struct owner owner_named(const char *id, const char *token)
+{
+	struct addr a;
+	struct token t = token_of(token);
+
+	assert_true(addr_numeric("10.0.0.1", 1, &a));
+	return owner_of(id, &t, &a);
+}
+
+static bool claim(struct registry *reg, struct route *r, unsigned *held_s)
+{
+	struct obstacle why = {0};
+	bool ok = registry_claim(reg, &r, 1, &why);
+
+	*held_s = ok ? 0 : why.held_s;
+	route_unref(why.taken);
+	return ok;
+}
+
+/* After a cut the name is its owner's alone; what is given back is free. */
+static void names_are_held(void **state)
+{
+	struct registry *reg = registry_new(1);
+	struct route *mine = make("http://shop.x", 1), *back = make("http://SHOP.x:80", 2);
+	struct route *theirs = make("http://shop.x.", 3), *friends = make("http://shop.x", 4);
+	unsigned s, full = (unsigned)loop_scaled(LIMIT_NAME_HELD_MS) / 1000;
+
+	mine->owner = back->owner = owner_named("me", "t");
+	theirs->owner = owner_named("you", "");
+	friends->owner = owner_named("friend", "t");
+	assert_true(claim(reg, mine, &s));
+	assert_false(claim(reg, theirs, &s));
+	assert_int_equal(s, 0); /* taken, not held */
+	registry_unregister(reg, mine, true);
+	for (int i = 0; i < 1000; i++)
+		assert_false(claim(reg, theirs, &s));
+	assert_true(s >= full - 2 && s <= full);
+	assert_true(claim(reg, back, &s));
+	registry_unregister(reg, back, true);
+	assert_true(claim(reg, friends, &s)); /* by token */
+	registry_unregister(reg, friends, false);
+	assert_true(claim(reg, theirs, &s));
+	route_unref(mine);
+	route_unref(back);
+	route_unref(theirs);
+	route_unref(friends);
+	registry_free(reg);
+}
+
+static struct route *tcp(uint16_t port, uint64_t tunnel, const char *id)
+{
+	struct route *r = route_new_tcp(xstrdup("tcp://x:1"), port);
+
+	r->tunnel_id = tunnel;
+	r->owner = owner_named(id, "");
+	return r;
+}
+
+static void ports_are_names(void **state)
+{
+	struct registry *reg = registry_new(1);
+	struct route *a = tcp(7000, 1, "a"), *b = tcp(7001, 2, "b"), *other = tcp(7000, 3, "b");
+	unsigned s;
+
+	registry_set_ports(reg, 7000, 7001);
+	assert_true(claim(reg, a, &s));
+	assert_false(claim(reg, other, &s));
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(registry_free_port(reg), 7001);
+	assert_true(claim(reg, b, &s));
+	assert_int_equal(registry_free_port(reg), 0);
+	registry_unregister(reg, a, true);
+	assert_int_equal(registry_free_port(reg), 0); /* held */
+	assert_false(claim(reg, other, &s));
+	assert_true(s > 0);
+	assert_true(claim(reg, a, &s));
+	registry_unregister(reg, a, false);
+	assert_int_equal(registry_free_port(reg), 7000);
+	registry_port_failed(reg, 7000);
+	assert_int_equal(registry_free_port(reg), 0);
+	assert_true(claim(reg, other, &s)); /* who asks for it may still try */
+	route_unref(a);
+	route_unref(b);
+	route_unref(other);
+	registry_free(reg);
 }
 
 /* ---- homes ---- */
@@ -271,6 +364,34 @@ static void affinity_is_bounded(void **state)
 	affinity_free(a);
 }
 
+/* One that asks for ever more names loses its own: others are not forgotten for it. */
+static void one_can_not_flush_others(void **state)
+{
+	struct affinity *a = affinity_new(LIMIT_AFFINITY);
+	struct token none = token_of("");
+	struct addr here = address("10.0.0.1"), there = address("10.0.0.2");
+	struct affinity_keys k, victim;
+	char category[32], id[32], value[AFFINITY_VALUE];
+
+	affinity_keys(&victim, AFFINITY_NAME, "victim", &none, &there, "x");
+	assert_true(affinity_put(a, &victim, "shop"));
+	for (int i = 0; i < 30000; i++) {
+		snprintf(category, sizeof(category), "%d", i);
+		affinity_keys(&k, AFFINITY_NAME, "one", &none, &here, category);
+		affinity_put(a, &k, "v");
+	}
+	assert_int_equal(affinity_count(a), 1 + LIMIT_AFFINITY_CLIENT);
+	for (int i = 0; i < 30000; i++) {
+		snprintf(id, sizeof(id), "id%d", i);
+		affinity_keys(&k, AFFINITY_NAME, id, &none, &here, "x");
+		affinity_put(a, &k, "v");
+	}
+	assert_int_equal(affinity_count(a), 1 + LIMIT_AFFINITY_ADDRESS);
+	assert_true(affinity_get(a, &k, value));
+	assert_true(affinity_get(a, &victim, value));
+	affinity_free(a);
+}
+
 /* What the next load left out, oldest first: of one client's keys the least sure. */
 static void the_surest_key_stays_longest(void **state)
 {
@@ -335,19 +456,20 @@ static void *race(void *arg)
 	struct racer *me = arg;
 
 	for (int i = 0; i < 2000; i++) {
-		struct route *r = make("http://one.x", me->id), *taken;
+		struct route *r = make("http://one.x", me->id);
+		struct obstacle why = {0};
 
 		registry_enter(me->reg, "client");
-		if (registry_claim(me->reg, &r, 1, &taken)) {
+		if (registry_claim(me->reg, &r, 1, &why)) {
 			me->won++;
 			if (owner(me->reg, "http://one.x") != me->id)
 				abort();
-		} else if (taken->tunnel_id == me->id) {
+		} else if (why.taken->tunnel_id == me->id) {
 			abort();
 		}
-		registry_unregister(me->reg, "http://one.x", me->id);
+		registry_unregister(me->reg, r, false);
 		registry_leave(me->reg, "client");
-		route_unref(taken);
+		route_unref(why.taken);
 		route_unref(r);
 	}
 	return NULL;
@@ -376,9 +498,12 @@ int main(void)
 		cmocka_unit_test(claims),
 		cmocka_unit_test(references),
 		cmocka_unit_test(visitors),
+		cmocka_unit_test(names_are_held),
+		cmocka_unit_test(ports_are_names),
 		cmocka_unit_test(homes),
 		cmocka_unit_test(affinity),
 		cmocka_unit_test(affinity_is_bounded),
+		cmocka_unit_test(one_can_not_flush_others),
 		cmocka_unit_test(the_surest_key_stays_longest),
 		cmocka_unit_test(affinity_is_dumped_by_age),
 		cmocka_unit_test(threads),

@@ -15,6 +15,7 @@
 #include "test/unit/pgrokd/crew.h"
 
 static char domain[] = "pgrok.example";
+static char elsewhere[] = "elsewhere.example";
 static char dir[64];
 
 static int make_dir(void **state)
@@ -35,7 +36,7 @@ static int remove_dir(void **state)
 	return rmdir(dir);
 }
 
-static struct config config;
+static struct config config = {.reserved = RESERVED_DEFAULT, .domain = domain};
 static struct core core = {.config = &config};
 
 /* state_dir NULL: a certificate that can't be kept. */
@@ -73,6 +74,29 @@ static void test_load(void **state)
 	assert_string_equal(pin, again);
 	settings_unref(a);
 	settings_unref(b);
+}
+
+/* Names that the certificate in `dir` has are reserved, those that its wildcard covers are not. */
+static void test_reserved(void **state)
+{
+	struct config other = {.domain = elsewhere, .state_dir = dir, .reserved = "@cert,www"};
+	struct core of_other = {.config = &other, .on = {[PORT_TUNNEL] = true}};
+	char err[256];
+	struct settings *s = load(NULL, dir, err);
+
+	settings_unref(s);
+	s = settings_load(&of_other, NULL, err);
+	assert_non_null(s);
+	assert_true(reserved_has(s->reserved, elsewhere));
+	assert_true(reserved_has(s->reserved, "www.elsewhere.example"));
+	assert_true(reserved_has(s->reserved, domain));
+	assert_false(reserved_has(s->reserved, "shop.pgrok.example"));
+	settings_unref(s);
+	other.reserved = "";
+	s = settings_load(&of_other, NULL, err);
+	assert_true(reserved_has(s->reserved, elsewhere));
+	assert_false(reserved_has(s->reserved, domain));
+	settings_unref(s);
 }
 
 static void test_ports_that_are_off(void **state)
@@ -171,9 +195,13 @@ static void test_too_late(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_load), cmocka_unit_test(test_ports_that_are_off),
-		cmocka_unit_test(test_kept), cmocka_unit_test(test_bad_file),
-		cmocka_unit_test(test_swap), cmocka_unit_test(test_too_late),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_ports_that_are_off),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_bad_file),
+		cmocka_unit_test(test_swap),
+		cmocka_unit_test(test_too_late),
 	};
 
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
