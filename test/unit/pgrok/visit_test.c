@@ -273,17 +273,16 @@ static void waits_in_vain(void **state)
 static void gets_a_page(void **state)
 {
 	struct play *p = *state;
-	char *page;
-	size_t len;
+	struct text page = {0};
 
 	no_service(p);
 	tunnel_up(p, PROTO_HTTP);
 	come(p, NULL, URL);
 	hear(p, p->near, SIZE_MAX);
 	assert_int_equal(p->rc, STREAM_EOF);
-	page = page_unavailable(URL, p->tunnel->local[PROTO_HTTP].text, &len);
-	assert_string_equal(p->said, page);
-	free(page);
+	page_unavailable(&page, URL, p->tunnel->local[PROTO_HTTP].text);
+	assert_string_equal(p->said, page.p);
+	text_free(&page);
 	assert_int_equal(p->model->counters.refused, 1);
 	assert_int_equal(p->model->counters.connections, 0);
 }
