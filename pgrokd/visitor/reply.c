@@ -21,6 +21,7 @@ static const struct page pages[] = {
 	{404, NULL, "Tunnel not found: nobody serves this host name here.\n"},
 	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
+	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -36,10 +37,11 @@ void reply_make(struct text *out, int status, bool head_only)
 	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (pages[i].status == status)
 			p = &pages[i];
-	answer_head(out, &(struct answer_head){.status = p->status,
-					       .mime = "text/plain; charset=utf-8",
-					       .length = strlen(p->text),
-					       .extra = p->extra});
+	answer_head(out,
+		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
+					  .mime = "text/plain; charset=utf-8",
+					  .length = strlen(p->text),
+					  .extra = p->extra});
 	if (!head_only)
 		text_put(out, p->text);
 }

@@ -5,6 +5,8 @@
 #include "common/base/text.h"
 #include "common/stream/stream.h"
 
+#define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
+
 /* Appends the whole answer: its head and, unless head_only, its text. */
 void reply_make(struct text *out, int status, bool head_only);
 /*

@@ -67,6 +67,16 @@ static void pages(void **state)
 		check(all[i].status, all[i].reason);
 }
 
+static void plain_http(void **state)
+{
+	struct text t = {0};
+
+	reply_make(&t, REPLY_PLAIN_HTTP, false);
+	assert_memory_equal(t.p, "HTTP/1.1 400 Bad Request\r\n", 26);
+	assert_non_null(strstr(t.p, "https"));
+	text_free(&t);
+}
+
 /* A status nobody wrote a page for is still an answer. */
 static void unknown(void **state)
 {
@@ -79,7 +89,8 @@ static void unknown(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(pages), cmocka_unit_test(unknown)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(pages), cmocka_unit_test(unknown),
+					   cmocka_unit_test(plain_http)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
