@@ -213,7 +213,12 @@ static void guest_reply(struct guest *g, int status, const char *why)
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	w->count.pages++;
-	reply_send(guest_leave(g), status, head_only);
+	char *buf = g->buf;
+	struct reply_host host = {buf + g->head.authority.off, g->head.authority.len};
+
+	g->buf = NULL; /* it outlives the guest */
+	reply_send(guest_leave(g), status, head_only, host);
+	free(buf);
 }
 
 static void guest_visit(struct guest *g)
