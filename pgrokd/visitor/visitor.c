@@ -172,6 +172,7 @@ static void visitor_leave(struct visitor *v)
 {
 	visitor_count(v);
 	v->stream = pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len);
+	v->head_only = v->track->head_only;
 	pair_close(v->pair, false);
 	v->pair = NULL;
 	visitor_no_timer(v);
