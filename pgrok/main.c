@@ -52,8 +52,8 @@ static const struct flag flags[] = {
 	 "what to tunnel: http, https, tcp, joined by +", NULL},
 	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
 	 "PEM `file` of the authorities that may vouch for the server", NULL},
-	{"serveraddr", FLAG_STRING, &opt.serveraddr, DEFAULT_SERVER_ADDR,
-	 "`host:port` of the pgrok server", &opt.serveraddr_given},
+	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
+	 &opt.serveraddr_given},
 	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
 	 "name to ask for below the server's domain", NULL},
 	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
@@ -157,6 +157,11 @@ static int run(select_fn *select, int argc, char **argv)
 	c = load_config(err);
 	if (!c || !select(c, argc, argv, err))
 		goto fail;
+	if (!c->server.text) {
+		snprintf(err, CONFIG_ERR, "no server: -serveraddr=HOST:PORT, or server_addr in %s",
+			 c->file ? c->file : "~/.pgrok");
+		goto fail;
+	}
 	if (!opt.log_format_given && c->log_format)
 		(void)!set_log_format(c->log_format);
 	c->mux &= opt.mux;

@@ -12,10 +12,37 @@
 
 #define TEXT_LEAST 256
 
+static void release(const struct text *t)
+{
+	char *block = t->p ? t->p - t->off : NULL;
+
+	if (t->secret)
+		xfree_secret(block, t->cap);
+	else
+		free(block);
+}
+
 void text_free(struct text *t)
 {
-	free(t->p ? t->p - t->off : NULL);
-	*t = (struct text){0};
+	release(t);
+	*t = (struct text){.secret = t->secret};
+}
+
+/* A block of cap bytes; off is 0. */
+static void grow(struct text *t, size_t cap)
+{
+	char *block;
+
+	if (t->secret) {
+		block = xmalloc(cap);
+		if (t->p)
+			memcpy(block, t->p, t->len);
+		release(t);
+	} else {
+		block = xrealloc(t->p, cap);
+	}
+	t->p = block;
+	t->cap = cap;
 }
 
 char *text_room(struct text *t, size_t n)
@@ -30,8 +57,7 @@ char *text_room(struct text *t, size_t n)
 	if (need > t->cap - t->off) {
 		if (cap < TEXT_LEAST)
 			cap = TEXT_LEAST;
-		t->cap = need > cap ? need : cap;
-		t->p = xrealloc(t->p, t->cap);
+		grow(t, need > cap ? need : cap);
 	}
 	return t->p + t->len;
 }

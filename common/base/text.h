@@ -19,8 +19,9 @@
 struct text {
 	char *p; /* the first byte; NULL: nothing was ever written, or all was taken */
 	size_t len;
-	size_t off; /* bytes taken from the front: p - off is the block */
-	size_t cap; /* of the block */
+	size_t off;  /* bytes taken from the front: p - off is the block */
+	size_t cap;  /* of the block */
+	bool secret; /* set at first: what is left behind when it grows or ends is wiped */
 };
 
 void text_free(struct text *t);

@@ -80,7 +80,7 @@ struct msg {
 		struct msg_reg_proxy reg_proxy;
 		struct msg_start_proxy start_proxy;
 	};
-	void *owner; /* what the texts live in after msg_decode(); NULL otherwise */
+	struct fields_owner *owner; /* of the texts after msg_decode(); NULL otherwise */
 };
 
 /* A message of this type with every field at its default. */

@@ -26,7 +26,7 @@ struct config_tunnel {
 struct config {
 	char *file; /* NULL: there was none */
 
-	struct endpoint server;
+	struct endpoint server;  /* text NULL: none was given */
 	struct endpoint inspect; /* text NULL: disabled */
 	bool inspect_public;
 	char *http_proxy; /* URL; NULL: the environment's */

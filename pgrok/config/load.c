@@ -84,8 +84,8 @@ static void override(char **value, const char *flag)
 }
 
 /*
- * The address from flag, file or default; only the one that counts is checked. A file made for the
- * Go client, which never looked at server_addr, works as long as the flag is given.
+ * The address from flag, file or default (NULL: none); only the one that counts is checked. A file
+ * made for the Go client, which never looked at server_addr, works as long as the flag is given.
  */
 static bool pick_addr(struct endpoint *out, const struct config *c, const char *key,
 		      const char *flag, const char *in_file, unsigned line, const char *def,
@@ -100,7 +100,7 @@ static bool pick_addr(struct endpoint *out, const struct config *c, const char *
 		addr = in_file;
 		snprintf(place, sizeof place, "%.140s:%u: ", c->file, line);
 	}
-	if (endpoint_parse(out, addr, why))
+	if (!addr || endpoint_parse(out, addr, why))
 		return true;
 	snprintf(err, CONFIG_ERR, "%sInvalid address %s '%.60s': %.200s", place, key, addr, why);
 	return false;
@@ -123,7 +123,7 @@ bool config_finish(struct config *c, const struct config_flags *f, char err[stat
 		return false;
 	}
 	if (!pick_addr(&c->server, c, "server_addr", f->server_addr, c->server_addr,
-		       c->server_addr_line, DEFAULT_SERVER_ADDR, err))
+		       c->server_addr_line, NULL, err))
 		return false;
 	if (inspect && strcmp(inspect, "disabled") == 0) {
 		endpoint_free(&c->inspect);

@@ -4,7 +4,6 @@
 
 #include "pgrok/config/config.h"
 
-#define DEFAULT_SERVER_ADDR "ejemplo.me:4443"
 #define DEFAULT_INSPECT_ADDR "127.0.0.1:4040"
 
 /*
@@ -24,7 +23,10 @@ struct config_flags {
 	bool inspect_public;
 };
 
-/* Flag if given, else file, else default; then the addresses are checked. */
+/*
+ * Flag if given, else file, else default; then the addresses are checked. There is no default
+ * server: c->server.text stays NULL.
+ */
 bool config_finish(struct config *c, const struct config_flags *f,
 		   char err[static CONFIG_ERR]) MUSTCHECK;
 

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "common/base/nearest.h"
 #include "common/net/tls_pin.h"
 #include "pgrok/config/limits.h"
 
@@ -455,6 +456,19 @@ static bool set_field(struct reader *r, const struct field *f, char *object, yam
 	return false;
 }
 
+static void warn_unknown(struct reader *r, const struct field *table, const char *key,
+			 const yaml_node_t *value, const char *path)
+{
+	struct nearest n = {.word = key};
+	char text[120];
+
+	for (const struct field *f = table; f->name; f++)
+		nearest_try(&n, f->name);
+	snprintf(text, sizeof text, "unknown key, ignored%s%s%s", n.best ? "; did you mean " : "",
+		 n.best ? n.best : "", n.best ? "?" : "");
+	warn_key(r, value, path, text);
+}
+
 static bool take_field(struct reader *r, const struct field *table, void *object, const char *key,
 		       yaml_node_t *value, const char *path)
 {
@@ -462,7 +476,7 @@ static bool take_field(struct reader *r, const struct field *table, void *object
 		if (strcmp(f->name, key) == 0)
 			return set_field(r, f, object, value, path);
 	}
-	warn_key(r, value, path, "unknown key, ignored");
+	warn_unknown(r, table, key, value, path);
 	return true;
 }
 

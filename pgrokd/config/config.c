@@ -105,7 +105,7 @@ static bool take_domain(struct config *c, const struct option *o, const union va
 	const char *what;
 
 	c->domain = lower(v->text);
-	if (name_valid(c->domain, false, &what))
+	if (!*c->domain || name_valid(c->domain, false, &what))
 		return true;
 	snprintf(why, WHY_MAX, "%s", what);
 	return false;
@@ -257,8 +257,7 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 #define AT(member) offsetof(struct config, member)
 
 static const struct option options[] = {
-	{"domain", "ejemplo.me", "Domain where the tunnels are hosted", FLAG_STRING, RESTART,
-	 take_domain, 0},
+	{"domain", "", "Domain where the tunnels are hosted", FLAG_STRING, RESTART, take_domain, 0},
 	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
 	 take_engine, 0},
 	{"httpAddr", ":80", "Public address for HTTP connections, empty string to disable",
@@ -350,9 +349,13 @@ static bool take_all(struct config *c, const union value *values, char err[stati
 			snprintf(err, 256, "-%s: %s", options[i].name, why);
 			return false;
 		}
-	if (!c->tls_crt == !c->tls_key)
+	if (!c->tls_crt != !c->tls_key) {
+		snprintf(err, 256, "-tlsCrt and -tlsKey: one is useless without the other");
+		return false;
+	}
+	if (*c->domain)
 		return true;
-	snprintf(err, 256, "-tlsCrt and -tlsKey: one is useless without the other");
+	snprintf(err, 256, "no domain: -domain=NAME, below which the tunnels are to be");
 	return false;
 }
 

@@ -118,7 +118,8 @@ def test_credentials_without_a_colon(tmp_path):
 
 
 def test_inspect_address_of_another_machine():
-    one(1, "-inspectaddr (inspect_addr): listen tcp 192.0.2.1:80: bind: ", "-inspectaddr=192.0.2.1:80", "80")
+    one(1, "-inspectaddr (inspect_addr): listen tcp 192.0.2.1:80: bind: ", "-serveraddr=127.0.0.1:1",
+        "-inspectaddr=192.0.2.1:80", "80")
 
 
 @pytest.mark.parametrize("address", ["foo", "10.0.0.1"])
@@ -137,6 +138,16 @@ def test_missing_config(command):
     assert status == 1
     assert "Failed to read configuration file /nonexistent.yml: open /nonexistent.yml: " \
            "no such file or directory\n" in out + err
+
+
+def test_no_server(tmp_path):
+    """Nothing is dialled that was not asked for."""
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("serveraddr: h:1\n")
+    status, out, err = run(PGROK, f"-config={cfg}", "8080")
+    assert status == 1
+    assert f"no server: -serveraddr=HOST:PORT, or server_addr in {cfg}\n" in out
+    assert "serveraddr: unknown key, ignored; did you mean server_addr?\n" in err
 
 
 def test_bad_server_addr():
@@ -299,6 +310,12 @@ def test_server_help(flag):
         assert re.search(rf"^ +-{name}\b", err, re.M), name
 
 
+def test_server_without_domain():
+    status, out, err = run(PGROKD, "-httpAddr=127.0.0.1:0", "-httpsAddr=", "-tunnelAddr=127.0.0.1:0")
+    assert status == 1
+    assert "no domain: -domain=NAME" in err
+
+
 def test_server_unknown_flag():
     status, _, err = run(PGROKD, "-badflag")
     assert status == 2
@@ -317,17 +334,17 @@ def test_server_unknown_flag():
 ])
 def test_server_bad_option(tmp_path, flags, word):
     """The message names the option; status 1 (2 for what the flag parser itself refuses)."""
-    status, out, err = run(PGROKD, "-httpAddr=127.0.0.1:0", "-httpsAddr=", "-tunnelAddr=127.0.0.1:0",
+    status, out, err = run(PGROKD, "-domain=pgrok.test", "-httpAddr=127.0.0.1:0", "-httpsAddr=", "-tunnelAddr=127.0.0.1:0",
                            f"-stateDir={tmp_path}", *flags)
     assert status in (1, 2), (status, out, err)
     assert re.search(word, err), err
 
 
 def test_server_certificate_without_key(certs, tmp_path):
-    status, _, err = run(PGROKD, f"-tlsCrt={certs.server}", "-httpAddr=127.0.0.1:0",
+    status, _, err = run(PGROKD, "-domain=pgrok.test", f"-tlsCrt={certs.server}", "-httpAddr=127.0.0.1:0",
                          "-httpsAddr=127.0.0.1:0", "-tunnelAddr=127.0.0.1:0", f"-stateDir={tmp_path}")
     assert status == 1 and "tlsKey" in err
-    status, _, err = run(PGROKD, f"-tlsCrt={certs.server}", f"-tlsKey={certs.client_key}",
+    status, _, err = run(PGROKD, "-domain=pgrok.test", f"-tlsCrt={certs.server}", f"-tlsKey={certs.client_key}",
                          "-httpAddr=127.0.0.1:0", "-httpsAddr=127.0.0.1:0", "-tunnelAddr=127.0.0.1:0",
                          f"-stateDir={tmp_path}")
     assert status == 1 and err

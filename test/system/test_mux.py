@@ -22,8 +22,10 @@ def talk(v, size=1000):
 
 
 def test_one_session_nearby(lab):
+    """However busy this machine is: what its processes wait for a CPU is no length of a path."""
     s, wire, c = up(lab)
     s.wait_log("mux session is up")
+    c.wait_log(r"\[mux\] round trip")
     visitors = [dial(c.tcp_port()) for _ in range(20)]
     for v in visitors:
         talk(v)

@@ -31,7 +31,7 @@ directions lie in each other is not recorded. Connections are numbered as they w
 reused ones as they got their first visitor, since two may be opened at once.
 
 Placeholders: <client-1> for ids of clients, <req-1> of requests, <name-1> random subdomains, <http>,
-<tcp-1>, <visitor-1> ... ports, <software> the version shown to people.
+<tcp-1>, <visitor-1> ... ports, <date>, <software> the version shown to people.
 
 Left out, because timing decides: yamux window updates without a flag, and the size of those with one; how
 bytes are cut into DATA frames and, other than messages, into records (so what is said in one step

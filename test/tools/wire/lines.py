@@ -233,6 +233,7 @@ class Names:
         text = self.pattern.sub(lambda m: self.table[m[1]], text)
         text = re.sub(r'"MmVersion":"[^"]+"', '"MmVersion":"<software>"', text)
         text = re.sub(r"versions\. Server [^,]*,", "versions. Server <software>,", text)
+        text = re.sub(r"\r\nDate: [^\r]*", "\r\nDate: <date>", text)
         return re.sub(r"\[ctl:[0-9a-f]{8}\]", "[ctl:<id>]", text)
 
     def shown(self, data):

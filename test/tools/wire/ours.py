@@ -375,7 +375,7 @@ def mux_random(s):
 def mux_far(s):
     """A slow line: four sessions, and visitors spread over them."""
     p = Pair(s, "-proto=tcp", wire={"mux_max": 4, "delay": 0.012})
-    s.step("it has measured", until=lambda: p.server.count("mux session is up") >= 4)
+    s.step("it has measured", until=lambda: len(p.wire.of("mux")) >= 4)
 
     def one_more():
         v = p.visitor("tcp")
@@ -405,10 +405,10 @@ def mux_lost(s):
     p = Pair(s, *HTTP)
     two_visitors(p)
     cut(s, p.wire.of("mux")[0], "the shared session")
-    s.step("it comes back", until=lambda: p.server.count("mux session is up") >= 2)
+    s.step("it comes back", until=lambda: len(p.wire.of("mux")) >= 2)
     busy = two_visitors(p)
     cut(s, p.wire.of("control")[0], "the control connection")
-    s.step("it comes back", until=lambda: p.server.count("mux session is up") >= 3)
+    s.step("it comes back", until=lambda: len(p.wire.of("mux")) >= 3)
     s.step("the old answer goes on", busy.send, b"ending")
     p.visit()
     s.end(p.client)

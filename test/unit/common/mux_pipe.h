@@ -251,6 +251,11 @@ static inline enum stream_rc fake_finish(struct stream *s)
 	return STREAM_OK;
 }
 
+static inline bool fake_flushed(const struct stream *s)
+{
+	return true;
+}
+
 static inline void fake_free(void *p)
 {
 	struct fake *e = p;
@@ -288,6 +293,7 @@ static const struct stream_ops fake_ops = {
 	.write = fake_write,
 	.want = fake_want,
 	.finish = fake_finish,
+	.flushed = fake_flushed,
 	.close = fake_close,
 	.error = fake_error,
 };

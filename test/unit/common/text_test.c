@@ -103,6 +103,26 @@ static void test_room(void **state)
 	assert_null(t.p);
 }
 
+/* Wiping what is left behind loses nothing. */
+static void test_secret(void **state)
+{
+	struct text t = {.secret = true};
+
+	for (int i = 0; i < 1000; i++)
+		text_put(&t, "0123456789");
+	text_drop(&t, 5005);
+	for (int i = 0; i < 1000; i++)
+		text_put(&t, "0123456789");
+	assert_int_equal(t.len, 14995);
+	for (size_t i = 0; i < t.len; i++)
+		assert_int_equal(t.p[i], (int)((i + 5) % 10) + '0');
+	text_free(&t);
+	assert_true(t.secret);
+	text_put(&t, "again");
+	assert_string_equal(t.p, "again");
+	text_free(&t);
+}
+
 static void test_json_text(void **state)
 {
 	static const struct {
@@ -181,10 +201,11 @@ static void test_hex(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_grows),     cmocka_unit_test(test_fmt_at_the_edge),
-		cmocka_unit_test(test_queue),     cmocka_unit_test(test_room),
-		cmocka_unit_test(test_json_text), cmocka_unit_test(test_time),
-		cmocka_unit_test(test_members),   cmocka_unit_test(test_hex),
+		cmocka_unit_test(test_grows),  cmocka_unit_test(test_fmt_at_the_edge),
+		cmocka_unit_test(test_queue),  cmocka_unit_test(test_room),
+		cmocka_unit_test(test_secret), cmocka_unit_test(test_json_text),
+		cmocka_unit_test(test_time),   cmocka_unit_test(test_members),
+		cmocka_unit_test(test_hex),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

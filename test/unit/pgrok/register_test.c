@@ -169,8 +169,8 @@ static void say_nothing(void *arg, struct far_guest *g, const struct msg *m)
 
 static void hears_something_else(void **state)
 {
-	static void (*const says[])(void *, struct far_guest *, const struct msg *) = {
-		say_pong, say_garbage, say_nothing};
+	static void (*const says[])(void *, struct far_guest *,
+				    const struct msg *) = {say_pong, say_garbage, say_nothing};
 	struct play *p = *state;
 
 	for (size_t i = 0; i < sizeof(says) / sizeof(says[0]); i++) {

@@ -13,15 +13,15 @@
 
 static char err[256];
 
-/* Up to three arguments. */
+/* A domain, which there must be, and up to three arguments. */
 static enum config_rc parse(struct config *c, const char *a, const char *b, const char *d)
 {
-	char prog[] = "pgrokd";
+	char prog[] = "pgrokd", domain[] = "-domain=pgrok.me";
 	char *args[3] = {a ? xstrdup(a) : NULL, b ? xstrdup(b) : NULL, d ? xstrdup(d) : NULL};
-	char *argv[5] = {prog, args[0], args[1], args[2], NULL};
+	char *argv[6] = {prog, domain, args[0], args[1], args[2], NULL};
 	static char *kept[64][3]; /* the config borrows them */
 	static int n;
-	int argc = 1 + !!a + !!b + !!d;
+	int argc = 2 + !!a + !!b + !!d;
 
 	memcpy(kept[n++ % 64], args, sizeof(args));
 	err[0] = '\0';
@@ -36,7 +36,7 @@ static void defaults(void **state)
 	unsetenv("REGISTRY_CACHE_FILE");
 	setenv("STATE_DIRECTORY", "/var/lib/pgrokd:/other", 1);
 	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_OK);
-	assert_string_equal(c.domain, "ejemplo.me");
+	assert_string_equal(c.domain, "pgrok.me");
 	assert_string_equal(c.http_addr, ":80");
 	assert_string_equal(c.https_addr, ":443");
 	assert_string_equal(c.tunnel_addr, ":4443");
@@ -103,7 +103,7 @@ static void refused(void **state)
 		{"-tlsKey=x", "-tlsCrt"},
 		{"-domain=a b", "-domain"},
 		{"-domain=a:80", "-domain"},
-		{"-domain=", "-domain"},
+		{"-domain=", "no domain: -domain="},
 	};
 	struct config c;
 
