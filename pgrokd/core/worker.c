@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 static void next_turn(void *arg)
 {
 	struct worker *w = arg;

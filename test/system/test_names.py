@@ -1,4 +1,4 @@
-"""Whose a name is: held for its owner after a cut and over a restart; names and ports of nobody."""
+"""Whose a name is: held for its owner after a cut and over a restart; names and ports that no tunnel has."""
 
 import json
 import re
@@ -202,7 +202,7 @@ def test_port_that_another_has_now(lab):
         assert v.recv_exact(1) == b"x"
 
 
-# ---- nobody's ----
+# ---- no tunnel's ----
 
 OWN = ["pgrok.me", "PGROK.me", "pgrok.me.", "pgrok.me:80", "pgrok.me.:443", "www.pgrok.me", "mail.pgrok.me.",
        "localhost", "127.0.0.1", "127.0.0.1:80"]
