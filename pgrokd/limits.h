@@ -32,17 +32,17 @@
 
 /* Names. */
 #define LIMIT_AFFINITY (1u << 20)   /* bytes of remembered names */
-#define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
 #define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */
 #define LIMIT_AFFINITY_ADDRESS 1024 /* and of one address; not for loopback */
+#define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
 #define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke */
 #define LIMIT_HELD 65536            /* names held at once */
 #define LIMIT_HELD_CLIENT 256       /* of one client */
 #define LIMIT_HELD_ADDRESS 1024     /* of one address; not for loopback */
 #define LIMIT_PORT_TRIES 8          /* ports that are tried to bind before others have their turn */
 #define LIMIT_PORT_FAILED_MS 60000  /* a port that could not be bound is not tried again */
-#define LIMIT_PORT_MIN 1024         /* lower ones are nobody's, unless -tcpPorts says so */
-#define LIMIT_PORT_RANDOM 10000     /* nor are these given unasked */
+#define LIMIT_PORT_MIN 1024         /* lower ones are refused, unless -tcpPorts says so */
+#define LIMIT_PORT_RANDOM 10000     /* below it none is given unasked */
 #define LIMIT_REFUSALS 100          /* of one control's wishes... */
 #define LIMIT_REFUSALS_MS 60000     /* ...within that time: it is closed */
 #define LIMIT_CLOSES 256            /* tunnels of leaving clients closed in a turn of a worker */
