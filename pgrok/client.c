@@ -354,7 +354,7 @@ static bool client_start(struct client *c, char err[static 256])
 
 	if (!choose_http_proxy(c, err))
 		return false;
-	c->loop = loop_new("pgrok");
+	c->loop = loop_new();
 	struct connector_conf cc = {
 		.server = &conf->server,
 		.proxy = c->http_proxy.host ? &c->http_proxy : NULL,

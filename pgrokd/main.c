@@ -134,7 +134,7 @@ static void run(const struct config *config)
 	struct program p = {.config = config};
 	char err[256];
 
-	p.loop = loop_new("main");
+	p.loop = loop_new();
 	p.server = server_new(config, err);
 	if (!p.server)
 		fatal("%s", err);

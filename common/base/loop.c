@@ -20,7 +20,6 @@ struct garbage {
 
 struct loop {
 	struct event_base *base;
-	const char *name;
 	atomic_bool stop;
 
 	/* Newest first; only the owner takes it, whole. */
@@ -91,7 +90,7 @@ static void ignore_sigpipe(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-struct loop *loop_new(const char *name)
+struct loop *loop_new(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct loop *l = xcalloc(1, sizeof(*l));
@@ -108,7 +107,6 @@ struct loop *loop_new(const char *name)
 		exit(1);
 	}
 	event_config_free(cfg);
-	l->name = name;
 	l->ticks_end = &l->ticks;
 	l->exits.next = l->exits.prev = &l->exits;
 	event_assign(&l->wake, l->base, l->wake_fd, EV_READ | EV_PERSIST, on_wake, l);

@@ -15,8 +15,8 @@
 
 struct loop;
 
-/* Returns owned. name (borrowed, for the log) must outlive it. Also ignores SIGPIPE, once. */
-struct loop *loop_new(const char *name) MUSTCHECK;
+/* Returns owned. Also ignores SIGPIPE, once. */
+struct loop *loop_new(void) MUSTCHECK;
 /*
  * Frees what is queued: messages through their drop function, ticks by running them, exit hooks
  * by calling them. All objects of the loop must have been closed or be on the exit list.

@@ -1,7 +1,6 @@
 /* A worker: one thread, its loop, and all that lives on it. */
 #include "pgrokd/core/worker.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static void next_turn(void *arg)
@@ -22,8 +21,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->core = core;
 	w->index = index;
 	w->settings = settings;
-	snprintf(w->name, sizeof(w->name), "worker:%d", index);
-	w->loop = loop_new(w->name);
+	w->loop = loop_new();
 	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
 	TAILQ_INIT(&w->guests);
 	TAILQ_INIT(&w->visitors);

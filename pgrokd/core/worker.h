@@ -56,7 +56,6 @@ struct core {
 struct worker {
 	const struct core *core;
 	int index; /* in core->worker */
-	char name[24];
 	struct loop *loop;
 	pthread_t thread;
 	struct settings *settings; /* those in force here; a reference of the server's */

@@ -235,7 +235,7 @@ static void play_start(struct play *p, uint8_t options)
 	struct fake *end[2];
 
 	the_play = p;
-	p->loop = loop_new("fuzz");
+	p->loop = loop_new();
 	fake_pair(p->loop, NULL, &p->open, end);
 	p->end = end[0];
 	p->peer = end[1];

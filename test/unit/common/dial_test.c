@@ -43,7 +43,7 @@ static void on_dialled(void *arg, int fd, const char *error)
 
 static struct outcome dial(const char *host, uint16_t port, uint64_t ms)
 {
-	struct outcome o = {.loop = loop_new("test"), .fd = -1};
+	struct outcome o = {.loop = loop_new(), .fd = -1};
 
 	assert_non_null(dial_start(o.loop, host, port, ms, on_dialled, &o));
 	assert_int_equal(o.calls, 0); /* never from inside the call */
@@ -233,7 +233,7 @@ static int open_descriptors(void)
 /* Cancelled at once, and while it waits: no call, no descriptor left. */
 static void test_cancel(void **state)
 {
-	struct outcome o = {.loop = loop_new("test")}, last = {.loop = o.loop};
+	struct outcome o = {.loop = loop_new()}, last = {.loop = o.loop};
 	struct listener_fds fds;
 	uint16_t port = open_port("127.0.0.1:0", &fds), deaf = 0;
 	int taken[4], fd = deaf_port("127.0.0.1", taken, 4, &deaf), before = open_descriptors();
@@ -278,8 +278,7 @@ static void on_chain(void *arg, int fd, const char *error)
 static void test_chain(void **state)
 {
 	struct listener_fds fds;
-	struct chain c = {
-		.loop = loop_new("test"), .port = open_port("127.0.0.1:0", &fds), .left = 50};
+	struct chain c = {.loop = loop_new(), .port = open_port("127.0.0.1:0", &fds), .left = 50};
 
 	assert_non_null(dial_start(c.loop, "127.0.0.1", c.port, 1000, on_chain, &c));
 	loop_run(c.loop);
@@ -289,7 +288,7 @@ static void test_chain(void **state)
 
 static void test_no_descriptors(void **state)
 {
-	struct outcome o = {.loop = loop_new("test")};
+	struct outcome o = {.loop = loop_new()};
 	struct rlimit was, none;
 
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);

@@ -34,7 +34,7 @@ static inline void server_start(struct server *s, const struct httpd_config *con
 	char err[256];
 	struct addr a;
 
-	s->loop = loop_new("test");
+	s->loop = loop_new();
 	if (!listener_bind("127.0.0.1:0", &fds, err))
 		fail_msg("%s", err);
 	a = listener_addr(&fds);

@@ -230,7 +230,7 @@ static void test_half_taken(void **state)
 
 static void test_accept(void **state)
 {
-	struct guests g = {.loop = loop_new("test")};
+	struct guests g = {.loop = loop_new()};
 	struct listener_fds fds;
 	uint16_t port = bind_ok(":0", &fds);
 	char text[ADDR_TEXT];
@@ -267,7 +267,7 @@ static void test_accept(void **state)
 static void test_crowd(void **state)
 {
 	enum { N = 200 };
-	struct guests g = {.loop = loop_new("test")};
+	struct guests g = {.loop = loop_new()};
 	struct listener_fds fds;
 	uint16_t port = bind_ok("127.0.0.1:0", &fds);
 	int fd[N];
@@ -288,7 +288,7 @@ static void test_crowd(void **state)
 static void test_siblings_share(void **state)
 {
 	enum { N = 100 };
-	struct loop *l = loop_new("test");
+	struct loop *l = loop_new();
 	struct guests a = {.loop = l}, b = {.loop = l};
 	struct listener_fds first, second;
 	uint16_t port = bind_ok("127.0.0.1:0", &first);
@@ -316,7 +316,7 @@ static void test_siblings_share(void **state)
 /* Who is in the queue when the port closes is served, not reset. */
 static void test_close_drains(void **state)
 {
-	struct guests g = {.loop = loop_new("test")};
+	struct guests g = {.loop = loop_new()};
 	struct listener_fds fds;
 	uint16_t port = bind_ok(":0", &fds);
 	int fd[10];
@@ -337,7 +337,7 @@ static void test_close_drains(void **state)
 
 static void test_close_from_inside(void **state)
 {
-	struct guests g = {.loop = loop_new("test"), .close_in_fn = true};
+	struct guests g = {.loop = loop_new(), .close_in_fn = true};
 	struct listener_fds fds;
 	uint16_t port = bind_ok(":0", &fds);
 	int fd[10];
@@ -377,7 +377,7 @@ static void limit_descriptors(rlim_t n)
 /* In a child of its own, which exits with the number of what failed. */
 static int starve(uint16_t port, struct listener_fds *fds, int visitor[], int n)
 {
-	struct guests g = {.loop = loop_new("test")};
+	struct guests g = {.loop = loop_new()};
 	struct pollfd p;
 	long cpu;
 	int top, shed = 0;

@@ -500,7 +500,7 @@ static void run(uint32_t seed)
 	struct world *w = xcalloc(1, sizeof(*w));
 	uint64_t begun = mux_now_us(), moved = 0;
 
-	w->loop = loop_new("test");
+	w->loop = loop_new();
 	w->seed = seed;
 	w->dice = seed * 2654435761u + 1;
 	for (int i = 0; i < 10; i++)

@@ -93,7 +93,7 @@ static inline struct rig *rig_new(bool opens)
 	struct fake *end[2];
 
 	the_rig = r;
-	r->loop = loop_new("test");
+	r->loop = loop_new();
 	fake_pair(r->loop, NULL, &r->open, end);
 	r->end = end[0];
 	r->peer = end[1];

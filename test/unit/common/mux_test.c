@@ -353,7 +353,7 @@ static struct world *world_new(uint32_t seed)
 
 	w->seed = seed;
 	w->dice = seed * 2654435761u | 1;
-	w->loop = loop_new("test");
+	w->loop = loop_new();
 	conf.start_window = windows[roll(w, 5)];
 	conf.max_streams = roll(w, 2) ? APPS : 1 + roll(w, 8);
 	fake_pair(w->loop, roll(w, 8) ? &w->dice : NULL, &w->open, w->end);

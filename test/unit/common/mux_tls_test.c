@@ -262,7 +262,7 @@ static void ends_new(struct end end[2])
 	for (int i = 0; i < 2; i++) {
 		SSL_set_bio(end[i].ssl, NULL, NULL);
 		fcntl(end[i].fd, F_SETFL, O_NONBLOCK);
-		end[i].loop = loop_new(i ? "client" : "server");
+		end[i].loop = loop_new();
 		end[i].memory = mux_account_new();
 		pthread_create(&end[i].thread, NULL, run_loop, end[i].loop);
 		post(&end[i], do_start, -1);

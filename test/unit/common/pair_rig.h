@@ -238,7 +238,7 @@ static inline struct rig *rig_new(void)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 
-	r->loop = loop_new("test");
+	r->loop = loop_new();
 	for (int i = 0; i < 2; i++) {
 		int fd[2];
 		tcp_pair(fd);

@@ -34,7 +34,7 @@ static void on_answer(void *arg, const struct resolve_result *r)
 
 static struct answer look_up(const char *host, uint16_t port)
 {
-	struct answer a = {.loop = loop_new("test"), .left = 1};
+	struct answer a = {.loop = loop_new(), .left = 1};
 
 	assert_non_null(resolve_start(a.loop, host, port, on_answer, &a));
 	assert_int_equal(a.calls, 0); /* never from inside the call */
@@ -85,7 +85,7 @@ static void test_bad(void **state)
 /* More than there are threads; all are answered, from the loop's thread. */
 static void test_many(void **state)
 {
-	struct answer a = {.loop = loop_new("test"), .left = 100};
+	struct answer a = {.loop = loop_new(), .left = 100};
 
 	for (int i = 0; i < 100; i++)
 		assert_non_null(
@@ -102,7 +102,7 @@ static void test_cancel(void **state)
 		struct answer dead = {.left = -1}, live = {.left = 1};
 		struct resolve *r[40];
 
-		live.loop = dead.loop = loop_new("test");
+		live.loop = dead.loop = loop_new();
 		for (int i = 0; i < 40; i++)
 			r[i] = resolve_start(dead.loop, i % 4 ? "localhost" : "127.0.0.1", 80,
 					     on_answer, &dead);
@@ -126,7 +126,7 @@ static void test_loop_goes(void **state)
 	for (int round = 0; round < 20; round++) {
 		struct answer a = {.left = -1};
 
-		a.loop = loop_new("test");
+		a.loop = loop_new();
 		for (int i = 0; i < 40; i++)
 			assert_non_null(resolve_start(a.loop, "localhost", 80, on_answer, &a));
 		if (round % 2)

@@ -76,7 +76,7 @@ static void rig_begin(struct rig *r)
 
 	memset(r, 0, sizeof(*r));
 	r->end = -1;
-	r->loop = loop_new("test");
+	r->loop = loop_new();
 	loop_timer_init(&r->turn, r->loop, on_turn, r);
 	connected(&near, &r->far);
 	r->s = stream_new(r->loop, near, NULL);

@@ -59,7 +59,7 @@ static int begin(void **state)
 	struct listener_fds fds;
 	char err[256];
 
-	p->loop = loop_new("test");
+	p->loop = loop_new();
 	assert_true(listener_bind("127.0.0.1:0", &fds, err));
 	struct addr at = listener_addr(&fds);
 	addr_text(&at, p->text);

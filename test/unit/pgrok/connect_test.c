@@ -162,7 +162,7 @@ static struct world *world_new(const char *groups, int max_version)
 	struct listener_fds fds;
 	char err[256];
 
-	w->loop = w->far.loop = w->near.loop = loop_new("test");
+	w->loop = w->far.loop = w->near.loop = loop_new();
 	w->far.ctx = far_ctx(&w->far, groups, max_version);
 	assert_true(listener_bind("127.0.0.1:0", &fds, err));
 	struct addr at = listener_addr(&fds);

@@ -61,7 +61,7 @@ static int begin(void **state)
 {
 	struct play *p = calloc(1, sizeof(*p));
 
-	p->loop = loop_new("test");
+	p->loop = loop_new();
 	p->far = far_new(p->loop);
 	p->far->arg = p;
 	*state = p;

@@ -62,7 +62,7 @@ static int begin(void **state)
 	struct listener_fds fds;
 	char err[CONFIG_ERR], text[ADDR_TEXT];
 
-	p->loop = loop_new("test");
+	p->loop = loop_new();
 	assert_true(listener_bind("127.0.0.1:0", &fds, err));
 	struct addr at = listener_addr(&fds);
 	p->listener = listener_start(p->loop, &fds, on_local, p);

@@ -49,7 +49,7 @@ static int set_up(void **state)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 
-	r->loop = loop_new("test");
+	r->loop = loop_new();
 	r->memory = mux_account_new();
 	r->hooks = (struct carrier_hooks){.ask = on_ask, .begin = on_begin};
 	r->c = carrier_new(r->loop, "ctl:test", &r->hooks, r);

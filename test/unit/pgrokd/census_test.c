@@ -54,7 +54,7 @@ static void ask(void)
 {
 	calls = 0;
 	memset(&got, 0, sizeof(got));
-	home = loop_new("home");
+	home = loop_new();
 	loop_timer_init(&guard, home, give_up, NULL);
 	loop_after(&guard, 60000);
 	crew_make(&crew, NULL);
