@@ -15,14 +15,14 @@
 #define LIMIT_REPLY_MS 10000 /* for a page to go out */
 
 /* Controls. */
-#define LIMIT_PING_MS 30000     /* silence after which a control is dropped */
-#define LIMIT_REAP_MS 10000     /* how often that is looked at */
-#define LIMIT_TUNNELS 256       /* per control */
-#define LIMIT_CLIENT_ID 64      /* characters */
-#define LIMIT_AUTH 1024         /* characters of user:password */
-#define LIMIT_NAME 253          /* characters of a public name */
-#define LIMIT_MESSAGES 64       /* handled per wake-up, so that no control starves the others */
-#define LIMIT_CHALLENGE_MS 5000 /* for the owner of a wanted name to show that it lives */
+#define LIMIT_PING_MS 30000    /* silence after which a control is dropped */
+#define LIMIT_REAP_MS 10000    /* how often that is looked at */
+#define LIMIT_TUNNELS 256      /* per control */
+#define LIMIT_CLIENT_ID 64     /* characters */
+#define LIMIT_AUTH 1024        /* characters of user:password */
+#define LIMIT_NAME 253         /* characters of a public name */
+#define LIMIT_MESSAGES 64      /* handled per wake-up, so that no control starves the others */
+#define LIMIT_TAKEOVER_MS 5000 /* for the owner of a wanted name to show that it lives */
 
 /* The pool of proxy connections of one control. */
 #define LIMIT_POOL 10       /* as the Go server */
