@@ -28,7 +28,7 @@ char *savefile_read(struct savefile *f, size_t *len)
 	struct err err;
 	char *text = f->path ? file_read(f->path, LIMIT_CACHE_FILE, len, &err) : NULL;
 
-	if (!text && f->path && errno != ENOENT)
+	if (!text && f->path && errno != ENOENT && errno != ENOTDIR)
 		savefile_leave(f, strerror(errno));
 	return text;
 }
@@ -36,7 +36,7 @@ char *savefile_read(struct savefile *f, size_t *len)
 void savefile_leave(struct savefile *f, const char *why)
 {
 	f->foreign = true;
-	log_error(PREFIX, "%s %s is left alone, names are not saved: %s", f->what, f->path, why);
+	log_warn(PREFIX, "%s %s is left alone, names are not saved: %s", f->what, f->path, why);
 }
 
 bool savefile_due(struct savefile *f)
@@ -56,8 +56,7 @@ bool savefile_write(struct savefile *f, const char *text, size_t len)
 	uint64_t now, pause = LIMIT_SAVE_MS * 1000;
 
 	if (!ok && !f->failing)
-		log_error(PREFIX, "%s %s: %s; it is tried again", f->what, f->path,
-			  strerror(errno));
+		log_warn(PREFIX, "%s %s: %s; it is tried again", f->what, f->path, strerror(errno));
 	else if (ok && f->failing)
 		log_info(PREFIX, "%s %s is written again", f->what, f->path);
 	f->failing = !ok;

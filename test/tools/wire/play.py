@@ -42,6 +42,7 @@ class Session:
 
     def server(self, *flags, **kw):
         kw.setdefault("workers", 2)
+        kw.setdefault("state_dir", tempfile.mkdtemp(dir=self.certs.folder))
         s = Server("-tcpAddr=127.0.0.1", *flags, certs=self.certs, **kw)
         self.procs.append(s)
         self.ports.update({s.http_port: "<http>", s.https_port: "<https>", s.tunnel_port: "<tunnel>"})
