@@ -126,7 +126,8 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	t->auth = copy(it->auth);
 	t->remote_port = it->remote_port;
 	t->inspect = it->inspect;
-	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why))
+	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why) &&
+	    config_check_tunnel(t, why))
 		return t;
 	snprintf(err, INSPECT_ERR, "%.200s", why);
 	retire_tunnel(c, t);

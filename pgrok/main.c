@@ -10,6 +10,7 @@
 
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
@@ -20,9 +21,9 @@ static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine;
-	bool inspectpublic, mux, tls;
+	bool inspectpublic, mux, tls, version;
 	int log_max;
-	bool inspectaddr_given, serveraddr_given, log_format_given;
+	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
 } opt;
 
 static const struct flag flags[] = {
@@ -49,7 +50,7 @@ static const struct flag flags[] = {
 	{"mux", FLAG_BOOL, &opt.mux, "true",
 	 "let visitors share one connection to the server, if it can do that", NULL},
 	{"proto", FLAG_STRING, &opt.proto, "http+https",
-	 "what to tunnel: http, https, tcp, joined by +", NULL},
+	 "what to tunnel: http, https, tcp, joined by +", &opt.proto_given},
 	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
 	 "PEM `file` of the authorities that may vouch for the server", NULL},
 	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
@@ -60,6 +61,7 @@ static const struct flag flags[] = {
 	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
 	 "PEM `file` with a certificate to show to the server", NULL},
 	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{"version", FLAG_BOOL, &opt.version, NULL, "print the version", NULL},
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
@@ -200,9 +202,11 @@ static bool select_all(struct config *c, int argc, char **argv, char err[static 
 {
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		c->tunnels[i].start = true;
-	if (!c->tunnels_n)
-		on_config_warning(NULL, "The configuration has no tunnels to start.");
-	return true;
+	if (c->tunnels_n || c->inspect_public)
+		return true;
+	snprintf(err, CONFIG_ERR, "There are no tunnels to start: %s has none.",
+		 c->file ? c->file : "there is no ~/.pgrok, and -config");
+	return false;
 }
 
 /* The one tunnel that flags describe. */
@@ -237,7 +241,13 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	t->hostname = xstrdup(opt.hostname);
 	t->auth = xstrdup(opt.httpauth);
 	t->start = true;
-	return config_set_protos(t, opt.proto, argv[0], t->name, err);
+	t->any_proto = !opt.proto_given;
+	if (!config_set_protos(t, opt.proto, argv[0], t->name, err))
+		return false;
+	if (config_check_tunnel(t, why))
+		return true;
+	snprintf(err, CONFIG_ERR, "-httpauth: %.300s", why);
+	return false;
 }
 
 static int cmd_start(int argc, char **argv)
@@ -265,7 +275,7 @@ static int cmd_list(int argc, char **argv)
 
 static int cmd_version(int argc, char **argv)
 {
-	puts(MSG_SOFTWARE_VERSION);
+	puts("pgrok " OWN_VERSION " (protocol of pgrok " MSG_SOFTWARE_VERSION ")");
 	return 0;
 }
 
@@ -332,6 +342,8 @@ int main(int argc, char **argv)
 	}
 	argc -= rest;
 	argv += rest;
+	if (opt.version)
+		return cmd_version(argc, argv);
 	if (argc == 0) {
 		fputs("Error: Specify a local port to tunnel to, or an pgrok command.\n"
 		      "\n"

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/version.h"
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
+#include "msg/pgrok/msg.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/cachefile.h"
 #include "pgrokd/names/statefile.h"
@@ -165,6 +167,10 @@ int main(int argc, char **argv)
 		config_usage(stderr);
 		config_free(&config);
 		return 0;
+	case CONFIG_VERSION:
+		puts("pgrokd " OWN_VERSION " (protocol of pgrok " MSG_SOFTWARE_VERSION ")");
+		config_free(&config);
+		return 0;
 	case CONFIG_USAGE:
 		fprintf(stderr, "%s\n", err);
 		config_usage(stderr);
@@ -179,10 +185,6 @@ int main(int argc, char **argv)
 		fatal("%s", err);
 	log_set_format(config.log_format);
 	log_set_max(config.log_max);
-	if (config.ignored)
-		log_warn("server",
-			 "Unexpected argument '%s': it and everything after it is ignored",
-			 config.ignored);
 	stream_set_engine(config.engine);
 	mux_set_memory(config.mux_memory);
 	socket_raise_nofile();

@@ -500,7 +500,7 @@ static bool take_tunnel(struct reader *r, void *object, const char *key, yaml_no
 			const char *path)
 {
 	struct config *c = (struct config *)object;
-	char protos[PROTOS_TEXT];
+	char protos[PROTOS_TEXT], why[CONFIG_ERR];
 
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
 		return bad(r, value, path, "more than %d tunnels", LIMIT_TUNNELS);
@@ -510,6 +510,8 @@ static bool take_tunnel(struct reader *r, void *object, const char *key, yaml_no
 	if (!*config_protos(t, protos))
 		return bad(r, value, path, "Tunnel %.60s does not specify any protocols to tunnel.",
 			   key);
+	if (!config_check_tunnel(t, why))
+		return bad(r, value, path, "auth: %.200s", why);
 	name_tunnel(t);
 	return true;
 }

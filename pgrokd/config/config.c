@@ -301,6 +301,7 @@ static const struct option options[] = {
 	 take_addr, AT(tunnel_addr)},
 	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
 	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
+	{"version", "false", "Print the version", FLAG_BOOL, RESTART, take_bool, AT(version)},
 	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
 };
 
@@ -376,6 +377,16 @@ static bool take_env(struct config *c, char err[static 256])
 	return false;
 }
 
+/* It comes before all checks. */
+static bool version_wanted(const union value *values)
+{
+	size_t i = 0;
+
+	while (strcmp(options[i].name, "version") != 0)
+		i++;
+	return values[i].yes;
+}
+
 enum config_rc config_parse(struct config *c, int argc, char **argv, char err[static 256])
 {
 	struct flag flags[OPTIONS + 1];
@@ -392,7 +403,14 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, char err[st
 	case FLAGS_OK:
 		break;
 	}
-	c->ignored = rest < argc ? argv[rest] : NULL;
+	if (version_wanted(values) || (rest < argc && strcmp(argv[rest], "version") == 0))
+		return CONFIG_VERSION;
+	if (rest < argc) {
+		snprintf(err, 256,
+			 "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
+			 argv[rest]);
+		return CONFIG_USAGE;
+	}
 	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
 }
 

@@ -50,7 +50,7 @@ def test_help(args):
     assert "ngork" not in err
 
 
-@pytest.mark.parametrize("flag", ["-badflag", "--badflag", "-version", "-badflag=1"])
+@pytest.mark.parametrize("flag", ["-badflag", "--badflag", "-badflag=1"])
 def test_unknown_flag(flag):
     status, out, err = pgrok(flag)
     assert status == 2
@@ -60,10 +60,13 @@ def test_unknown_flag(flag):
     assert out == ""
 
 
-@pytest.mark.parametrize("args", [["version"], ["version", "more", "words"]])
+@pytest.mark.parametrize("args", [["version"], ["version", "more", "words"], ["-version"], ["--version"]])
 def test_version(args):
-    status, out, _ = pgrok(*args)
-    assert (status, out) == (0, "3.0\n")
+    """This project's own, and that of the Go pair whose protocol it speaks."""
+    for program in (PGROK, PGROKD):
+        status, out, err = run(program, *args)
+        assert (status, err) == (0, "")
+        assert re.fullmatch(rf"{program.name} \d+\.\d+\.\d+ \(protocol of pgrok 3\.0\)\n", out), out
 
 
 def test_list(tmp_path):
@@ -115,6 +118,34 @@ def test_credentials_without_a_colon(tmp_path):
     status, out, err = run(PGROK, f"-config={cfg}", "start", "a")
     assert (status, err) == (1, "")
     assert out == f"{cfg}:3: tunnels.a.auth: user:password is wanted, there is no ':'\n"
+
+
+def test_password_of_a_tcp_tunnel(tmp_path):
+    """It would guard nothing."""
+    want = "a password protects http and https only: every visitor of this tcp tunnel would get in\n"
+    one(1, f"-httpauth: {want}", "-proto=tcp", "-httpauth=a:b", "22")
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("tunnels:\n  a:\n    auth: a:b\n    proto: {tcp: 22}\n")
+    status, out, _ = run(PGROK, f"-config={cfg}", "start", "a")
+    assert (status, out) == (1, f"{cfg}:3: tunnels.a: auth: {want}")
+
+
+def test_start_all_with_nothing():
+    status, out, _ = pgrok("-serveraddr=127.0.0.1:1", "start-all")
+    assert status == 1
+    assert re.fullmatch(r"There are no tunnels to start: .* has none\.\n", out)
+
+
+def test_server_without_https(lab):
+    """Left out if nobody asked for it by name; else the refusal counts."""
+    site = lab.site()
+    s = lab.server(https=False)
+    c = lab.client(s, "-subdomain=a", site.port)
+    c.wait_log("The server has no https: http only")
+    assert c.urls() == [f"http://a.pgrok.me:{s.http_port}"]
+    c = lab.client(s, "-subdomain=b", "-proto=http+https", site.port, wait=False)
+    c.expect_exit(1)
+    assert "Not listening for https connections" in c.text("err")
 
 
 def test_inspect_address_of_another_machine():
@@ -350,11 +381,12 @@ def test_server_certificate_without_key(certs, tmp_path):
     assert status == 1 and err
 
 
-def test_server_ignores_extra_words(lab):
-    """As the Go server does; but `-mux false` leaves all flags behind it out, so it is told."""
-    s = lab.server("-mux", "false", "-nonsense")
-    s.allow("Unexpected argument")
-    s.wait_log("Unexpected argument 'false': it and everything after it is ignored")
+@pytest.mark.parametrize("words", [["foo"], ["-mux", "false", "-nonsense"]])
+def test_server_refuses_extra_words(words):
+    """`-mux false` would leave all flags behind it out."""
+    status, out, err = run(PGROKD, "-domain=pgrok.test", *words)
+    assert (status, out) == (2, "")
+    assert re.match(r"unexpected argument '(foo|false)' ", err), err
 
 
 @pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])
