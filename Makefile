@@ -245,6 +245,8 @@ check: ## form (clang-format), lint (clang-tidy), borders between folders, sizes
 	+@$(SUB) -k check-run
 check-run: format-check tidy rules
 rules:
+	@python3 test/tools/source_rules_test.py 2>&1 | tail -n 1 | grep -qx OK || \
+		{ python3 test/tools/source_rules_test.py; exit 1; }
 	@python3 test/tools/source_rules.py
 format-check:
 	$(call say,FORMAT,$(words $(SOURCES) $(HEADERS) $(TESTSRC)) files)

@@ -103,7 +103,8 @@ struct server *server_new(const struct config *c, char err[static 256])
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->settings = settings_load(&s->core, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
-		worker_init(&s->core.worker[i], &s->core, i, s->settings);
+		worker_init(&s->core.worker[i], &s->core, i,
+			    s->settings ? settings_ref(s->settings) : NULL);
 	if (s->settings && bind_ports(s, err))
 		return s;
 	for (int i = 0; i < s->core.n_workers; i++)
@@ -175,8 +176,10 @@ void server_stop(struct server *s)
 
 void server_free(struct server *s)
 {
-	for (int i = 0; i < s->core.n_workers; i++)
+	for (int i = 0; i < s->core.n_workers; i++) {
+		settings_unref(s->core.worker[i].settings);
 		worker_free(&s->core.worker[i]);
+	}
 	free(s->core.worker);
 	settings_unref(s->settings);
 	door_free(s->core.door);

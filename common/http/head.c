@@ -664,12 +664,9 @@ static const char *response_lines(struct reader *r, struct http_head *h, const c
 	return why;
 }
 
-enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len)
+/* Is it all there? */
+static enum http_rc response_whole(struct http_head *h, const char *buf, size_t len)
 {
-	struct reader r = {.h = h, .buf = buf};
-	const char *why;
-	enum http_rc rc;
-
 	if (h->error)
 		return HTTP_BAD;
 	if (h->head_len > 0)
@@ -678,10 +675,33 @@ enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len
 		return HTTP_MORE;
 	if (h->scanned < 7 && memcmp(buf, "HTTP/1.", len < 7 ? len : 7))
 		return bad(h, "not HTTP");
-	rc = response_end(h, buf, len);
-	if (rc != HTTP_OK)
+	return response_end(h, buf, len);
+}
+
+enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len)
+{
+	struct reader r = {.h = h, .buf = buf};
+	bool read = h->head_len > 0;
+	enum http_rc rc = response_whole(h, buf, len);
+
+	if (rc != HTTP_OK || read)
 		return rc;
-	why = response_lines(&r, h, buf);
+	const char *why = response_lines(&r, h, buf);
+
+	return why ? bad(h, why) : HTTP_OK;
+}
+
+enum http_rc http_connect_scan(struct http_head *h, const char *buf, size_t len)
+{
+	bool read = h->head_len > 0;
+	enum http_rc rc = response_whole(h, buf, len);
+	struct line l = {0};
+
+	if (rc != HTTP_OK || read)
+		return rc;
+	(void)next_line(buf, h->head_len, &l);
+	const char *why = status_line(h, buf, l.end);
+
 	return why ? bad(h, why) : HTTP_OK;
 }
 

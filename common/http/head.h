@@ -67,6 +67,12 @@ enum http_rc http_request_scan(struct http_head *h, const char *buf, size_t len)
 enum http_rc http_response_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
 
 /*
+ * An answer to CONNECT: of its fields none counts, for it has no body whatever they say (RFC 9110
+ * section 9.3.6). Interim answers come one by one, as with http_response_scan().
+ */
+enum http_rc http_connect_scan(struct http_head *h, const char *buf, size_t len) MUSTCHECK;
+
+/*
  * How many bytes at buf are empty lines (CRLF). In front of a request they mean nothing (RFC 9112
  * section 2.2): http_request_scan() counts them as the beginning of its head.
  */

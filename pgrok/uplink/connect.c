@@ -361,7 +361,7 @@ static void take_reply(struct connect *a)
 	int fd;
 	SSL *ssl;
 
-	if (a->head.status != 200) {
+	if (a->head.status / 100 != 2) {
 		refused_by_proxy(a);
 		return;
 	}
@@ -383,6 +383,20 @@ static void take_reply(struct connect *a)
 		start_tls(a, fd);
 }
 
+/* Passes over interim answers. */
+static enum http_rc scan_reply(struct connect *a)
+{
+	enum http_rc rc = http_connect_scan(&a->head, a->reply, a->reply_len);
+
+	while (rc == HTTP_OK && a->head.status < 200 && a->head.status != 101) {
+		a->reply_len -= a->head.head_len;
+		memmove(a->reply, a->reply + a->head.head_len, a->reply_len);
+		a->head = (struct http_head){0};
+		rc = http_connect_scan(&a->head, a->reply, a->reply_len);
+	}
+	return rc;
+}
+
 static void hear_proxy(struct connect *a)
 {
 	size_t n;
@@ -400,7 +414,7 @@ static void hear_proxy(struct connect *a)
 			return;
 		}
 		a->reply_len += n;
-		enum http_rc rc = http_response_scan(&a->head, a->reply, a->reply_len);
+		enum http_rc rc = scan_reply(a);
 		if (rc == HTTP_OK) {
 			take_reply(a);
 			return;

@@ -6,13 +6,22 @@
 
 #include "common/base/log.h"
 
+#define say(p, level, ...)                                                               \
+	do {                                                                             \
+		char name_[28];                                                          \
+		if (!log_wants(level))                                                   \
+			break;                                                           \
+		snprintf(name_, sizeof(name_), "prx:%llu", (unsigned long long)(p)->id); \
+		log_line(level, name_, __VA_ARGS__);                                     \
+	} while (0)
+
 static void set_state(struct pgrok_proxy *p, enum proxy_state state)
 {
 	static const char *const names[PROXY_STATES] = {"connecting", "waiting", "opened",
 							"closed"};
 	enum proxy_state was = p->state;
 
-	log_debug(p->name, "%s -> %s", names[was], names[state]);
+	say(p, LOG_DEBUG, "%s -> %s", names[was], names[state]);
 	p->state = state;
 	p->conf->hooks->on_state(p->conf->arg, p, was);
 }
@@ -22,9 +31,7 @@ static void over(struct pgrok_proxy *p, enum log_level level, const char *why)
 {
 	struct loop *l = p->conf->loop;
 
-	if (log_wants(level))
-		log_line(level, p->name, "Closed: %s (age %.1f s)", why,
-			 (double)(loop_now(l) - p->since) / 1000);
+	say(p, level, "Closed: %s (age %.1f s)", why, (double)(loop_now(l) - p->since) / 1000);
 	loop_free_later(l, p, NULL);
 	set_state(p, PROXY_CLOSED);
 }
@@ -98,7 +105,7 @@ static struct pgrok_proxy *proxy_new(const struct proxy_conf *conf, uint64_t id,
 	p->conf = conf;
 	p->state = state;
 	p->since = loop_now(conf->loop);
-	snprintf(p->name, sizeof(p->name), "prx:%llu", (unsigned long long)id);
+	p->id = id;
 	return p;
 }
 

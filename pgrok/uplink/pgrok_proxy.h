@@ -41,7 +41,7 @@ struct pgrok_proxy {
 	TAILQ_ENTRY(pgrok_proxy) link; /* its owner's */
 	const struct proxy_conf *conf;
 	enum proxy_state state;
-	char name[24]; /* prefix of log lines: "prx:17" */
+	uint64_t id; /* its prefix of log lines: "prx:17" */
 	struct registration reg;
 	uint64_t since; /* loop_now() */
 };

@@ -1,5 +1,4 @@
 /* A visitor's stream has come: which tunnel is it for? */
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/log.h"
@@ -25,10 +24,8 @@ void visit_accept(struct visits *all, struct stream *s, const struct visit_info 
 	struct visit *v = xcalloc(1, sizeof(*v));
 
 	v->all = all;
-	snprintf(v->name, sizeof(v->name), "visit:%llu", (unsigned long long)++all->ids);
+	v->id = ++all->ids;
 	v->stream = s;
-	stream_on_ready(s, NULL, NULL);
-	stream_want(s, 0);
 	v->url = xstrdup(t ? t->url : info->url);
 	v->peer = xstrdup(info->peer);
 	v->since = loop_now(all->loop);
@@ -40,7 +37,7 @@ void visit_accept(struct visits *all, struct stream *s, const struct visit_info 
 	} else if (all->conf.model->tunnels_owed) {
 		park(v);
 	} else {
-		log_warn(v->name, "Visitor of unknown tunnel %s", v->url);
+		visit_log(v, LOG_WARN, "Visitor of unknown tunnel %s", v->url);
 		on_parked(v);
 	}
 }

@@ -1,4 +1,5 @@
 /* One visitor whose tunnel is known: dial the local service -> join both -> done. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,13 +10,19 @@
 #include "pgrok/visit/page.h"
 #include "pgrok/visit/visit_in.h"
 
+const char *visit_name(const struct visit *v, char buf[static VISIT_NAME])
+{
+	snprintf(buf, VISIT_NAME, "visit:%llu", (unsigned long long)v->id);
+	return buf;
+}
+
 void visit_set_state(struct visit *v, enum visit_state state)
 {
 	static const char *const names[] = {"new",    "parked",   "dialling",
 					    "joined", "refusing", "closed"};
 
 	if (v->state != state)
-		log_debug(v->name, "%s -> %s", names[v->state], names[state]);
+		visit_log(v, LOG_DEBUG, "%s -> %s", names[v->state], names[state]);
 	v->state = state;
 }
 
@@ -58,9 +65,8 @@ void visit_close(struct visit *v, enum log_level level, bool abort, const char *
 	uint64_t out = v->pair ? pair_bytes(v->pair, SIDE_SERVICE) : 0;
 	uint64_t age = loop_now(v->all->loop) - v->since;
 
-	if (log_wants(level))
-		log_line(level, v->name, "Closed: %s (age %.1f s, %llu bytes in, %llu out)", why,
-			 (double)age / 1000, (unsigned long long)in, (unsigned long long)out);
+	visit_log(v, level, "Closed: %s (age %.1f s, %llu bytes in, %llu out)", why,
+		  (double)age / 1000, (unsigned long long)in, (unsigned long long)out);
 	release(v, abort);
 	visit_set_state(v, VISIT_CLOSED);
 	TAILQ_REMOVE(&v->all->list, v, link);
@@ -128,7 +134,7 @@ static void on_page_sent(void *arg, const char *error)
 
 static void refuse(struct visit *v, const char *error)
 {
-	log_warn(v->name, "Local service of %s not available: %s", v->url, error);
+	visit_log(v, LOG_WARN, "Local service of %s not available: %s", v->url, error);
 	model_conn_refused(v->all->conf.model);
 	if (v->proto == PROTO_TCP) {
 		visit_close(v, LOG_DEBUG, true, "local service not available");
@@ -204,7 +210,7 @@ void visit_serve(struct visit *v, const struct model_tunnel *t)
 {
 	v->local = t->local;
 	v->proto = t->proto;
-	log_info(v->name, "%s from %s -> %s", v->url, v->peer, v->local->text);
+	visit_log(v, LOG_INFO, "%s from %s -> %s", v->url, v->peer, v->local->text);
 	v->tap = tap(v, t);
 	visit_set_state(v, VISIT_DIALING);
 	if (v->local->folder)

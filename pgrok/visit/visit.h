@@ -32,7 +32,7 @@ struct visit_info {
 };
 
 /*
- * Takes s, on which the visitor's bytes follow (handshake done, settled). A tunnel that is not
+ * Takes s, on which the visitor's bytes follow (settled, silent). A tunnel that is not
  * known is waited for (LIMIT_PARKED_MS) while the server owes answers.
  */
 void visit_accept(struct visits *all, struct stream *s, const struct visit_info *info);

@@ -22,7 +22,7 @@ struct visit {
 	TAILQ_ENTRY(visit) link;
 	struct visits *all;
 	enum visit_state state;
-	char name[24];                /* prefix of log lines: "visit:17" */
+	uint64_t id;                  /* 1, 2, 3 ... */
 	struct stream *stream;        /* to the visitor; NULL: joined or closed */
 	struct loop_timer *parked;    /* NULL until needed: there are many of these */
 	struct dial *dial;            /* DIALING */
@@ -43,6 +43,16 @@ struct visits {
 	TAILQ_HEAD(, visit) list;
 	uint64_t ids;
 };
+
+/* Its prefix of log lines: "visit:17". Returns buf. */
+#define VISIT_NAME 28
+const char *visit_name(const struct visit *v, char buf[static VISIT_NAME]);
+#define visit_log(v, level, ...)                                            \
+	do {                                                                \
+		char name_[VISIT_NAME];                                     \
+		if (log_wants(level))                                       \
+			log_line(level, visit_name(v, name_), __VA_ARGS__); \
+	} while (0)
 
 void visit_set_state(struct visit *v, enum visit_state state);
 /* Its tunnel is known. */

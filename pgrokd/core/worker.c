@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pgrokd/core/settings.h"
 
 static void next_turn(void *arg)
 {
@@ -23,7 +22,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 {
 	w->core = core;
 	w->index = index;
-	w->settings = settings ? settings_ref(settings) : NULL;
+	w->settings = settings;
 	snprintf(w->name, sizeof(w->name), "worker:%d", index);
 	w->loop = loop_new(w->name);
 	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
@@ -42,7 +41,6 @@ void worker_free(struct worker *w)
 	idmap_free(w->controls);
 	idmap_free(w->tunnels);
 	idmap_free(w->bids);
-	settings_unref(w->settings);
 }
 
 static void *worker_run(void *arg)

@@ -59,7 +59,7 @@ struct worker {
 	char name[24];
 	struct loop *loop;
 	pthread_t thread;
-	struct settings *settings; /* those in force here; a reference */
+	struct settings *settings; /* those in force here; a reference of the server's */
 	struct listener *listener[PORTS];
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
@@ -73,7 +73,7 @@ struct worker {
 	struct loop_tick turn; /* the next one begins */
 };
 
-/* Makes the loop and empty tables. core is borrowed, settings (NULL: none yet) get a reference. */
+/* Makes the loop and empty tables. core is borrowed, settings a reference of the caller's. */
 void worker_init(struct worker *w, const struct core *core, int index, struct settings *settings);
 /* Frees them; all objects have been closed. */
 void worker_free(struct worker *w);

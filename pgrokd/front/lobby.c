@@ -1,8 +1,10 @@
 /* Connections whose first bytes have not decided yet what they are. */
 #include "pgrokd/front/lobby.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/http/head.h"
@@ -30,6 +32,8 @@ struct guest {
 	struct worker *worker;
 	enum port port;
 	enum guest_state state;
+	bool looked; /* https port: at the first byte, before TLS was */
+	bool plain;  /* ... and it is none of TLS: for its one answer it is */
 	struct stream *stream;
 	struct chan *chan; /* tunnel port, after the handshake */
 	char *buf;         /* public ports: what was read */
@@ -209,7 +213,12 @@ static void guest_reply(struct guest *g, int status, const char *why)
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	w->count.pages++;
-	reply_send(guest_leave(g), status, head_only);
+	char *buf = g->buf;
+	struct reply_host host = {buf + g->head.authority.off, g->head.authority.len};
+
+	g->buf = NULL; /* it outlives the guest */
+	reply_send(guest_leave(g), status, head_only, host);
+	free(buf);
 }
 
 static void guest_visit(struct guest *g)
@@ -270,7 +279,13 @@ static void guest_first_head(struct guest *g)
 			g->state = GUEST_HEAD;
 			loop_after(&g->timer, LIMIT_HEAD_MS);
 		}
-		switch (http_request_scan(&g->head, g->buf, g->len)) {
+		enum http_rc rc = http_request_scan(&g->head, g->buf, g->len);
+
+		if (g->plain && rc != HTTP_MORE) {
+			guest_reply(g, REPLY_PLAIN_HTTP, "plain HTTP on the https port");
+			return;
+		}
+		switch (rc) {
 		case HTTP_OK:
 			guest_visit(g);
 			return;
@@ -285,12 +300,35 @@ static void guest_first_head(struct guest *g)
 
 /* ---- events ---- */
 
+static void guest_ready(void *arg, int dirs);
+
+/* A method begins with a letter, no TLS record does: such a guest gets its answer without TLS. */
+static void guest_look(struct guest *g)
+{
+	char first;
+	SSL *ssl;
+	int fd;
+
+	if (g->port != PORT_HTTPS || g->looked ||
+	    recv(stream_fd(g->stream), &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		return;
+	g->looked = true;
+	g->plain = isalpha((unsigned char)first);
+	if (!g->plain)
+		return;
+	stream_detach(g->stream, &fd, &ssl);
+	SSL_free(ssl);
+	g->stream = stream_new_direct(g->worker->loop, fd, NULL);
+	stream_on_ready(g->stream, guest_ready, g);
+}
+
 static void guest_ready(void *arg, int dirs)
 {
 	struct guest *g = arg;
 
 	(void)dirs;
 	if (g->state == GUEST_HANDSHAKE) {
+		guest_look(g);
 		switch (stream_handshake(g->stream)) {
 		case STREAM_AGAIN:
 			return;

@@ -1,26 +1,33 @@
 /* The server's own short answers to visitors. */
 #include "pgrokd/visitor/reply.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/http/answer_head.h"
 #include "pgrokd/limits.h"
 
+#define HOST_SHOWN 100 /* bytes of a host's name on a page */
+
 struct page {
 	int status;
 	const char *extra, *text;
 };
 
-/* Nothing a visitor sent is ever part of an answer. The first row is for what is not listed. */
+/*
+ * Nothing a visitor sent is part of an answer, but for the host in a 404. The first row is for what
+ * is not listed.
+ */
 static const struct page pages[] = {
 	{500, NULL, "The tunnel server could not answer this request.\n"},
 	{400, NULL, "The tunnel server could not read this request.\n"},
 	{401, "WWW-Authenticate: Basic realm=\"pgrok\"\r\n", "Authorization required\n"},
 	{403, NULL, "You may not visit this tunnel.\n"},
-	{404, NULL, "Tunnel not found: nobody serves this host name here.\n"},
+	{404, NULL, "Tunnel %s not found\n"}, /* the Go server's words, for scripts */
 	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
+	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -29,19 +36,53 @@ static const struct page pages[] = {
 	{505, NULL, "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
 };
 
-void reply_make(struct text *out, int status, bool head_only)
+/* In lower case, as the Go server does; what can't be in a name is escaped, what is long is cut. */
+static void put_host(struct text *out, struct reply_host host)
+{
+	size_t len = host.len < HOST_SHOWN ? host.len : HOST_SHOWN;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)host.name[i];
+
+		if (c > 0 && c < 0x80 && (isalnum(c) || strchr("-._:[]", c)))
+			text_fmt(out, "%c", tolower(c));
+		else
+			text_fmt(out, "%%%02X", c);
+	}
+	if (len < host.len)
+		text_put(out, "...");
+}
+
+static void put_text(struct text *out, const char *text, struct reply_host host)
+{
+	const char *at = strstr(text, "%s");
+
+	if (!at) {
+		text_put(out, text);
+		return;
+	}
+	text_add(out, text, (size_t)(at - text));
+	put_host(out, host);
+	text_put(out, at + 2);
+}
+
+void reply_make(struct text *out, int status, bool head_only, struct reply_host host)
 {
 	const struct page *p = &pages[0];
+	struct text body = {0};
 
 	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (pages[i].status == status)
 			p = &pages[i];
-	answer_head(out, &(struct answer_head){.status = p->status,
-					       .mime = "text/plain; charset=utf-8",
-					       .length = strlen(p->text),
-					       .extra = p->extra});
+	put_text(&body, p->text, host);
+	answer_head(out,
+		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
+					  .mime = "text/plain; charset=utf-8",
+					  .length = body.len,
+					  .extra = p->extra});
 	if (!head_only)
-		text_put(out, p->text);
+		text_add(out, body.p, body.len);
+	text_free(&body);
 }
 
 /* An answer that did not go out at once. */
@@ -97,13 +138,13 @@ static void reply_ready(void *arg, int dirs)
 		reply_close(r, rc == STREAM_OK);
 }
 
-void reply_send(struct stream *s, int status, bool head_only)
+void reply_send(struct stream *s, int status, bool head_only, struct reply_host host)
 {
 	struct loop *l = stream_loop(s);
 	struct reply *r = xcalloc(1, sizeof(*r));
 
 	r->stream = s;
-	reply_make(&r->text, status, head_only);
+	reply_make(&r->text, status, head_only, host);
 	r->at_exit = (struct loop_exit){.fn = reply_give_up, .arg = r};
 	loop_exit_add(l, &r->at_exit);
 	loop_timer_init(&r->timer, l, reply_give_up, r);

@@ -5,12 +5,20 @@
 #include "common/base/text.h"
 #include "common/stream/stream.h"
 
+#define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
+
+/* Who was asked for: a 404 says so, escaped and cut. Borrowed for the call. */
+struct reply_host {
+	const char *name;
+	size_t len;
+};
+
 /* Appends the whole answer: its head and, unless head_only, its text. */
-void reply_make(struct text *out, int status, bool head_only);
+void reply_make(struct text *out, int status, bool head_only, struct reply_host host);
 /*
  * Takes s: writes the answer, then closes lingering, so that the visitor sees it even while it is
  * still sending. Needs no owner.
  */
-void reply_send(struct stream *s, int status, bool head_only);
+void reply_send(struct stream *s, int status, bool head_only, struct reply_host host);
 
 #endif

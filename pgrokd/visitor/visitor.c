@@ -2,6 +2,7 @@
 #include "pgrokd/visitor/visitor.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
@@ -87,12 +88,20 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 
 /* ---- step 2: a stream to its client, now or later ---- */
 
+/* Its own name, for a page. */
+static struct reply_host host_of(const struct route *r)
+{
+	const char *name = url_host(r->url);
+
+	return (struct reply_host){name, strlen(name)};
+}
+
 /* Not joined: answers (http) and closes. */
 static void visitor_refuse(struct visitor *v, int status, const char *why)
 {
 	if (is_http(v)) {
 		v->worker->count.pages++;
-		reply_send(v->stream, status, v->head_only);
+		reply_send(v->stream, status, v->head_only, host_of(v->route));
 		v->stream = NULL;
 	}
 	visitor_close(v, false, why);
@@ -124,7 +133,7 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 
 	if (!at) { /* it died while the visitor was on its way */
 		w->count.pages++;
-		reply_send(s, 404, parcel->head_only);
+		reply_send(s, 404, parcel->head_only, host_of(parcel->route));
 		return;
 	}
 	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
@@ -163,6 +172,7 @@ static void visitor_leave(struct visitor *v)
 {
 	visitor_count(v);
 	v->stream = pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len);
+	v->head_only = v->track->head_only;
 	pair_close(v->pair, false);
 	v->pair = NULL;
 	visitor_no_timer(v);
@@ -182,7 +192,7 @@ static void visitor_refused(struct visitor *v)
 	snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	v->worker->count.pages++;
-	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only);
+	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only, host_of(v->route));
 	visitor_close(v, false, reason);
 }
 

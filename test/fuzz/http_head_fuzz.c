@@ -12,6 +12,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+typedef enum http_rc scan_fn(struct http_head *h, const char *buf, size_t len);
+
 static void check(bool good)
 {
 	if (!good)
@@ -65,10 +67,9 @@ static void check_head(const char *buf, const struct http_head *h, bool request)
 	check(h->chunked == http_field(buf, h, "transfer-encoding", &v));
 }
 
-static void fuzz_head(const uint8_t *data, size_t size, uint32_t seed, bool request)
+static void fuzz_head(const uint8_t *data, size_t size, uint32_t seed, scan_fn *scan)
 {
-	enum http_rc (*scan)(struct http_head *, const char *, size_t) =
-		request ? http_request_scan : http_response_scan;
+	bool request = scan == http_request_scan;
 	struct http_head whole, split;
 	char *buf = copy_of(data, size);
 	enum http_rc want, rc = HTTP_MORE;
@@ -147,7 +148,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	seed = data[1] * 2654435761u;
 	if (data[0] & 2)
 		fuzz_chunked(data + 2, size - 2, seed, data[0] & 1);
+	else if (data[0] & 4)
+		fuzz_head(data + 2, size - 2, seed, http_connect_scan);
 	else
-		fuzz_head(data + 2, size - 2, seed, data[0] & 1);
+		fuzz_head(data + 2, size - 2, seed,
+			  data[0] & 1 ? http_request_scan : http_response_scan);
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import threading
 
 import pytest
@@ -46,8 +47,11 @@ def certs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def state_dir(tmp_path_factory):
-    """Where servers without a certificate keep the one they make: made once per session."""
+    """The certificate of servers that were given none: the first one's is the others', too."""
     return tmp_path_factory.mktemp("state")
+
+
+PAIR = ("key.pem", "cert.pem")
 
 
 class Lab:
@@ -64,8 +68,22 @@ class Lab:
         return thing
 
     def server(self, *flags, **kw):
-        kw.setdefault("state_dir", self.state_dir)
-        return self.keep(procs.Server(*flags, **kw))
+        own = self.new_state()
+        kw.setdefault("state_dir", own)
+        server = self.keep(procs.Server(*flags, **kw))
+        for name in PAIR:
+            if (own / name).exists() and not (self.state_dir / name).exists():
+                shutil.copy2(own / name, self.state_dir)
+        return server
+
+    def new_state(self):
+        """A state directory in which nothing is known but the session's certificate."""
+        own = self.tmp / f"state{next(self.counter)}"
+        own.mkdir()
+        for name in PAIR:
+            if (self.state_dir / name).exists():
+                shutil.copy2(self.state_dir / name, own)
+        return own
 
     def again(self, server, **changes):
         return self.keep(server.again(**changes))

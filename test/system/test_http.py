@@ -111,12 +111,12 @@ def page(r, status):
 def test_unknown_host_is_404(lab, workers):
     s = lab.server(workers=workers)
     with dial(s.http_port) as c:
-        c.send(request("nope.pgrok.me"))
-        page(c.response(), 404)
+        c.send(request("Nope.PGrok.me:99"))
+        assert page(c.response(), 404).body == b"Tunnel nope.pgrok.me:99 not found\n"
         assert c.recv_rest() == (b"", "eof")
     with dial(s.http_port) as c:
         c.send(b"GET / HTTP/1.0\r\n\r\n")
-        assert c.response().status in (400, 404)
+        assert page(c.response(), 404).body == b"Tunnel  not found\n"
 
 
 def test_page_echoes_nothing_raw(lab):
@@ -172,6 +172,7 @@ def test_404_after_the_client_left(pair):
     assert get(s.http_port, host).status == 200
     c.end()
     eventually(lambda: get(s.http_port, host).status == 404)
+    assert get(s.http_port, host).body == f"Tunnel {host} not found\n".encode()
 
 
 BAD = {

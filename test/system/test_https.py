@@ -110,13 +110,28 @@ def test_certificate_shown(lab, certs):
                 assert t.getpeercert(True) == der_of(certs.server)
 
 
-def test_plain_http_to_the_https_port(lab):
-    s = lab.server()
-    with dial(s.https_port) as c:
-        c.send(request("test.pgrok.me"))
-        data, _ = c.recv_rest()
-        assert not data.startswith(b"HTTP/1.1 200")
-    assert s.alive()
+@pytest.mark.parametrize("ask, has_body", [
+    (request("test.pgrok.me"), True),
+    (request("test.pgrok.me", method="HEAD"), False),
+    (request("test.pgrok.me", method="DELETE"), True),
+    (b"G\r\n", True),
+    (b"GET / HTTP/2.0\r\n", True),
+], ids=["GET", "HEAD", "DELETE", "no request", "HTTP/2"])
+def test_plain_http_to_the_https_port(lab, ask, has_body):
+    """A page that says so, without TLS, however the request comes in; TLS is served as ever."""
+    site = lab.site()
+    s, _ = lab.started(site)
+    for step in (1, 1000):
+        with dial(s.https_port) as c:
+            for at in range(0, len(ask), step):
+                c.send(ask[at:at + step])
+            r = c.response(head_only=True)
+            assert (r.status, r.header("Connection")) == (400, "close")
+            rest, how = c.recv_rest()
+            assert how == "eof"
+            assert (b"https" in rest) == has_body and bool(rest) == has_body
+    assert not site.requests
+    assert get(s.https_port, "test.pgrok.me", tls=True).status == 200
 
 
 def test_404_and_401_over_tls(lab):

@@ -360,7 +360,7 @@ def test_ends_a_control_connection(lab, name):
     c.conn.send(KILLS[name])
     c.wait_end()
     eventually(lambda: get(s.http_port, "x.pgrok.me").status == 404)
-    lab.goclient(s).url("http", subdomain="x")
+    lab.goclient(s, client_id=c.client_id).url("http", subdomain="x")
 
 
 # ---- the ways a message may be cut ----
@@ -787,11 +787,11 @@ def test_truncated_tls(lab):
         c.send(AUTH[:5])
         getattr(c, how)()
         c = connect(s.tunnel_port)
-        send_message(c, auth())
+        send_message(c, auth(user="t"))
         read_message(c)
         send_message(c, req_tunnel("http", subdomain=how))
         getattr(c, how)()
-    with GoClient(s.tunnel_port) as g:
+    with GoClient(s.tunnel_port, user="t") as g:
         g.ping()
         eventually(lambda: all(not g.tunnel("http", subdomain=h)[0]["Error"] for h in ("reset",)))
 

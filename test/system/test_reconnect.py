@@ -13,15 +13,15 @@ from lib.net import Aborted, dial, eventually, get, request
 
 
 def test_client_killed(pair, workers):
-    """SIGKILL: the name is free and the URL 404."""
+    """SIGKILL: the URL is 404, and the name its owner's, who is known by the token."""
     site = pair.lab.site()
     s = pair.server(workers=workers)
-    c = pair.client(s, "-subdomain=x", site.port, tunnels=2)
+    c = pair.client(s, "-authtoken=t", "-subdomain=x", site.port, tunnels=2)
     host = f"x.pgrok.me:{s.http_port}"
     assert get(s.http_port, host).status == 200
     c.kill()
     eventually(lambda: get(s.http_port, host).status == 404)
-    pair.client(s, "-subdomain=x", site.port, tunnels=2)
+    pair.client(s, "-authtoken=t", "-subdomain=x", site.port, tunnels=2)
     assert get(s.http_port, host).status == 200
 
 
@@ -120,11 +120,13 @@ def test_old_gob_cache_is_kept_aside(lab, tmp_path):
 
 def test_broken_cache_is_no_obstacle(lab, tmp_path):
     cache = tmp_path / "registry"
-    for text in ("", "{", "[1,2]", '{"a": 5}', "null"):
+    for text in ("{", "[1,2]", '{"a": 5}', "null", "#!/bin/sh", ""):
         cache.write_text(text)
         s = lab.server(extra_env={"REGISTRY_CACHE_FILE": str(cache)})
-        s.allow(".*")
+        s.allow("left alone")
+        lab.client(s, 1, tunnels=2).end()
         s.end()
+        assert bool(text) == (cache.read_text() == text), "what is not ours stays as it is"
     s = lab.server(extra_env={"REGISTRY_CACHE_FILE": "/nonexistent/dir/file"})
     s.allow(".*")
     lab.client(s, 1, tunnels=2)
@@ -260,7 +262,7 @@ def test_another_id_must_wait(lab):
     d = lab.goclient(s)
     assert d.tunnel("http", subdomain="x")[0]["Error"] == f"The tunnel {url} is already registered."
     c.close()
-    eventually(lambda: not lab.goclient(s).tunnel("http", subdomain="x")[0]["Error"])
+    assert lab.goclient(s, client_id=c.client_id).url("http", subdomain="x") == url
 
 
 def test_joined_streams_outlive_the_control_connection(lab, engine):

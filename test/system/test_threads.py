@@ -199,7 +199,7 @@ def test_clients_come_and_go(lab):
                 seen[r.status] = seen.get(r.status, 0) + 1
     threads = [lab.thread(visitors) for _ in range(3)]
     for i in range(rounds(6)):
-        c = lab.client(s, "-subdomain=cg", site.port, tunnels=2)
+        c = lab.client(s, "-authtoken=t", "-subdomain=cg", site.port, tunnels=2)
         eventually(lambda: get(s.http_port, "cg.pgrok.me").status == 200)
         if i % 2:
             c.kill()

@@ -22,36 +22,108 @@ MAY_INCLUDE = {
     "pgrok": {"pgrok", "msg", "common", "assets"},
     "test": {"test", "pgrokd", "pgrok", "msg", "common", "assets"},
 }
-# Rooms of a folder from the ground up: each includes only those before it. Those not listed stand above.
-ROOMS = {"pgrokd": ["access", "names", "config", "core"]}
-# What stands in a folder itself puts its rooms together; but for these, rooms do not see it.
-GROUND = {"pgrokd": {"limits.h"}}
-# Only kinds of streams see inside a stream.
-STREAM_KIND = "common/stream/kind.h"
-STREAM_KINDS = re.compile(r"common/(stream|mux)/\w*\.[ch]$|test/unit/")
+# The rooms of a folder, lowest first: a file includes its own room's headers and those of lower
+# lines. Rooms on one line do not know each other. A file may stand alone (a header that all may see).
+RANKS = {
+    "common": [
+        ["common/base"],
+        ["common/net"],
+        ["common/stream"],
+        ["common/mux", "common/http"],
+        ["common/httpd"],
+    ],
+    "msg": [["msg/json"], ["msg/pgrok", "msg/drip"]],
+    "pgrokd": [
+        ["pgrokd/limits.h"],
+        ["pgrokd/access"],
+        ["pgrokd/names"],
+        ["pgrokd/config"],
+        ["pgrokd/core"],
+        ["pgrokd/carrier"],
+        ["pgrokd/visitor"],
+        ["pgrokd/client"],
+        ["pgrokd/front"],
+        ["pgrokd/proto"],
+        ["pgrokd"],
+    ],
+    "pgrok": [
+        ["pgrok/limits.h"],
+        ["pgrok/files", "pgrok/capture"],
+        ["pgrok/config"],
+        ["pgrok/model"],
+        ["pgrok/visit"],
+        ["pgrok/replay", "pgrok/uplink"],
+        ["pgrok/inspect", "pgrok/show"],
+        ["pgrok"],
+    ],
+}
+# What the rules above would allow and still is wrong.
+FORBIDDEN = [
+    ("pgrok/inspect/", "pgrok/uplink/"),
+    ("pgrok/inspect/", "pgrok/visit/"),
+    ("pgrok/show/", "pgrok/uplink/"),
+    ("pgrok/show/", "pgrok/visit/"),
+    ("pgrok/show/", "pgrok/replay/"),
+]
+# Headers that only their own room (and its tests) may include, and who else may.
+PRIVATE = {
+    "common/httpd/conn.h": (),
+    "common/mux/session.h": (),
+    "common/stream/kind.h": ("common/mux/",),
+    "pgrok/capture/frames.h": (),
+    "pgrok/capture/store_in.h": (),
+    "pgrok/files/files_in.h": (),
+    "pgrok/inspect/parts.h": (),
+    "pgrokd/front/guest.h": ("pgrokd/proto/",),
+}
+# Rooms in which one object was cut by length: their modules may know each other.
+CIRCLES_ALLOWED = {"common/httpd", "common/mux"}
 
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
 LEFT_OVER = re.compile(r"\b(%s)\b" % "|".join(("TO" "DO", "FIX" "ME", "X" "XX")))
 
 findings = []
 function_sizes = []
+knows = {}  # room -> module -> modules of the room that it includes
 
 
 def finding(path, line, text):
     findings.append(f"{path}:{line}: {text}")
 
 
-def check_rooms(path, number, target):
-    """Arrows point down: from a room to those below it."""
-    (folder, *inner), (_, *seen) = path.split("/"), target.split("/")
-    if folder not in ROOMS or target.split("/")[0] != folder or len(inner) < 2:
+def rank(path):
+    """Where a file stands: (folder, index of its line, its room)."""
+    folder = path.split("/")[0]
+    for i, rooms in enumerate(RANKS.get(folder, ())):
+        for room in rooms:
+            if path == room or os.path.dirname(path) == room:
+                return folder, i, room
+    return folder, None, os.path.dirname(path)
+
+
+def check_rank(path, number, target):
+    folder, mine, room = rank(path)
+    other, its, its_room = rank(target)
+    if folder not in RANKS:
         return
-    rooms = ROOMS[folder]
-    if len(seen) < 2:
-        if seen[0] not in GROUND[folder]:
-            finding(path, number, f"a room must not include {target}")
-    elif inner[0] in rooms and seen[0] not in rooms[:rooms.index(inner[0]) + 1]:
-        finding(path, number, f"{folder}/{inner[0]}/ must not include {target}: it stands above")
+    if mine is None:
+        finding(path, number, f"{room}/ has no rank: give it one in RANKS")
+    elif folder == other and its is None:
+        finding(path, number, f"{its_room}/ has no rank: give it one in RANKS")
+    elif folder == other and room != its_room and its >= mine:
+        why = "stands above" if its > mine else "stands beside"
+        finding(path, number, f"must not include {target}: {its_room} {why} {room}")
+
+
+def check_private(path, number, target):
+    owners = PRIVATE.get(target)
+    if owners is None and target.endswith("_in.h"):
+        owners = ()
+    if owners is None or path.startswith("test/unit/"):
+        return
+    room = os.path.dirname(target) + "/"
+    if os.path.dirname(path) + "/" != room and not any(path.startswith(o) for o in owners):
+        finding(path, number, f"must not include {target}: it is private to {room}")
 
 
 def check_include(root, path, number, target):
@@ -62,16 +134,64 @@ def check_include(root, path, number, target):
     if not os.path.exists(os.path.join(root, target)):
         return finding(path, number, f'"{target}" does not exist')
     if parts[0] not in MAY_INCLUDE[folder]:
-        finding(path, number, f"{folder}/ must not include {target}")
-    if target == STREAM_KIND and not STREAM_KINDS.match(path):
-        finding(path, number, f"{STREAM_KIND} is for kinds of streams alone")
+        return finding(path, number, f"{folder}/ must not include {target}")
+    check_rank(path, number, target)
+    check_private(path, number, target)
+    for above, below in FORBIDDEN:
+        if path.startswith(above) and target.startswith(below):
+            finding(path, number, f"must not include {target}: {above} does not know {below}")
     if target.endswith(".c") and folder != "test":
         finding(path, number, f"{target}: a source is not included")
-    check_rooms(path, number, target)
     # A test of one side must not reach into the other.
     for side, other in (("pgrokd", "pgrok"), ("pgrok", "pgrokd")):
         if path.startswith(f"test/unit/{side}/") and parts[0] == other:
             finding(path, number, f"a test of {side}/ must not include {target}")
+    # A header without a source is no module of its own, but a part of those that include it.
+    whole = os.path.splitext(target)[0] + ".c"
+    here = os.path.splitext(path)[0] + ".c"
+    if (
+        folder != "test"
+        and os.path.dirname(path) == os.path.dirname(target)
+        and os.path.exists(os.path.join(root, whole))
+        and os.path.exists(os.path.join(root, here))
+    ):
+        knows.setdefault(os.path.dirname(path), {}).setdefault(module(path), set()).add(
+            module(target)
+        )
+
+
+def module(path):
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def find_circle(edges):
+    """The modules of one circle, or None."""
+    done = set()
+
+    def walk(at, way):
+        if at in way:
+            return way[way.index(at):] + [at]
+        if at in done:
+            return None
+        done.add(at)
+        for to in sorted(edges.get(at, set()) - {at}):
+            found = walk(to, way + [at])
+            if found:
+                return found
+        return None
+
+    for start in sorted(edges):
+        found = walk(start, [])
+        if found:
+            return found
+    return None
+
+
+def check_circles():
+    for room, edges in sorted(knows.items()):
+        circle = None if room in CIRCLES_ALLOWED else find_circle(edges)
+        if circle:
+            finding(room, 0, "a circle of modules: " + " -> ".join(circle))
 
 
 def check_functions(path, lines):
@@ -130,6 +250,7 @@ def main():
     for path in ("util.c", "utils.c", "misc.c", "helpers.c"):
         for found in [p for p in paths if os.path.basename(p) == path]:
             finding(found, 1, "a helper lives in the module that owns its noun")
+    check_circles()
     for text in findings:
         print(text)
     if function_sizes:

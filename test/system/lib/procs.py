@@ -260,7 +260,7 @@ class Server(Proc):
                     argv.append(f"-workers={workers}")
                 if engine:
                     argv.append(f"-engine={engine.split('-')[0]}")
-                if not certs and state_dir:
+                if state_dir:
                     argv.append(f"-stateDir={state_dir}")
             super().__init__(argv + list(flags), name, extra_env, cwd, nofile, prefix)
             if not wait:

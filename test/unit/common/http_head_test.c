@@ -561,6 +561,38 @@ static void responses(void **state)
 			fail_msg("answer %zu was accepted", i);
 }
 
+/* Where an ordinary answer would have a body, or a fault; and what is no answer here either. */
+static const struct {
+	struct text head;
+	int status; /* 0: refused */
+} connects[] = {
+	{T("HTTP/1.1 200 OK\r\n\r\n"), 200},
+	{T("HTTP/1.0 200 Connection established\r\nProxy-agent: x\r\n\r\n"), 200},
+	{T("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 200},
+	{T("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 200},
+	{T("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: x\r\n\r\n"), 200},
+	{T("HTTP/1.0 200\nContent-Length: 1\nContent-Length: 2\n\n"), 200},
+	{T("HTTP/1.1 204 \r\nno colon\r\n\r\n"), 204},
+	{T("HTTP/1.1 100 Continue\r\n\r\n"), 100},
+	{T("HTTP/1.0 407 Not You\r\nTransfer-Encoding: chunked\r\n\r\n"), 407},
+	{T("HTTP/2 200 OK\r\n\r\n"), 0},
+	{T("HTTP/1.1 20 OK\r\n\r\n"), 0},
+	{T("SSH"), 0},
+};
+
+static void connect_answers(void **state)
+{
+	struct http_head h;
+
+	for (size_t i = 0; i < ARRAY_SIZE(connects); i++) {
+		enum http_rc rc = scan_both(http_connect_scan, &h, connects[i].head);
+
+		assert_int_equal(rc, connects[i].status ? HTTP_OK : HTTP_BAD);
+		if (connects[i].status)
+			assert_int_equal(h.status, connects[i].status);
+	}
+}
+
 /* ok: ends at the '|'; bad: is refused at the '|'; more: neither. */
 static const struct {
 	const char *body;
@@ -726,8 +758,9 @@ int main(void)
 		cmocka_unit_test(request_twins),       cmocka_unit_test(request_strangers),
 		cmocka_unit_test(request_controls),    cmocka_unit_test(request_parts),
 		cmocka_unit_test(request_authorities), cmocka_unit_test(request_upgrades),
-		cmocka_unit_test(head_too_long),       cmocka_unit_test(responses),
-		cmocka_unit_test(chunked_bodies),      cmocka_unit_test(chunked_limits),
+		cmocka_unit_test(head_too_long),       cmocka_unit_test(connect_answers),
+		cmocka_unit_test(responses),           cmocka_unit_test(chunked_bodies),
+		cmocka_unit_test(chunked_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,49 @@ static void is_a_silent_proxy(void **state)
 	assert_memory_equal(p->asked, "CONNECT ", 8);
 }
 
+/* A proxy's consent in all its forms: it is the server's turn, which here knows no TLS. */
+static void consents(void **state, const char *answer)
+{
+	const char *error = by_proxy(*state, answer);
+
+	if (!strstr(error, "TLS handshake with"))
+		fail_msg("%s: %s", answer, error);
+}
+
+static void says_yes_with_a_coding(void **state)
+{
+	consents(state, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+static void says_yes_in_1_0_with_a_coding(void **state)
+{
+	consents(state, "HTTP/1.0 200 Connection established\r\nTransfer-Encoding: gzip\r\n\r\n");
+}
+
+static void says_yes_with_lengths(void **state)
+{
+	consents(state, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nContent-Length: 1\r\n\r\n");
+}
+
+static void says_wait_and_yes(void **state)
+{
+	consents(state, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 x\r\nLink: y\r\n\r\n"
+			"HTTP/1.1 204 No Content\r\n\r\n");
+}
+
+static void says_wait_and_no(void **state)
+{
+	assert_string_equal(by_proxy(*state,
+				     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 403 No\r\n\r\n"),
+			    "Non-200 response from proxy server: 403 No");
+}
+
+static void switches(void **state)
+{
+	assert_string_equal(by_proxy(*state, "HTTP/1.1 101 Switching\r\n\r\n"),
+			    "Non-200 response from proxy server: 101 Switching");
+}
+
 /* The server speaks when it is spoken to: these bytes are somebody else's. */
 static void says_too_much(void **state)
 {
@@ -161,6 +204,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(is_silent, begin, end),
 		cmocka_unit_test_setup_teardown(is_a_silent_proxy, begin, end),
+		cmocka_unit_test_setup_teardown(says_yes_with_a_coding, begin, end),
+		cmocka_unit_test_setup_teardown(says_yes_in_1_0_with_a_coding, begin, end),
+		cmocka_unit_test_setup_teardown(says_yes_with_lengths, begin, end),
+		cmocka_unit_test_setup_teardown(says_wait_and_yes, begin, end),
+		cmocka_unit_test_setup_teardown(says_wait_and_no, begin, end),
+		cmocka_unit_test_setup_teardown(switches, begin, end),
 		cmocka_unit_test_setup_teardown(says_too_much, begin, end),
 		cmocka_unit_test_setup_teardown(says_no, begin, end),
 		cmocka_unit_test_setup_teardown(is_no_proxy, begin, end),

@@ -2,6 +2,7 @@
 #ifndef TEST_UNIT_PGROKD_CREW_H
 #define TEST_UNIT_PGROKD_CREW_H
 
+#include "pgrokd/core/settings.h"
 #include "pgrokd/core/worker.h"
 
 #define CREW 3
@@ -18,7 +19,7 @@ static void crew_make(struct crew *c, struct settings *settings)
 	*c = (struct crew){.core = {.config = &c->config, .worker = c->worker, .n_workers = CREW}};
 	c->core.registry = registry_new(CREW);
 	for (int i = 0; i < CREW; i++)
-		worker_init(&c->worker[i], &c->core, i, settings);
+		worker_init(&c->worker[i], &c->core, i, settings ? settings_ref(settings) : NULL);
 }
 
 static void crew_stop_one(struct worker *w, void *arg)
@@ -40,8 +41,10 @@ static void crew_run(struct crew *c)
 
 static void crew_free(struct crew *c)
 {
-	for (int i = 0; i < CREW; i++)
+	for (int i = 0; i < CREW; i++) {
+		settings_unref(c->worker[i].settings);
 		worker_free(&c->worker[i]);
+	}
 	registry_free(c->core.registry);
 }
 

@@ -16,7 +16,7 @@ static void check(int status, const char *reason)
 	char line[64];
 	struct http_span v;
 
-	reply_make(&whole, status, false);
+	reply_make(&whole, status, false, (struct reply_host){"a.b", 3});
 	const char *text = whole.p;
 	size_t len = whole.len;
 
@@ -37,7 +37,7 @@ static void check(int status, const char *reason)
 		assert_true(http_span_is(text, v, "Basic realm=\"pgrok\""));
 
 	/* HEAD: the same head, no text. */
-	reply_make(&head, status, true);
+	reply_make(&head, status, true, (struct reply_host){"a.b", 3});
 	assert_int_equal(head.len, h.head_len);
 	assert_memory_equal(head.p, text, h.head_len);
 	text_free(&head);
@@ -67,19 +67,59 @@ static void pages(void **state)
 		check(all[i].status, all[i].reason);
 }
 
+/* The 404 for this host, without its head. */
+static void check_host(const char *host, size_t len, const char *body)
+{
+	struct text t = {0};
+
+	reply_make(&t, 404, false, (struct reply_host){host, len});
+	assert_string_equal(strstr(t.p, "\r\n\r\n") + 4, body);
+	text_free(&t);
+}
+
+static void host_asked_for(void **state)
+{
+	char big[300], shown[200] = "Tunnel ";
+
+	check_host("Nope.PGrok.me:18080", 19, "Tunnel nope.pgrok.me:18080 not found\n");
+	check_host(NULL, 0, "Tunnel  not found\n");
+	check_host("[::1]:80", 8, "Tunnel [::1]:80 not found\n");
+	check_host("<b>&\"'%", 7, "Tunnel %3Cb%3E%26%22%27%25 not found\n");
+	check_host("\xc3\xa9\0%s", 5, "Tunnel %C3%A9%00%25s not found\n");
+	memset(big, 'a', sizeof(big));
+	memset(shown + 7, 'a', 100);
+	strcpy(shown + 107, " not found\n");
+	check_host(big, 100, shown);
+	strcpy(shown + 107, "... not found\n");
+	check_host(big, 101, shown);
+	check_host(big, sizeof(big), shown);
+}
+
+static void plain_http(void **state)
+{
+	struct text t = {0};
+
+	reply_make(&t, REPLY_PLAIN_HTTP, false, (struct reply_host){0});
+	assert_memory_equal(t.p, "HTTP/1.1 400 Bad Request\r\n", 26);
+	assert_non_null(strstr(t.p, "https"));
+	text_free(&t);
+}
+
 /* A status nobody wrote a page for is still an answer. */
 static void unknown(void **state)
 {
 	struct text t = {0};
 
-	reply_make(&t, 999, false);
+	reply_make(&t, 999, false, (struct reply_host){0});
 	assert_memory_equal(t.p, "HTTP/1.1 500 ", 13);
 	text_free(&t);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(pages), cmocka_unit_test(unknown)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(pages), cmocka_unit_test(unknown),
+					   cmocka_unit_test(plain_http),
+					   cmocka_unit_test(host_asked_for)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #define HOST "Host: a.test\r\n\r\n"
 #define GET "GET / HTTP/1.1\r\n" HOST
 #define GET2 "GET /2 HTTP/1.1\r\n" HOST
+#define HEAD "HEAD / HTTP/1.1\r\n" HOST
 #define ELSEWHERE "GET / HTTP/1.1\r\nHost: b.test\r\n\r\n"
 #define UPGRADE "GET / HTTP/1.1\r\nUpgrade: x\r\n" HOST
 #define OK0 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -548,6 +549,30 @@ static void test_waits_again_too_long(void **state)
 	hang_up(r, c);
 }
 
+/* The page belongs to the request that waited. */
+static void test_waits_again_with_another_method(void **state)
+{
+	static const char *const asked[] = {GET, HEAD};
+	struct rig *r = *state;
+
+	r->at.one_request = true;
+	for (int head = 0; head < 2; head++) {
+		struct fake *c = connection(r), *v = come(r, asked[!head]);
+		char got[1024] = "";
+		size_t n;
+
+		say(r, c, OK0);
+		hear(v, OK0);
+		say(r, v, asked[head]);
+		wait_ms(r, LIMIT_WAIT_MS);
+		assert_int_equal(stream_read(&v->s, got, sizeof(got) - 1, &n), STREAM_OK);
+		assert_memory_equal(got, "HTTP/1.1 504", 12);
+		assert_int_equal(strlen(strstr(got, "\r\n\r\n")) == 4, head);
+		hang_up(r, v);
+		hang_up(r, c);
+	}
+}
+
 static void test_waits_again_and_tunnel_closes(void **state)
 {
 	struct rig *r = *state;
@@ -593,6 +618,7 @@ int main(void)
 		TEST(test_next_request_over_another_stream),
 		TEST(test_one_by_one),
 		TEST(test_waits_again_too_long),
+		TEST(test_waits_again_with_another_method),
 		TEST(test_waits_again_and_tunnel_closes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
