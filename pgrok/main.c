@@ -27,40 +27,45 @@ static struct {
 } opt;
 
 static const struct flag flags[] = {
+	{"", FLAG_BOOL, NULL, NULL, "The server:", NULL},
+	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
+	 &opt.serveraddr_given},
 	{"authtoken", FLAG_STRING, &opt.authtoken, NULL, "token that the server knows you by",
 	 NULL},
 	{"config", FLAG_STRING, &opt.config, NULL, "configuration `file` (default ~/.pgrok)", NULL},
-	{"engine", FLAG_STRING, &opt.engine, "direct", "data path: direct or bufferevent", NULL},
+	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
+	 "PEM `file` of the authorities that may vouch for the server", NULL},
+	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
+	 "PEM `file` with a certificate to show to the server", NULL},
+	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The tunnel of a port, address or folder:", NULL},
+	{"proto", FLAG_STRING, &opt.proto, "http+https",
+	 "what to tunnel: http, https, tcp, joined by +", &opt.proto_given},
+	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
+	 "name to ask for below the server's domain", NULL},
 	{"hostname", FLAG_STRING, &opt.hostname, NULL,
 	 "whole host name to ask for, one that you point at the server", NULL},
 	{"httpauth", FLAG_STRING, &opt.httpauth, NULL,
 	 "`user:password` that visitors of an http tunnel must give", NULL},
+	{"mux", FLAG_BOOL, &opt.mux, "true",
+	 "let visitors share one connection to the server, if it can do that", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The inspector:", NULL},
 	{"inspectaddr", FLAG_STRING, &opt.inspectaddr, DEFAULT_INSPECT_ADDR,
 	 "`address` of the web inspector, or disabled", &opt.inspectaddr_given},
 	{"inspectpublic", FLAG_BOOL, &opt.inspectpublic, NULL,
 	 "open a tunnel to the web inspector too", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The log:", NULL},
 	{"log", FLAG_STRING, &opt.log, "none", "where the log goes: a `file`, stdout or none",
 	 NULL},
+	{"log-level", FLAG_STRING, &opt.log_level, "INFO", "DEBUG, INFO, WARNING or ERROR", NULL},
 	{"log-format", FLAG_STRING, &opt.log_format, "text", "text, or json for a line per event",
 	 &opt.log_format_given},
-	{"log-level", FLAG_STRING, &opt.log_level, "INFO", "DEBUG, INFO, WARNING or ERROR", NULL},
 	{"log-max", FLAG_INT, &opt.log_max, "100",
 	 "megabytes after which a new log file is begun (five old ones are kept), 0 for never",
 	 NULL},
-	{"mux", FLAG_BOOL, &opt.mux, "true",
-	 "let visitors share one connection to the server, if it can do that", NULL},
-	{"proto", FLAG_STRING, &opt.proto, "http+https",
-	 "what to tunnel: http, https, tcp, joined by +", &opt.proto_given},
-	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
-	 "PEM `file` of the authorities that may vouch for the server", NULL},
-	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
-	 &opt.serveraddr_given},
-	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
-	 "name to ask for below the server's domain", NULL},
-	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
-	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
-	 "PEM `file` with a certificate to show to the server", NULL},
-	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "Further:", NULL},
+	{"engine", FLAG_STRING, &opt.engine, "direct", "data path: direct or bufferevent", NULL},
 	{"version", FLAG_BOOL, &opt.version, NULL, "print the version", NULL},
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
@@ -294,7 +299,7 @@ static const struct command {
 	{NULL, NULL, NULL, NULL},
 };
 
-static void usage(FILE *out)
+static int cmd_help(int argc, char **argv)
 {
 	fputs("pgrok gives a service on this machine a public address.\n"
 	      "\n"
@@ -303,9 +308,9 @@ static void usage(FILE *out)
 	      "  pgrok [FLAGS] COMMAND ...\n"
 	      "\n"
 	      "Commands:\n",
-	      out);
+	      stdout);
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-9s %-8s %s\n", c->name, c->args, c->help);
+		fprintf(stdout, "  %-9s %-8s %s\n", c->name, c->args, c->help);
 	fputs("\n"
 	      "Examples:\n"
 	      "  pgrok 8080                         a web server on port 8080, random name\n"
@@ -314,14 +319,9 @@ static void usage(FILE *out)
 	      "  pgrok -proto=tcp 22                a TCP service\n"
 	      "  pgrok -config=debug.yml start ssh  the tunnel 'ssh' of a file\n"
 	      "\n"
-	      "Flags stand before the port or command:\n",
-	      out);
-	flags_usage(flags, out);
-}
-
-static int cmd_help(int argc, char **argv)
-{
-	usage(stderr);
+	      "Flags stand before the port or command.\n",
+	      stdout);
+	flags_usage(flags, stdout);
 	return 0;
 }
 
@@ -334,8 +334,7 @@ int main(int argc, char **argv)
 	case FLAGS_HELP:
 		return cmd_help(0, NULL);
 	case FLAGS_BAD:
-		fprintf(stderr, "%s\n", err);
-		usage(stderr);
+		fprintf(stderr, "%s\n'pgrok -h' lists the flags.\n", err);
 		return 2;
 	case FLAGS_OK:
 		break;

@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 2);
 	switch (config_parse(&config, argc, argv, err)) {
 	case CONFIG_HELP:
-		config_usage(stderr);
+		config_usage(stdout);
 		config_free(&config);
 		return 0;
 	case CONFIG_VERSION:
@@ -172,8 +172,7 @@ int main(int argc, char **argv)
 		config_free(&config);
 		return 0;
 	case CONFIG_USAGE:
-		fprintf(stderr, "%s\n", err);
-		config_usage(stderr);
+		fprintf(stderr, "%s\n'pgrokd -h' lists the flags.\n", err);
 		config_free(&config);
 		return 2;
 	case CONFIG_BAD:

@@ -34,7 +34,7 @@ enum config_rc {
 	CONFIG_OK,
 	CONFIG_HELP, /* usage was asked for */
 	CONFIG_VERSION,
-	CONFIG_USAGE, /* the command line can't be read: message in err, usage, status 2 */
+	CONFIG_USAGE, /* the command line can't be read: message in err, status 2 */
 	CONFIG_BAD    /* a value is wrong: message in err, naming the option; status 1 */
 };
 
