@@ -220,6 +220,13 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	struct endpoint e = {0};
 	char why[CONFIG_ERR];
 
+	enum proto p;
+
+	if (argc == 2 && proto_parse(argv[0], strlen(argv[0]), &p)) {
+		snprintf(err, CONFIG_ERR, "no command %s: write pgrok -proto=%s %.300s", argv[0],
+			 argv[0], argv[1]);
+		return false;
+	}
 	if (argc != 1) {
 		size_t used = (size_t)snprintf(err, CONFIG_ERR,
 					       "You may only specify one port to tunnel to on the "
@@ -247,8 +254,12 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	t->auth = xstrdup(opt.httpauth);
 	t->start = true;
 	t->any_proto = !opt.proto_given;
-	if (!config_set_protos(t, opt.proto, argv[0], t->name, err))
+	if (!config_set_protos(t, opt.proto, argv[0], t->name, why)) {
+		snprintf(err, CONFIG_ERR, "-proto: %.400s", why);
 		return false;
+	}
+	if (opt.subdomain && *opt.subdomain && opt.hostname && *opt.hostname)
+		on_config_warning(NULL, "-subdomain has no effect beside -hostname.");
 	if (config_check_tunnel(t, why))
 		return true;
 	snprintf(err, CONFIG_ERR, "-httpauth: %.300s", why);

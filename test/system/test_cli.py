@@ -159,7 +159,7 @@ def test_bad_address(address):
 
 @pytest.mark.parametrize("proto,bad", [("foo", "foo"), ("http+foo", "foo"), ("HTTP", "HTTP"), ("", "")])
 def test_bad_proto(proto, bad):
-    one(1, f"Invalid protocol for default: {bad}\n", f"-proto={proto}", "80")
+    one(1, f"-proto: Invalid protocol for default: {bad}\n", f"-proto={proto}", "80")
 
 
 @pytest.mark.parametrize("command", [["80"], ["start", "x"], ["start-all"], ["list"]])
@@ -178,6 +178,17 @@ def test_no_server(tmp_path):
     assert status == 1
     assert f"no server: -serveraddr=HOST:PORT, or server_addr in {cfg}\n" in out
     assert "serveraddr: unknown key, ignored; did you mean server_addr?\n" in err
+
+
+def test_forms_of_ngrok():
+    one(1, "no command http: write pgrok -proto=http 8080\n", "http", "8080")
+
+
+def test_deep_nesting_is_refused_at_once(tmp_path):
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("a: " + "[" * 100000)
+    status, out, _ = run(PGROK, f"-config={cfg}", "list")
+    assert (status, out) == (1, f"{cfg}:1: lists and mappings nested more than 32 deep\n")
 
 
 def test_bad_server_addr():
