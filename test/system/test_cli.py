@@ -199,8 +199,9 @@ def test_bad_server_addr():
 
 
 def test_bad_proxy_scheme():
-    one(1, "Proxy url scheme must be 'http' or 'https', got socks5\n", "-serveraddr=127.0.0.1:1", "80",
-        extra_env={"http_proxy": "socks5://127.0.0.1:1080"})
+    for name in ("http_proxy", "ALL_PROXY"):
+        one(1, f"{name}: Proxy url scheme must be 'http' or 'https', got socks5\n",
+            "-serveraddr=127.0.0.1:1", "80", extra_env={name: "socks5://127.0.0.1:1080"})
 
 
 @pytest.mark.parametrize("crt,key", [("/nonexistent.pem", "/nonexistent.key"), ("/dev/null", "/dev/null")])
