@@ -15,14 +15,14 @@
 #define LIMIT_REPLY_MS 10000 /* for a page to go out */
 
 /* Controls. */
-#define LIMIT_PING_MS 30000     /* silence after which a control is dropped */
-#define LIMIT_REAP_MS 10000     /* how often that is looked at */
-#define LIMIT_TUNNELS 256       /* per control */
-#define LIMIT_CLIENT_ID 64      /* characters */
-#define LIMIT_AUTH 1024         /* characters of user:password */
-#define LIMIT_NAME 253          /* characters of a public name */
-#define LIMIT_MESSAGES 64       /* handled per wake-up, so that no control starves the others */
-#define LIMIT_CHALLENGE_MS 5000 /* for the owner of a wanted name to show that it lives */
+#define LIMIT_PING_MS 30000    /* silence after which a control is dropped */
+#define LIMIT_REAP_MS 10000    /* how often that is looked at */
+#define LIMIT_TUNNELS 256      /* per control */
+#define LIMIT_CLIENT_ID 64     /* characters */
+#define LIMIT_AUTH 1024        /* characters of user:password */
+#define LIMIT_NAME 253         /* characters of a public name */
+#define LIMIT_MESSAGES 64      /* handled per wake-up, so that no control starves the others */
+#define LIMIT_TAKEOVER_MS 5000 /* for the owner of a wanted name to show that it lives */
 
 /* The pool of proxy connections of one control. */
 #define LIMIT_POOL 10       /* as the Go server */
@@ -32,17 +32,17 @@
 
 /* Names. */
 #define LIMIT_AFFINITY (1u << 20)   /* bytes of remembered names */
-#define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
 #define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */
 #define LIMIT_AFFINITY_ADDRESS 1024 /* and of one address; not for loopback */
+#define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
 #define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke */
 #define LIMIT_HELD 65536            /* names held at once */
 #define LIMIT_HELD_CLIENT 256       /* of one client */
 #define LIMIT_HELD_ADDRESS 1024     /* of one address; not for loopback */
 #define LIMIT_PORT_TRIES 8          /* ports that are tried to bind before others have their turn */
 #define LIMIT_PORT_FAILED_MS 60000  /* a port that could not be bound is not tried again */
-#define LIMIT_PORT_MIN 1024         /* lower ones are nobody's, unless -tcpPorts says so */
-#define LIMIT_PORT_RANDOM 10000     /* nor are these given unasked */
+#define LIMIT_PORT_MIN 1024         /* lower ones are refused, unless -tcpPorts says so */
+#define LIMIT_PORT_RANDOM 10000     /* below it none is given unasked */
 #define LIMIT_REFUSALS 100          /* of one control's wishes... */
 #define LIMIT_REFUSALS_MS 60000     /* ...within that time: it is closed */
 #define LIMIT_CLOSES 256            /* tunnels of leaving clients closed in a turn of a worker */

@@ -73,7 +73,7 @@ static void close_all(struct worker *w)
 			listener_close(w->listener[p]);
 	memset(w->listener, 0, sizeof(w->listener));
 	lobby_close_all(w);
-	control_close_all(w, "the server stops");
+	client_close_all(w, "the server stops");
 	visitor_close_all(w, "the server stops");
 }
 

@@ -37,8 +37,6 @@ struct loop {
 	uint64_t now; /* 0: not read yet in this turn */
 };
 
-static _Thread_local struct loop *current;
-
 static void wake_up(struct loop *l)
 {
 	uint64_t one = 1;
@@ -157,13 +155,11 @@ static void end_of_turn(struct loop *l)
 
 void loop_run(struct loop *l)
 {
-	current = l;
 	while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
 		event_base_loop(l->base, EVLOOP_ONCE | (l->ticks ? EVLOOP_NONBLOCK : 0));
 		end_of_turn(l);
 	}
 	atomic_store(&l->stop, false);
-	current = NULL;
 }
 
 void loop_stop(struct loop *l)
@@ -176,7 +172,6 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
-	current = l;
 	/*
 	 * What an exit hook, a tick or a thread that is about to end still adds goes the same way.
 	 */
@@ -194,22 +189,11 @@ void loop_free(struct loop *l)
 	event_base_free(l->base);
 	free(l->garbage);
 	free(l);
-	current = NULL;
 }
 
 struct event_base *loop_base(struct loop *l)
 {
 	return l->base;
-}
-
-const char *loop_name(const struct loop *l)
-{
-	return l->name;
-}
-
-struct loop *loop_current(void)
-{
-	return current;
 }
 
 uint64_t loop_now(struct loop *l)

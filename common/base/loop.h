@@ -23,14 +23,11 @@ struct loop *loop_new(const char *name) MUSTCHECK;
  */
 void loop_free(struct loop *l);
 struct event_base *loop_base(struct loop *l);
-const char *loop_name(const struct loop *l);
 
 /* Runs until loop_stop(). One turn = poll, callbacks, then the next-tick list once. */
 void loop_run(struct loop *l);
 /* From any thread: loop_run() returns after the current turn. */
 void loop_stop(struct loop *l);
-/* The loop that runs on this thread, NULL outside loop_run(). */
-struct loop *loop_current(void);
 /* Milliseconds of a monotonic clock, read once per turn. Not scaled by PGROK_TIME_SCALE. */
 uint64_t loop_now(struct loop *l);
 

@@ -118,7 +118,7 @@ static inline bool has_control(uint64_t w)
 }
 
 /* The first control character from i on, or end. */
-static size_t skip_plain(const char *buf, size_t i, size_t end)
+static inline size_t skip_plain(const char *buf, size_t i, size_t end)
 {
 	for (uint64_t w; i + sizeof(w) <= end; i += sizeof(w)) {
 		memcpy(&w, buf + i, sizeof(w));
@@ -160,26 +160,24 @@ static enum http_rc line_end(struct http_head *h, const char *buf, size_t i, siz
 /* Looks for the end of a request's head, behind its request line. */
 static enum http_rc request_end(struct http_head *h, const char *buf, size_t end)
 {
-	enum http_rc rc = HTTP_OK;
+	enum http_rc rc = HTTP_MORE;
 	size_t i = h->scanned;
 
-	while (rc == HTTP_OK && (i = skip_plain(buf, i, end)) < end) {
-		if (buf[i] == '\t') {
-			i++;
-			continue;
-		}
-		rc = line_end(h, buf, i, end);
-		if (rc == HTTP_OK && buf[i - 1] == '\n') {
+	while ((i = skip_plain(buf, i, end)) < end) {
+		bool ends = end - i >= 2 && buf[i] == '\r' && buf[i + 1] == '\n';
+
+		if (ends && buf[i - 1] == '\n') {
 			h->scanned = h->head_len = i + 2;
 			return HTTP_OK;
 		}
-		if (rc == HTTP_OK)
-			i += 2;
+		if (!ends && buf[i] != '\t') {
+			rc = line_end(h, buf, i, end);
+			break;
+		}
+		i += ends ? 2 : 1;
 	}
 	h->scanned = i;
-	if (rc == HTTP_BAD)
-		return rc;
-	return end == HTTP_HEAD_MAX ? request_too_long(h) : HTTP_MORE;
+	return rc == HTTP_MORE && end == HTTP_HEAD_MAX ? request_too_long(h) : rc;
 }
 
 /* Looks for the end of a response's head; lines may end in LF alone. */

@@ -28,16 +28,16 @@ struct http_span {
 struct http_head {
 	size_t scanned;  /* bytes looked at so far; 0 before the first call */
 	size_t head_len; /* HTTP_OK: length of the head, empty line included */
-	uint32_t fields; /* where the first field line is; 0: the first line is not complete */
 	const char *error;
-	int minor;  /* HTTP/1.minor: 0, or 1 for all later ones */
-	int status; /* of an answer; of a request that is HTTP_BAD: 400, 431, 501 or 505 */
+	uint32_t fields; /* where the first field line is; 0: the first line is not complete */
+	int minor;       /* HTTP/1.minor: 0, or 1 for all later ones */
+	int status;      /* of an answer; of a request that is HTTP_BAD: 400, 431, 501 or 505 */
 
 	/* requests */
-	bool no_request; /* HTTP_BAD: its bytes do not even begin like one: METHOD, blank, target */
 	struct http_span method, target; /* HTTP_BAD: method.len 0: it was not found */
 	struct http_span authority; /* who is asked: of an absolute-form target, else of Host */
 	struct http_span authorization;
+	bool no_request; /* HTTP_BAD: its bytes do not even begin like one: METHOD, blank, target */
 	bool has_host;
 	bool upgrade;     /* there is an Upgrade field with something in it */
 	bool upgrade_h2c; /* and it may lead to more requests: h2c, HTTP/x, TLS, HTTP2-Settings */
@@ -45,8 +45,8 @@ struct http_head {
 	/* both */
 	bool chunked; /* in a response: wins over a length */
 	bool has_length;
-	uint64_t length; /* Content-Length */
 	bool conn_close, conn_keep_alive;
+	uint64_t length; /* Content-Length */
 };
 
 /*

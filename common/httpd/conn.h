@@ -40,8 +40,6 @@ struct httpd_req {
 	struct text extra; /* header lines for the answer */
 	struct note *notes;
 	bool cached; /* may be kept, and asked about */
-	void (*gone)(void *arg);
-	void *gone_arg;
 	const struct httpd_producer *producer;
 	void *producer_arg;
 	bool producing; /* inside produce */

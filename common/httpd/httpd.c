@@ -35,12 +35,8 @@ static void conn_unlink(struct conn *c)
 /* The request ends without its answer having been written whole. */
 static void req_lost(struct httpd_req *r)
 {
-	if (r->producer) {
-		if (r->producer->done)
-			r->producer->done(r->producer_arg, false);
-	} else if (r->gone) {
-		r->gone(r->gone_arg);
-	}
+	if (r->producer && r->producer->done)
+		r->producer->done(r->producer_arg, false);
 }
 
 /* Everything but the stream. */
@@ -509,11 +505,6 @@ void httpd_close(struct httpd *h)
 		}
 	}
 	loop_free_later(h->loop, h, httpd_free);
-}
-
-size_t httpd_connections(const struct httpd *h)
-{
-	return h->count;
 }
 
 struct httpd_req *httpd_find(struct httpd *h, uint64_t id)

@@ -70,21 +70,16 @@ void httpd_close(struct httpd *h);
  */
 void httpd_allow_host(struct httpd *h, const char *host, bool token);
 void httpd_disallow_host(struct httpd *h, const char *host);
-size_t httpd_connections(const struct httpd *h);
 
 /* ---- what is asked; all borrowed until r is answered ---- */
 
 uint64_t httpd_id(const struct httpd_req *r);
-/* NULL: answered, or its client is gone. For who answers later. */
-struct httpd_req *httpd_find(struct httpd *h, uint64_t id);
 /*
- * fn(arg) is called, once, if the client goes away (or the server ends) before r is answered; r is
- * still there during the call. A client that ends its side while it is owed an answer that does not
- * come at once is taken to be gone.
+ * For answers that come later. NULL: it was answered, or its client is gone. A client that ends its
+ * side while it is owed an answer that does not come at once is taken to be gone.
  */
-void httpd_on_gone(struct httpd_req *r, void (*fn)(void *arg), void *arg);
+struct httpd_req *httpd_find(struct httpd *h, uint64_t id);
 
-const char *httpd_method(const struct httpd_req *r);
 const char *httpd_path(const struct httpd_req *r); /* decoded, without the query */
 const char *httpd_rest(
 	const struct httpd_req *r); /* the part of it that the route's '*' stands for */

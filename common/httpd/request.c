@@ -159,17 +159,6 @@ uint64_t httpd_id(const struct httpd_req *r)
 	return r->id;
 }
 
-void httpd_on_gone(struct httpd_req *r, void (*fn)(void *arg), void *arg)
-{
-	r->gone = fn;
-	r->gone_arg = arg;
-}
-
-const char *httpd_method(const struct httpd_req *r)
-{
-	return r->method;
-}
-
 const char *httpd_path(const struct httpd_req *r)
 {
 	return r->path;

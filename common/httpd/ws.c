@@ -283,7 +283,8 @@ struct httpd_ws *ws_new(struct stream *s, const char *in, size_t in_len, const c
 	return ws;
 }
 
-size_t httpd_ws_queued(const struct httpd_ws *ws)
+/* Bytes of messages that the peer's socket has not taken. */
+static size_t queued_bytes(const struct httpd_ws *ws)
 {
 	return wslay_event_get_queued_msg_length(ws->ctx) + ws->out.len;
 }
@@ -291,7 +292,7 @@ size_t httpd_ws_queued(const struct httpd_ws *ws)
 bool httpd_ws_send(struct httpd_ws *ws, const void *msg, size_t len, bool binary)
 {
 	size_t max = ws->hooks->queue_max ? ws->hooks->queue_max : WS_QUEUE_MAX;
-	size_t queued = httpd_ws_queued(ws);
+	size_t queued = queued_bytes(ws);
 	struct wslay_event_msg m = {
 		.opcode = binary ? WSLAY_BINARY_FRAME : WSLAY_TEXT_FRAME,
 		.msg = msg,

@@ -33,8 +33,6 @@ struct httpd_ws_hooks {
 bool httpd_ws_send(struct httpd_ws *ws, const void *msg, size_t len, bool binary);
 /* Ends it: what is queued goes first. code: 1000 = done, 1001 = going away ... `closed` follows. */
 void httpd_ws_close(struct httpd_ws *ws, uint16_t code, const char *why);
-/* Bytes of messages that the peer's socket has not taken. */
-size_t httpd_ws_queued(const struct httpd_ws *ws);
 
 /* ---- for httpd alone ---- */
 

@@ -7,7 +7,8 @@
 #define ALIGN 64
 #define MALLOC_COST 16 /* what an allocation costs beside its bytes */
 
-size_t blob_room(const struct blob *b)
+/* Bytes that go in without a new part. */
+static size_t blob_room(const struct blob *b)
 {
 	return b->last ? b->last->cap - b->last->len : 0;
 }

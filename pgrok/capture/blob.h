@@ -21,8 +21,6 @@ struct blob {
 	size_t len;
 };
 
-/* Bytes that go in without a new part. */
-size_t blob_room(const struct blob *b);
 /* Bytes of memory that blob_add() of len bytes would take, exactly; 0: they fit in. */
 size_t blob_cost(const struct blob *b, size_t len);
 /* Bytes of memory of all parts. */

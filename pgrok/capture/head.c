@@ -16,7 +16,8 @@ static struct head_part line_at(const char *p, const char *end, const char **nex
 	return (struct head_part){p, (size_t)(stop - p)};
 }
 
-struct head_part head_start_line(const struct capture_head *h)
+/* The first line, without its end; empty if there is no head. */
+static struct head_part start_line(const struct capture_head *h)
 {
 	const char *next;
 
@@ -27,7 +28,7 @@ struct head_part head_start_line(const struct capture_head *h)
 
 struct head_part head_word(const struct capture_head *h, int n)
 {
-	struct head_part rest = head_start_line(h);
+	struct head_part rest = start_line(h);
 
 	for (int i = 0;; i++) {
 		const char *sp = rest.len ? memchr(rest.p, ' ', rest.len) : NULL;
@@ -45,7 +46,7 @@ struct head_part head_word(const struct capture_head *h, int n)
 
 struct head_part head_status(const struct capture_head *h)
 {
-	struct head_part line = head_start_line(h);
+	struct head_part line = start_line(h);
 	const char *sp = line.len ? memchr(line.p, ' ', line.len) : NULL;
 
 	if (!sp)

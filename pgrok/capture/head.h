@@ -9,8 +9,6 @@ struct head_part {
 	size_t len;
 };
 
-/* The first line, without its end; empty if there is no head. */
-struct head_part head_start_line(const struct capture_head *h);
 /* "200 OK", "404 Nope": the start line of an answer without its version. */
 struct head_part head_status(const struct capture_head *h);
 /* The blank-separated word number n (0, 1, 2) of the start line; the last one takes the rest. */

@@ -10,7 +10,8 @@ static bool is_token(unsigned char c)
 	return isalnum(c) || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-void head_canonical(struct head_part name, char *out)
+/* Name as Go's CanonicalMIMEHeaderKey has it, into out of name.len bytes. */
+static void canonical(struct head_part name, char *out)
 {
 	bool upper = true;
 
@@ -72,7 +73,7 @@ static struct field *sorted_fields(const struct capture_head *h, bool request, s
 		if (!(*n & (*n - 1)))
 			all = xrealloc(all, (*n ? *n * 2 : 1) * sizeof(*all));
 		all[*n] = (struct field){xstrndup(name.p, name.len), value, *n};
-		head_canonical(name, all[*n].name);
+		canonical(name, all[*n].name);
 		++*n;
 	}
 	if (*n)

@@ -13,7 +13,4 @@ void head_list(struct text *t, const struct capture_head *h, bool trailers);
  */
 void head_map(struct text *t, const struct capture_head *h, bool request);
 
-/* Name as Go's CanonicalMIMEHeaderKey has it, into out of name.len bytes. */
-void head_canonical(struct head_part name, char *out);
-
 #endif

@@ -1,66 +1,69 @@
-/* A client's session, on its home worker: its connection, tunnels, proxies and waiting visitors. */
+/*
+ * A client at home: who it is, its tunnels, the requests for them that are under way, how its
+ * visitors are carried to it. How it speaks is its protocol's business (core/proto.h).
+ */
 #ifndef PGROKD_CLIENT_CLIENT_H
 #define PGROKD_CLIENT_CLIENT_H
 
-#include "common/mux/mux.h"
-#include "msg/pgrok/chan.h"
+#include "pgrokd/access/token.h"
 #include "pgrokd/carrier/carrier.h"
-#include "pgrokd/visitor/visitor.h"
-#include "pgrokd/core/parcel.h"
+#include "pgrokd/core/proto.h"
 #include "pgrokd/core/worker.h"
 
-TAILQ_HEAD(tunnel_list, tunnel);
-TAILQ_HEAD(bid_list, bid);
+struct client;
 
-enum control_state {
-	CONTROL_UP,    /* heartbeat: LIMIT_PING_MS */
-	CONTROL_FAILED /* closes on a next tick: deep inside a call, or many close at once */
-};
-
-struct control {
-	struct worker *worker;
-	uint64_t id;
-	char name[16];                       /* "ctl:309f56fc", for the log */
-	char client_id[LIMIT_CLIENT_ID + 1]; /* a credential: only short_id is ever shown */
-	char short_id[9];
-	struct stream *stream;
-	struct chan *chan;
+struct client_conf {
+	const struct proto_ops *proto; /* borrowed */
+	void *session;                 /* the client's, until proto->stopped() */
+	const char *client_id;         /* copied; holds one registry_enter(), taken over */
+	struct token token;            /* what it identified itself with */
 	struct addr peer;
-	enum control_state state;
-	bool features;      /* the client speaks our extensions */
-	bool feature_ping;  /* and answers a Ping */
-	bool feature_close; /* and may send a NewTunnel to have its URL closed */
-	bool feature_mux;   /* and speaks yamux on connections that ask for it */
-	bool linger;        /* the last message tells why: see that it arrives */
-	struct owner owner; /* of its names */
-	struct tunnel_list tunnels;
-	int n_tunnels;
-	struct bid_list bids; /* ReqTunnels that wait for a challenge, or their turn */
-	int n_bids;
-	int refusals; /* of ReqTunnels, since refusals_began */
-	uint64_t refusals_began;
-	struct carrier *carrier;
-	struct challenge *challenge; /* somebody wants one of its names; NULL: nobody */
-	uint64_t born, last_ping;
-	struct visitor_count count; /* of all its tunnels */
-	const char *why;            /* CONTROL_FAILED; as long as its stream and chan */
-	struct loop_timer reap;
-	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
+	bool half_close; /* it carries half-close */
+	bool may_share;  /* its visitors may share a connection, unless a request says no */
 };
-
-/* Both borrow the parcel, take s, and take from the parcel what they need. */
-void control_adopt(struct worker *w, struct stream *s, struct parcel *p);
-void control_adopt_proxy(struct worker *w, struct stream *s, struct parcel *p);
 
 /*
- * Sends m. Never closes the control from inside this call: a control that can't be written to
- * closes on the next tick.
+ * On its home. A client with the same id is closed first: its names are free then, and go to this
+ * one if it asks for them. The session owns it, until client_close().
  */
-void control_send(struct control *c, const struct msg *m);
-/* Closes on the next tick; linger: what was sent last is to arrive. */
-void control_fail(struct control *c, bool linger, const char *why);
-/* Its tunnels, proxies, waiting visitors go, now or in one of the next turns. Joined ones stay. */
-void control_close(struct control *c, const char *why);
-void control_close_all(struct worker *w, const char *why);
+struct client *client_new(struct worker *w, const struct client_conf *conf) MUSTCHECK;
+/*
+ * Takes c: its tunnels, requests and connections go, and its session by proto->stopped(). Joined
+ * visitors stay. Where so many leave at once that the others would have to wait for it, that comes
+ * in one of the next turns, and until then the session is quiet. why lives as long as the session.
+ */
+void client_close(struct client *c, const char *why);
+void client_close_all(struct worker *w, const char *why);
+/* NULL: there is none with this id here. */
+struct client *client_find(const struct worker *w, const char *client_id);
+
+/* "ctl:309f56fc", for the log. Borrowed. */
+const char *client_name(const struct client *c);
+/* The id in full, which is a credential, and what of it may be shown. Borrowed. */
+const char *client_id(const struct client *c);
+const char *client_short_id(const struct client *c);
+/* NULL: it speaks another protocol. */
+void *client_session(const struct client *c, const struct proto_ops *proto);
+struct carrier *client_carrier(const struct client *c);
+int client_tunnels(const struct client *c);
+
+/* What a client wants: the texts of a request for a tunnel, borrowed. */
+struct wanted {
+	const char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
+	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
+	bool share;                      /* its visitors may share a connection */
+};
+
+/*
+ * Answers by proto->answer(), now or after the owner of a name was asked. False: too many requests
+ * are under way.
+ */
+bool client_request(struct client *c, const struct wanted *want) MUSTCHECK;
+/* The client wants one of its URLs closed; another's, or none's: nothing happens. */
+void client_give_back(struct client *c, const char *url);
+/* One more of its requests was refused. True: so many lately that it should go. */
+bool client_refused(struct client *c) MUSTCHECK;
+/* It has shown that it lives. */
+void client_alive(struct client *c);
 
 #endif

@@ -1,20 +1,29 @@
-/* One ReqTunnel: what a client wants, worked off protocol by protocol. */
+/* A request for a tunnel, processed one protocol at a time. */
 #include "pgrokd/client/request.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/log.h"
 #include "common/base/randid.h"
-#include "pgrokd/client/takeover.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/settings.h"
 
-enum bid_rc {
-	BID_OK,
-	BID_REFUSED, /* the client was told why */
-	BID_WAITS    /* for bid_resume(), or its next turn */
-};
+/* ---- the words of protocols: "http+https" ---- */
+
+static size_t word_len(const char *word)
+{
+	return strcspn(word, "+");
+}
+
+/* NULL: it was the last one. */
+static const char *word_after(const char *word)
+{
+	size_t len = word_len(word);
+
+	return word[len] ? word + len + 1 : NULL;
+}
 
 static bool protocol_open(const struct core *core, enum proto p)
 {
@@ -23,35 +32,17 @@ static bool protocol_open(const struct core *core, enum proto p)
 
 /* ---- answers ---- */
 
-static void announce(struct bid *b, enum proto p, const char *url)
+void request_announce(const struct request *r, enum proto p, const char *url)
 {
-	struct msg m = msg_new(MSG_NEW_TUNNEL);
+	const struct client *c = r->client;
+	struct proto_answer a = {.request = r->req_id, .proto = p, .url = url};
 
-	m.new_tunnel.req_id = b->req_id;
-	m.new_tunnel.url = url;
-	m.new_tunnel.protocol = proto_name(p);
-	m.new_tunnel.error = "";
-	control_send(b->control, &m);
+	c->proto->answer(c->session, &a);
 }
 
-/* Refusals cost the server more than the client: who only collects them has to go. */
-static bool refused_too_often(struct control *c)
+enum request_rc request_refuse(const struct request *r, const char *fmt, ...)
 {
-	uint64_t now = loop_now(c->worker->loop);
-
-	if (now - c->refusals_began >= loop_scaled(LIMIT_REFUSALS_MS)) {
-		c->refusals_began = now;
-		c->refusals = 0;
-	}
-	return ++c->refusals >= LIMIT_REFUSALS;
-}
-
-/* As the Go server: an error names no request, and ends a control that has no tunnel. */
-static enum bid_rc refuse(struct bid *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-static enum bid_rc refuse(struct bid *b, const char *fmt, ...)
-{
-	struct control *c = b->control;
-	struct msg m = msg_new(MSG_NEW_TUNNEL);
+	const struct client *c = r->client;
 	char error[512];
 	va_list ap;
 
@@ -59,96 +50,94 @@ static enum bid_rc refuse(struct bid *b, const char *fmt, ...)
 	vsnprintf(error, sizeof(error), fmt, ap);
 	va_end(ap);
 	log_info(c->name, "Refused a tunnel: %s", error);
-	m.new_tunnel.error = error;
-	control_send(c, &m);
-	if (c->n_tunnels == 0)
-		control_fail(c, true, "its tunnel was refused");
-	else if (refused_too_often(c))
-		control_fail(c, true, "too many of its tunnels were refused");
-	return BID_REFUSED;
+	struct proto_answer a = {.request = r->req_id, .error = error};
+
+	c->proto->answer(c->session, &a);
+	return REQUEST_REFUSED;
 }
 
-static enum bid_rc refuse_taken(struct bid *b, const char *url)
+static enum request_rc refuse_taken(const struct request *r, const char *url)
 {
-	return refuse(b, "The tunnel %s is already registered.", url);
+	return request_refuse(r, "The tunnel %s is already registered.", url);
 }
 
-/* The name is another's, or was a moment ago. Takes what is in why. */
-static enum bid_rc meet_obstacle(struct bid *b, const char *url, struct obstacle *why)
+enum request_rc request_obstacle(struct request *r, const char *url, struct obstacle *why)
 {
-	const struct control *c = b->control;
+	const struct client *c = r->client;
 	struct route *taken = why->taken;
-	enum bid_rc rc = BID_WAITS;
+	enum request_rc rc = REQUEST_WAITS;
 
-	if (!taken)
-		rc = refuse(b, "The tunnel %s is held for its owner for another %u s.", url,
-			    why->held_s);
-	else if (!b->challenged && token_same(&taken->owner.token, &c->owner.token) &&
-		 taken->control_id != c->id)
-		challenge_ask(b, taken);
-	else
-		rc = refuse_taken(b, url);
+	if (!taken) {
+		rc = request_refuse(r, "The tunnel %s is held for its owner for another %u s.", url,
+				    why->held_s);
+	} else if (!r->asked && token_same(&taken->owner.token, &c->owner.token) &&
+		   taken->client != c->id) {
+		log_info(c->name, "Wants %s: asking whether its owner still lives", taken->url);
+		takeover_ask(c->worker, taken, r->id, &r->ticket);
+	} else {
+		rc = refuse_taken(r, url);
+	}
 	route_unref(taken);
 	return rc;
 }
 
 /* Takes url. NULL: it has a host that can't be a key. */
-static struct route *make_route(const struct bid *b, enum proto p, char *url)
+static struct route *make_route(const struct request *r, enum proto p, char *url)
 {
-	struct route *r = route_new(p, url, b->http_auth);
+	struct route *route = route_new(p, url, r->http_auth);
 
-	if (r)
-		r->mux = b->mux && b->control->feature_mux;
-	return r;
+	if (route)
+		route->mux = r->share && r->client->may_share;
+	return route;
 }
 
 /* ---- http and https: a name that was asked for ---- */
 
 /* The URL that was asked for, owned; NULL: the client was told why not. */
-static char *wanted_url(struct bid *b, enum proto p)
+static char *wanted_url(struct request *r, enum proto p)
 {
-	const struct name_site *site = &b->control->worker->core->site;
+	const struct name_site *site = &r->client->worker->core->site;
 	const char *why;
 
 	if (p == PROTO_TCP)
-		return url_of_port(site, b->remote_port);
-	if (*b->hostname) {
-		if (name_valid(b->hostname, true, &why))
-			return url_of_hostname(p, b->hostname);
-		(void)refuse(b, "Invalid hostname: %s", why);
+		return url_of_port(site, r->remote_port);
+	if (*r->hostname) {
+		if (name_valid(r->hostname, true, &why))
+			return url_of_hostname(p, r->hostname);
+		(void)request_refuse(r, "Invalid hostname: %s", why);
 		return NULL;
 	}
-	char *full = xasprintf("%s.%s", b->subdomain, site->domain);
-	bool ok = name_valid(b->subdomain, false, &why) && name_valid(full, false, &why);
+	char *full = xasprintf("%s.%s", r->subdomain, site->domain);
+	bool ok = name_valid(r->subdomain, false, &why) && name_valid(full, false, &why);
 
 	free(full);
 	if (ok)
-		return url_of_subdomain(site, p, b->subdomain);
-	(void)refuse(b, "Invalid subdomain: %s", why);
+		return url_of_subdomain(site, p, r->subdomain);
+	(void)request_refuse(r, "Invalid subdomain: %s", why);
 	return NULL;
 }
 
-static enum bid_rc open_wanted(struct bid *b, enum proto p)
+static enum request_rc open_wanted(struct request *r, enum proto p)
 {
-	struct control *c = b->control;
-	char *url = wanted_url(b, p);
-	enum bid_rc rc = BID_OK;
+	struct client *c = r->client;
+	char *url = wanted_url(r, p);
+	enum request_rc rc = REQUEST_OK;
 	struct obstacle why;
 
 	if (!url)
-		return BID_REFUSED;
+		return REQUEST_REFUSED;
 	char *text = xstrdup(url);
-	struct route *route = make_route(b, p, url);
+	struct route *route = make_route(r, p, url);
 
 	if (!route) {
-		rc = refuse(b, "Invalid hostname");
+		rc = request_refuse(r, "Invalid hostname");
 	} else if (reserved_has(c->worker->settings->reserved, url_host(route->key))) {
-		rc = refuse(b, "The name %s is reserved.", url_host(route->key));
+		rc = request_refuse(r, "The name %s is reserved.", url_host(route->key));
 		route_unref(route);
 	} else if (tunnel_open(c, &route, 1, &why)) {
-		announce(b, p, text);
+		request_announce(r, p, text);
 	} else {
-		rc = meet_obstacle(b, text, &why);
+		rc = request_obstacle(r, text, &why);
 	}
 	free(text);
 	return rc;
@@ -156,37 +145,40 @@ static enum bid_rc open_wanted(struct bid *b, enum proto p)
 
 /* ---- http and https: a random name, one for both ---- */
 
-/* The protocols from here on that get one name together; where an error will come, it stops. */
-static int protocols_together(const struct bid *b, enum proto first, enum proto out[static 2])
+/*
+ * The word at hand and those behind it that get one name together; it stops where an error will
+ * come.
+ */
+static int protocols_together(const struct request *r, enum proto first, enum proto out[static 2])
 {
-	const struct core *core = b->control->worker->core;
-	const char *p = b->next;
+	const struct core *core = r->client->worker->core;
+	const char *p = word_after(r->at);
 	int n = 0;
 
 	out[n++] = first;
 	while (p && n < 2) {
-		size_t len = strcspn(p, "+");
 		enum proto other;
 
-		if (!proto_parse(p, len, &other) || !protocol_open(core, other) || other == first)
+		if (!proto_parse(p, word_len(p), &other) || !protocol_open(core, other) ||
+		    other == first)
 			break;
 		if (other != PROTO_TCP)
 			out[n++] = other;
-		p = p[len] ? p + len + 1 : NULL;
+		p = word_after(p);
 	}
 	return n;
 }
 
-static bool try_random(struct bid *b, const char *name, const enum proto *protos, int n)
+static bool try_random(struct request *r, const char *name, const enum proto *protos, int n)
 {
-	struct control *c = b->control;
+	struct client *c = r->client;
 	struct route *routes[2];
 	struct obstacle why = {0};
 	char *urls[2];
 
 	for (int i = 0; i < n; i++) {
 		urls[i] = url_of_subdomain(&c->worker->core->site, protos[i], name);
-		routes[i] = make_route(b, protos[i], xstrdup(urls[i]));
+		routes[i] = make_route(r, protos[i], xstrdup(urls[i]));
 		if (!routes[i])
 			fatal("-domain: no name can be made in it");
 	}
@@ -195,301 +187,166 @@ static bool try_random(struct bid *b, const char *name, const enum proto *protos
 	route_unref(why.taken);
 	for (int i = 0; i < n; i++) {
 		if (ok)
-			b->opened[protos[i]] = urls[i];
+			r->opened[protos[i]] = urls[i];
 		else
 			free(urls[i]);
 	}
 	return ok;
 }
 
-static enum bid_rc open_random(struct bid *b, enum proto first)
+static enum request_rc open_random(struct request *r, enum proto first)
 {
-	struct control *c = b->control;
+	struct client *c = r->client;
 	struct registry *reg = c->worker->core->registry;
 	enum proto protos[2];
-	int n = protocols_together(b, first, protos);
+	int n = protocols_together(r, first, protos);
 	struct affinity_keys keys;
 	char name[AFFINITY_VALUE];
 	const char *why;
 	bool ok;
 
-	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, b->category);
+	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, r->category);
 	ok = registry_recall(reg, &keys, name) && name_valid(name, false, &why) &&
-	     try_random(b, name, protos, n);
+	     try_random(r, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
 		rand_hex(name, 4);
-		ok = try_random(b, name, protos, n);
+		ok = try_random(r, name, protos, n);
 	}
 	if (!ok)
-		return refuse(b, "Failed to assign a URL after %d attempts!", LIMIT_RANDOM_TRIES);
+		return request_refuse(r, "Failed to assign a URL after %d attempts!",
+				      LIMIT_RANDOM_TRIES);
 	registry_remember(reg, &keys, name);
-	return BID_OK;
+	return REQUEST_OK;
 }
 
-static enum bid_rc open_http(struct bid *b, enum proto p)
+static enum request_rc open_http(struct request *r, enum proto p)
 {
-	if (strlen(b->http_auth) > LIMIT_AUTH)
-		return refuse(b, "HttpAuth is longer than %d characters", LIMIT_AUTH);
-	if (*b->hostname || *b->subdomain)
-		return open_wanted(b, p);
-	if (!b->opened[p]) {
-		enum bid_rc rc = open_random(b, p);
+	if (strlen(r->http_auth) > LIMIT_AUTH)
+		return request_refuse(r, "HttpAuth is longer than %d characters", LIMIT_AUTH);
+	if (*r->hostname || *r->subdomain)
+		return open_wanted(r, p);
+	if (!r->opened[p]) {
+		enum request_rc rc = open_random(r, p);
 
-		if (rc != BID_OK)
+		if (rc != REQUEST_OK)
 			return rc;
 	}
-	announce(b, p, b->opened[p]);
-	free(b->opened[p]);
-	b->opened[p] = NULL;
-	return BID_OK;
-}
-
-/* ---- tcp ---- */
-
-static bool port_allowed(const struct config *c, int port)
-{
-	return port >= c->tcp_port_min && port <= c->tcp_port_max;
-}
-
-static void port_keys(const struct bid *b, struct affinity_keys *keys)
-{
-	const struct control *c = b->control;
-
-	affinity_keys(keys, AFFINITY_PORT, c->client_id, &c->owner.token, &c->peer, b->category);
-}
-
-/* Opens the tunnel there. False: as tunnel_open_tcp(). */
-static bool try_port(struct bid *b, uint16_t port, struct obstacle *why, char err[static 256])
-{
-	struct control *c = b->control;
-	const struct core *core = c->worker->core;
-	char *url = url_of_port(&core->site, port), value[8];
-	struct route *route = route_new_tcp(xstrdup(url), port);
-	struct affinity_keys keys;
-
-	route->mux = b->mux && c->feature_mux;
-	bool ok = tunnel_open_tcp(c, route, why, err);
-
-	if (ok) {
-		port_keys(b, &keys);
-		snprintf(value, sizeof(value), "%u", port);
-		registry_remember(core->registry, &keys, value);
-		announce(b, PROTO_TCP, url);
-	}
-	free(url);
-	return ok;
-}
-
-static enum bid_rc refuse_unbound(struct bid *b, const char *err)
-{
-	const struct control *c = b->control;
-
-	return refuse(b, "[%s] [%s] Error binding TCP listener: %s", c->name, c->short_id, err);
-}
-
-static enum bid_rc open_asked_port(struct bid *b)
-{
-	const struct config *conf = b->control->worker->core->config;
-	struct obstacle why;
-	char err[256];
-
-	if (!port_allowed(conf, b->remote_port))
-		return refuse(b, "Port %u is not allowed here: only %d-%d", b->remote_port,
-			      conf->tcp_port_min, conf->tcp_port_max);
-	if (try_port(b, b->remote_port, &why, err))
-		return BID_OK;
-	if (*err)
-		return refuse_unbound(b, err);
-	char *url = wanted_url(b, PROTO_TCP);
-	enum bid_rc rc = meet_obstacle(b, url, &why);
-
-	free(url);
-	return rc;
-}
-
-/* The one that it had before, by its own word or ours, if that is free. */
-static bool open_former_port(struct bid *b)
-{
-	const struct core *core = b->control->worker->core;
-	int former[2] = {b->last_port, 0};
-	char value[AFFINITY_VALUE], err[256];
-	struct affinity_keys keys;
-	struct obstacle why;
-
-	port_keys(b, &keys);
-	if (registry_recall(core->registry, &keys, value))
-		former[1] = addr_port(value);
-	for (int i = 0; i < 2; i++) {
-		if (former[i] <= 0 || !port_allowed(core->config, former[i]))
-			continue;
-		if (try_port(b, (uint16_t)former[i], &why, err))
-			return true;
-		if (!*err)
-			route_unref(why.taken);
-	}
-	return false;
-}
-
-static enum bid_rc open_any_port(struct bid *b)
-{
-	struct worker *w = b->control->worker;
-	struct obstacle why;
-	char err[256];
-
-	for (int i = 0; i < LIMIT_PORT_TRIES; i++) {
-		uint16_t port = registry_free_port(w->core->registry);
-
-		if (!port)
-			return refuse(b, "No port for a TCP tunnel is free");
-		if (try_port(b, port, &why, err))
-			return BID_OK;
-		if (!*err)
-			route_unref(why.taken);
-		else if (errno != EADDRINUSE && errno != EACCES)
-			return refuse_unbound(b, err);
-	}
-	/* Other programs have many of them: on with it in the next turn. */
-	loop_next_tick(w->loop, &b->again);
-	return BID_WAITS;
-}
-
-static enum bid_rc open_tcp(struct bid *b)
-{
-	if (b->remote_port)
-		return open_asked_port(b);
-	return open_former_port(b) ? BID_OK : open_any_port(b);
+	request_announce(r, p, r->opened[p]);
+	free(r->opened[p]);
+	r->opened[p] = NULL;
+	return REQUEST_OK;
 }
 
 /* ---- life ---- */
 
-/* Takes the next protocol off; NULL: that was all. */
-static char *next_protocol(struct bid *b)
+/* The word at hand. */
+static enum request_rc open_one(struct request *r)
 {
-	char *word = b->next;
-
-	if (!word)
-		return NULL;
-	char *plus = strchr(word, '+');
-
-	if (plus)
-		*plus = '\0';
-	b->next = plus ? plus + 1 : NULL;
-	return word;
-}
-
-static enum bid_rc open_one(struct bid *b, const char *word)
-{
-	struct control *c = b->control;
+	struct client *c = r->client;
+	size_t len = word_len(r->at);
 	enum proto p;
 
-	if (!proto_parse(word, strlen(word), &p))
-		return refuse(b, "Protocol %.100s is not supported", word);
+	if (!proto_parse(r->at, len, &p))
+		return request_refuse(r, "Protocol %.*s is not supported",
+				      (int)(len < 100 ? len : 100), r->at);
 	if (!protocol_open(c->worker->core, p))
-		return refuse(b, "Not listening for %s connections", proto_name(p));
-	bool is_new = p == PROTO_TCP || !b->opened[p];
+		return request_refuse(r, "Not listening for %s connections", proto_name(p));
+	bool is_new = p == PROTO_TCP || !r->opened[p];
 
 	if (is_new && c->n_tunnels >= LIMIT_TUNNELS)
-		return refuse(b, "Too many tunnels: a client may have %d", LIMIT_TUNNELS);
-	return p == PROTO_TCP ? open_tcp(b) : open_http(b, p);
+		return request_refuse(r, "Too many tunnels: a client may have %d", LIMIT_TUNNELS);
+	return p == PROTO_TCP ? request_open_tcp(r) : open_http(r, p);
 }
 
-static void bid_run(struct bid *b)
+static void request_run(void *arg)
 {
-	enum bid_rc rc = BID_OK;
-	char *word = NULL;
+	struct request *r = arg;
+	enum request_rc rc = REQUEST_OK;
 
-	while (rc == BID_OK && (word = next_protocol(b)))
-		rc = open_one(b, word);
-	if (rc != BID_WAITS) {
-		bid_close(b);
-		return;
+	while (r->at && rc == REQUEST_OK) {
+		rc = open_one(r);
+		if (rc == REQUEST_OK)
+			r->at = word_after(r->at);
 	}
-	/* This protocol is to be done again: put it back. */
-	if (b->next)
-		b->next[-1] = '+';
-	b->next = word;
+	if (rc != REQUEST_WAITS)
+		request_cancel(r);
 }
 
-static void bid_again(void *arg)
+void request_start(struct client *c, const struct wanted *want)
 {
-	bid_run(arg);
+	struct request *r = xcalloc(1, sizeof(*r));
+
+	r->client = c;
+	r->id = id_next();
+	r->req_id = xstrdup(want->req_id);
+	r->at = r->protocols = xstrdup(want->protocols);
+	r->hostname = name_clean(want->hostname);
+	r->subdomain = name_clean(want->subdomain);
+	r->http_auth = xstrdup(want->http_auth);
+	r->category = xstrdup(want->category);
+	r->remote_port = want->remote_port;
+	r->last_port = want->last_port;
+	r->again = (struct loop_tick){.fn = request_run, .arg = r};
+	r->share = want->share;
+	size_t len = strlen(r->hostname);
+
+	if (len && r->hostname[len - 1] == '.')
+		r->hostname[len - 1] = '\0';
+	TAILQ_INSERT_TAIL(&c->requests, r, link);
+	c->n_requests++;
+	idmap_put(c->worker->requests, r->id, r);
+	request_run(r);
 }
 
-void bid_start(struct control *c, const struct msg_req_tunnel *r)
+void request_resume(struct worker *w, uint64_t request, bool is_free)
 {
-	struct bid *b = xcalloc(1, sizeof(*b));
-
-	b->control = c;
-	b->id = id_next();
-	b->req_id = xstrdup(r->req_id);
-	b->protocols = b->next = xstrdup(r->protocol);
-	b->hostname = name_clean(r->hostname);
-	b->subdomain = name_clean(r->subdomain);
-	b->http_auth = xstrdup(r->http_auth);
-	b->category = xstrdup(r->category);
-	b->remote_port = r->remote_port;
-	b->last_port = r->last_port;
-	b->again = (struct loop_tick){.fn = bid_again, .arg = b};
-	b->mux = r->mux != 0;
-	size_t len = strlen(b->hostname);
-
-	if (len && b->hostname[len - 1] == '.')
-		b->hostname[len - 1] = '\0';
-	TAILQ_INSERT_TAIL(&c->bids, b, link);
-	c->n_bids++;
-	idmap_put(c->worker->bids, b->id, b);
-	bid_run(b);
-}
-
-void bid_resume(struct bid *b, bool is_free)
-{
-	b->challenged = true;
-	b->challenged_control = 0;
-	if (is_free) {
-		bid_run(b);
-		return;
-	}
+	struct request *r = idmap_get(w->requests, request);
 	enum proto p;
-	char *word = next_protocol(b);
-	char *url = word && proto_parse(word, strlen(word), &p) ? wanted_url(b, p) : NULL;
+
+	if (!r)
+		return; /* it was cancelled meanwhile */
+	r->asked = true;
+	r->ticket.owner = 0;
+	if (is_free) {
+		request_run(r);
+		return;
+	}
+	char *url = proto_parse(r->at, word_len(r->at), &p) ? wanted_url(r, p) : NULL;
 
 	if (url)
-		(void)refuse_taken(b, url);
+		(void)refuse_taken(r, url);
 	free(url);
-	bid_close(b);
+	request_cancel(r);
 }
 
-/* Opened together with another, but an error came before it was its turn: nobody knows of it. */
-static void close_unannounced(struct bid *b, const char *url)
+/* It was opened together with another, but an error came before the client heard of it. */
+static void close_unannounced(struct request *r, const char *url)
 {
-	struct tunnel *t;
+	struct tunnel *t = url ? tunnel_find(r->client, url) : NULL;
 
-	TAILQ_FOREACH(t, &b->control->tunnels, link)
-	if (url && strcmp(t->route->url, url) == 0)
-		break;
 	if (t)
 		tunnel_close(t, false, "an error came before it was announced");
 }
 
-void bid_close(struct bid *b)
+void request_cancel(struct request *r)
 {
-	struct control *c = b->control;
+	struct client *c = r->client;
 
-	if (b->challenged_control)
-		challenge_cancel(b);
-	loop_tick_cancel(c->worker->loop, &b->again);
-	idmap_del(c->worker->bids, b->id);
-	TAILQ_REMOVE(&c->bids, b, link);
-	c->n_bids--;
-	free(b->req_id);
-	free(b->protocols);
-	free(b->hostname);
-	free(b->subdomain);
-	xfree_secret_str(b->http_auth);
-	free(b->category);
+	if (r->ticket.owner)
+		takeover_cancel(c->worker, r->id, &r->ticket);
+	loop_tick_cancel(c->worker->loop, &r->again);
+	idmap_del(c->worker->requests, r->id);
+	TAILQ_REMOVE(&c->requests, r, link);
+	c->n_requests--;
+	free(r->req_id);
+	free(r->protocols);
+	free(r->hostname);
+	free(r->subdomain);
+	xfree_secret_str(r->http_auth);
+	free(r->category);
 	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++) {
-		close_unannounced(b, b->opened[p]);
-		free(b->opened[p]);
+		close_unannounced(r, r->opened[p]);
+		free(r->opened[p]);
 	}
-	loop_free_later(c->worker->loop, b, NULL);
+	loop_free_later(c->worker->loop, r, NULL);
 }

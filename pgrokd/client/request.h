@@ -1,29 +1,45 @@
-/* One ReqTunnel: what a client wants, worked off protocol by protocol. */
+/* A request for a tunnel, processed one protocol at a time. */
 #ifndef PGROKD_CLIENT_REQUEST_H
 #define PGROKD_CLIENT_REQUEST_H
 
-#include "pgrokd/client/client.h"
+#include "pgrokd/client/parts.h"
+#include "pgrokd/client/takeover.h"
 
-struct bid {
-	TAILQ_ENTRY(bid) link;
-	struct control *control;
+struct request {
+	TAILQ_ENTRY(request) link;
+	struct client *client;
 	uint64_t id;
 	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
-	bool mux;
-	char *next;          /* in protocols: what is not done yet; NULL: all done */
-	char *opened[2];     /* per http and https: a URL that is open but not announced yet */
-	bool challenged;     /* the owner of the name was asked once */
-	int challenged_home; /* while waiting: the worker that was asked */
-	uint64_t challenged_control;
+	bool share;
+	const char *at;  /* in protocols: the word at hand; NULL: all are done */
+	char *opened[2]; /* per http and https: a URL that is open but not announced yet */
+	bool asked;      /* the owner of the name was asked, once */
+	struct takeover_ticket ticket;
 	struct loop_tick again; /* its next turn */
 };
 
-/* Answers with NewTunnels, at once or after a challenge. Borrows r. */
-void bid_start(struct control *c, const struct msg_req_tunnel *r);
-/* The challenge is over: the name is free (worth another try), or its owner lives. */
-void bid_resume(struct bid *b, bool is_free);
-/* Its control closes. */
-void bid_close(struct bid *b);
+enum request_rc {
+	REQUEST_OK,
+	REQUEST_REFUSED, /* the client was told why */
+	REQUEST_WAITS    /* for request_resume(), or its next turn */
+};
+
+/* Answers by the client's protocol, at once or later. Borrows want. */
+void request_start(struct client *c, const struct wanted *want);
+/* The takeover is decided: the name is free (worth another try), or its owner lives. */
+void request_resume(struct worker *w, uint64_t request, bool is_free);
+/* Takes r, of which nothing more is said. */
+void request_cancel(struct request *r);
+
+/* For one protocol of it: this tunnel is open. */
+void request_announce(const struct request *r, enum proto p, const char *url);
+/* It is refused, with all that is left of the request. */
+enum request_rc request_refuse(const struct request *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* The name of url is another's, or was a moment ago. Takes what is in why. */
+enum request_rc request_obstacle(struct request *r, const char *url, struct obstacle *why);
+
+/* port.c: opens its tcp tunnel. */
+enum request_rc request_open_tcp(struct request *r);
 
 #endif

@@ -1,205 +1,191 @@
-/* Somebody with the owner's token wants the owner's name: does the owner still live? */
+/* A client with the owner's token asks for the owner's name: is the owner still alive? */
 #include "pgrokd/client/takeover.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/net/socket.h"
+#include "pgrokd/client/request.h"
 
-/* One bid that waits for the outcome. */
+/* One request that waits for the outcome. */
 struct asker {
 	TAILQ_ENTRY(asker) link;
-	int home; /* worker of the bid */
-	uint64_t bid;
+	int home; /* worker of the request */
+	uint64_t request;
 	char key[ROUTE_KEY_MAX];
 };
 
-/* On the owner's home. Timer: LIMIT_CHALLENGE_MS for a sign of life. */
-struct challenge {
-	struct control *owner;
+/* On the owner's home. Timer: LIMIT_TAKEOVER_MS for a sign of life. */
+struct takeover {
+	struct client *owner;
 	TAILQ_HEAD(, asker) askers;
 	struct loop_timer timer;
 };
 
 /* ---- messages ---- */
 
-enum news_kind { NEWS_ASK, NEWS_CANCEL, NEWS_FREE, NEWS_TAKEN };
+enum word { WORD_ASK, WORD_CANCEL, WORD_FREE, WORD_TAKEN };
 
-/* ASK and CANCEL go to the owner's home, FREE and TAKEN back to the bid's. */
-struct news {
+/* ASK and CANCEL go to the owner's home, FREE and TAKEN back to the request's. */
+struct letter {
 	struct loop_msg msg;
-	enum news_kind kind;
+	enum word word;
 	struct worker *to;
 	int from; /* worker */
-	uint64_t control, bid;
+	uint64_t owner, request;
 	char key[ROUTE_KEY_MAX];
 };
 
-static void take_ask(struct worker *w, const struct news *news);
-static void take_cancel(struct worker *w, const struct news *news);
+static void take_ask(struct worker *w, const struct letter *l);
+static void take_cancel(struct worker *w, const struct letter *l);
 
-static void news_drop(struct loop_msg *m)
+static void letter_drop(struct loop_msg *m)
 {
-	free((struct news *)m);
+	free((struct letter *)m);
 }
 
-static void news_deliver(struct loop_msg *m, struct loop *l)
+static void letter_deliver(struct loop_msg *m, struct loop *loop)
 {
-	struct news *news = (struct news *)m;
-	struct bid *b;
+	struct letter *l = (struct letter *)m;
 
-	(void)l;
-	switch (news->kind) {
-	case NEWS_ASK:
-		take_ask(news->to, news);
+	(void)loop;
+	switch (l->word) {
+	case WORD_ASK:
+		take_ask(l->to, l);
 		break;
-	case NEWS_CANCEL:
-		take_cancel(news->to, news);
+	case WORD_CANCEL:
+		take_cancel(l->to, l);
 		break;
-	case NEWS_FREE:
-	case NEWS_TAKEN:
-		b = idmap_get(news->to->bids, news->bid);
-		if (b)
-			bid_resume(b, news->kind == NEWS_FREE);
+	case WORD_FREE:
+	case WORD_TAKEN:
+		request_resume(l->to, l->request, l->word == WORD_FREE);
 		break;
 	}
-	free(news);
+	free(l);
 }
 
-static void news_send(struct worker *from, int to, enum news_kind kind, uint64_t control,
-		      uint64_t bid, const char *key)
+static void letter_send(struct worker *from, int to, enum word word, uint64_t owner,
+			uint64_t request, const char *key)
 {
-	struct news *news = xcalloc(1, sizeof(*news));
+	struct letter *l = xcalloc(1, sizeof(*l));
 
-	news->msg.deliver = news_deliver;
-	news->msg.drop = news_drop;
-	news->kind = kind;
-	news->to = &from->core->worker[to];
-	news->from = from->index;
-	news->control = control;
-	news->bid = bid;
-	snprintf(news->key, sizeof(news->key), "%s", key);
-	loop_post(news->to->loop, &news->msg);
+	l->msg.deliver = letter_deliver;
+	l->msg.drop = letter_drop;
+	l->word = word;
+	l->to = &from->core->worker[to];
+	l->from = from->index;
+	l->owner = owner;
+	l->request = request;
+	snprintf(l->key, sizeof(l->key), "%s", key);
+	loop_post(l->to->loop, &l->msg);
 }
 
-/* ---- the bid's side ---- */
+/* ---- the request's side ---- */
 
-void challenge_ask(struct bid *b, const struct route *owner)
+void takeover_ask(struct worker *w, const struct route *owner, uint64_t request,
+		  struct takeover_ticket *ticket)
 {
-	struct worker *w = b->control->worker;
-
-	b->challenged_home = owner->home;
-	b->challenged_control = owner->control_id;
-	log_info(b->control->name, "Wants %s: asking whether its owner still lives", owner->url);
-	news_send(w, owner->home, NEWS_ASK, owner->control_id, b->id, owner->key);
+	*ticket = (struct takeover_ticket){.home = owner->home, .owner = owner->client};
+	letter_send(w, owner->home, WORD_ASK, owner->client, request, owner->key);
 }
 
-void challenge_cancel(struct bid *b)
+void takeover_cancel(struct worker *w, uint64_t request, struct takeover_ticket *ticket)
 {
-	news_send(b->control->worker, b->challenged_home, NEWS_CANCEL, b->challenged_control, b->id,
-		  "");
+	letter_send(w, ticket->home, WORD_CANCEL, ticket->owner, request, "");
+	ticket->owner = 0;
 }
 
 /* ---- the owner's side ---- */
 
-/* Everybody who waits gets the same answer. */
-static void challenge_end(struct challenge *ch, enum news_kind answer)
+/* All that wait get the same answer. */
+static void takeover_end(struct takeover *t, enum word answer)
 {
-	struct control *c = ch->owner;
+	struct client *c = t->owner;
 	struct asker *a;
 
-	while ((a = TAILQ_FIRST(&ch->askers))) {
-		TAILQ_REMOVE(&ch->askers, a, link);
-		news_send(c->worker, a->home, answer, c->id, a->bid, a->key);
+	while ((a = TAILQ_FIRST(&t->askers))) {
+		TAILQ_REMOVE(&t->askers, a, link);
+		letter_send(c->worker, a->home, answer, c->id, a->request, a->key);
 		free(a);
 	}
-	loop_timer_stop(&ch->timer);
-	c->challenge = NULL;
-	loop_free_later(c->worker->loop, ch, NULL);
+	loop_timer_stop(&t->timer);
+	c->takeover = NULL;
+	loop_free_later(c->worker->loop, t, NULL);
 }
 
-/*
- * A client that knows no Ping was sent a Pong, which it ignores: its system, at least, must have
- * acknowledged it.
- */
-static bool acknowledged(const struct control *c)
+static void takeover_timeout(void *arg)
 {
-	return !chan_waiting(c->chan) && socket_unacknowledged(stream_fd(c->stream)) == 0;
-}
+	struct takeover *t = arg;
+	struct client *c = t->owner;
 
-static void challenge_timeout(void *arg)
-{
-	struct challenge *ch = arg;
-
-	if (!ch->owner->feature_ping && acknowledged(ch->owner))
-		challenge_end(ch, NEWS_TAKEN);
+	if (c->proto->seems_alive(c->session))
+		takeover_end(t, WORD_TAKEN);
 	else
-		control_close(ch->owner, "silent when its name was wanted by its own token");
+		client_close(c, "no sign of life when its token asked for the name again");
 }
 
-static struct challenge *challenge_start(struct control *c)
+static struct takeover *takeover_start(struct client *c)
 {
-	struct challenge *ch = xcalloc(1, sizeof(*ch));
-	struct msg m = msg_new(c->feature_ping ? MSG_PING : MSG_PONG);
+	struct takeover *t = xcalloc(1, sizeof(*t));
 
-	ch->owner = c;
-	TAILQ_INIT(&ch->askers);
-	loop_timer_init(&ch->timer, c->worker->loop, challenge_timeout, ch);
-	loop_after(&ch->timer, LIMIT_CHALLENGE_MS);
-	c->challenge = ch;
-	control_send(c, &m);
-	return ch;
+	t->owner = c;
+	TAILQ_INIT(&t->askers);
+	loop_timer_init(&t->timer, c->worker->loop, takeover_timeout, t);
+	loop_after(&t->timer, LIMIT_TAKEOVER_MS);
+	c->takeover = t;
+	c->proto->ask_alive(c->session);
+	return t;
 }
 
-static void take_ask(struct worker *w, const struct news *news)
+static void take_ask(struct worker *w, const struct letter *l)
 {
-	struct control *c = idmap_get(w->controls, news->control);
+	struct client *c = idmap_get(w->clients, l->owner);
 	struct asker *a;
 
 	if (!c) {
-		news_send(w, news->from, NEWS_FREE, news->control, news->bid, news->key);
+		letter_send(w, l->from, WORD_FREE, l->owner, l->request, l->key);
 		return;
 	}
-	struct challenge *ch = c->challenge ? c->challenge : challenge_start(c);
+	struct takeover *t = c->takeover ? c->takeover : takeover_start(c);
 
-	TAILQ_FOREACH(a, &ch->askers, link)
-	if (strcmp(a->key, news->key) == 0) { /* one at a time for each name */
-		news_send(w, news->from, NEWS_TAKEN, news->control, news->bid, news->key);
+	TAILQ_FOREACH(a, &t->askers, link)
+	if (strcmp(a->key, l->key) == 0) { /* one at a time for each name */
+		letter_send(w, l->from, WORD_TAKEN, l->owner, l->request, l->key);
 		return;
 	}
 	a = xcalloc(1, sizeof(*a));
-	a->home = news->from;
-	a->bid = news->bid;
-	snprintf(a->key, sizeof(a->key), "%s", news->key);
-	TAILQ_INSERT_TAIL(&ch->askers, a, link);
+	a->home = l->from;
+	a->request = l->request;
+	snprintf(a->key, sizeof(a->key), "%s", l->key);
+	TAILQ_INSERT_TAIL(&t->askers, a, link);
 }
 
-static void take_cancel(struct worker *w, const struct news *news)
+static void take_cancel(struct worker *w, const struct letter *l)
 {
-	struct control *c = idmap_get(w->controls, news->control);
+	struct client *c = idmap_get(w->clients, l->owner);
 	struct asker *a;
 
-	if (!c || !c->challenge)
+	if (!c || !c->takeover)
 		return;
-	TAILQ_FOREACH(a, &c->challenge->askers, link)
-	if (a->bid == news->bid)
+	TAILQ_FOREACH(a, &c->takeover->askers, link)
+	if (a->request == l->request)
 		break;
 	if (a) {
-		TAILQ_REMOVE(&c->challenge->askers, a, link);
+		TAILQ_REMOVE(&c->takeover->askers, a, link);
 		free(a);
 	}
-	if (TAILQ_EMPTY(&c->challenge->askers))
-		challenge_end(c->challenge, NEWS_TAKEN);
+	if (TAILQ_EMPTY(&c->takeover->askers))
+		takeover_end(c->takeover, WORD_TAKEN);
 }
 
-void challenge_alive(struct control *c)
+void takeover_alive(struct client *c)
 {
-	if (c->challenge && c->feature_ping)
-		challenge_end(c->challenge, NEWS_TAKEN);
+	if (c->takeover)
+		takeover_end(c->takeover, WORD_TAKEN);
 }
 
-void challenge_over(struct control *c, bool names_free)
+void takeover_over(struct client *c, bool names_free)
 {
-	if (c->challenge)
-		challenge_end(c->challenge, names_free ? NEWS_FREE : NEWS_TAKEN);
+	if (c->takeover)
+		takeover_end(c->takeover, names_free ? WORD_FREE : WORD_TAKEN);
 }

@@ -1,30 +1,44 @@
-/* One public URL of a control: its route, its listener if it is TCP, its visitors. */
+/* One public URL of a client: its route, its listener if it is TCP, its visitors. */
 #include "pgrokd/client/tunnel.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
-/* Ids and owner are in the route before anybody else can see it. */
-static void tunnel_sign(struct control *c, struct route *route)
+#include "common/base/log.h"
+#include "common/net/listener.h"
+
+struct tunnel {
+	TAILQ_ENTRY(tunnel) link;
+	struct client *client;
+	uint64_t born;
+	struct route *route;
+	struct listener *listener; /* TCP only */
+	struct visitors visitors;
+};
+
+/* Ids and owner are in the route before another thread can see it. */
+static void tunnel_sign(const struct client *c, struct route *route)
 {
 	route->home = c->worker->index;
 	route->tunnel_id = id_next();
-	route->control_id = c->id;
+	route->client = c->id;
 	route->owner = c->owner;
 }
 
-static struct tunnel *tunnel_new(struct control *c, struct route *route)
+static struct tunnel *tunnel_new(struct client *c, struct route *route)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 
-	t->control = c;
-	t->id = route->tunnel_id;
+	t->client = c;
 	t->born = loop_now(c->worker->loop);
 	t->route = route;
 	t->visitors = (struct visitors){
 		.worker = c->worker,
 		.route = route,
 		.carrier = c->carrier,
-		.half_close = c->features,
+		.half_close = c->half_close,
+		.one_request = c->proto->one_request,
 		.sum = &c->count,
 	};
 	visitors_open(&t->visitors);
@@ -38,7 +52,7 @@ static struct tunnel *tunnel_new(struct control *c, struct route *route)
 	return t;
 }
 
-bool tunnel_open(struct control *c, struct route **routes, int n, struct obstacle *why)
+bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle *why)
 {
 	for (int i = 0; i < n; i++)
 		tunnel_sign(c, routes[i]);
@@ -73,7 +87,7 @@ static bool bind_port(const struct core *core, uint16_t port, struct listener_fd
 	return false;
 }
 
-bool tunnel_open_tcp(struct control *c, struct route *route, struct obstacle *why,
+bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why,
 		     char err[static 256])
 {
 	const struct core *core = c->worker->core;
@@ -100,21 +114,30 @@ bool tunnel_open_tcp(struct control *c, struct route *route, struct obstacle *wh
 	return true;
 }
 
+struct tunnel *tunnel_find(struct client *c, const char *url)
+{
+	struct tunnel *t = TAILQ_FIRST(&c->tunnels);
+
+	while (t && strcmp(t->route->url, url) != 0)
+		t = TAILQ_NEXT(t, link);
+	return t;
+}
+
 void tunnel_close(struct tunnel *t, bool hold, const char *why)
 {
-	struct control *c = t->control;
+	struct client *c = t->client;
 	struct worker *w = c->worker;
+	const struct visitor_count *count = &t->visitors.count;
 
-	/* First of all nobody new: the listener hands over what was queued. */
+	/* First of all no new visitors: the listener hands over what was queued. */
 	if (t->listener)
 		listener_close(t->listener);
 	registry_unregister(w->core->registry, t->route, hold);
 	visitors_close(&t->visitors);
 	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
-		   ", %llu visitors, %llu bytes in, %llu out",
-		   (unsigned long long)t->visitors.count.visitors,
-		   (unsigned long long)t->visitors.count.bytes[0],
-		   (unsigned long long)t->visitors.count.bytes[1]);
+		   ", %llu visitors, %llu bytes in, %llu out", (unsigned long long)count->visitors,
+		   (unsigned long long)count->bytes[SIDE_VISITOR],
+		   (unsigned long long)count->bytes[SIDE_SERVICE]);
 	log_event("tunnel_closed", "url", t->route->url, "control", c->name, "why", why, NULL);
 	TAILQ_REMOVE(&c->tunnels, t, link);
 	c->n_tunnels--;

@@ -67,7 +67,7 @@ static void fill(struct worker *w, void *arg)
 
 	form->row = (struct census_row){
 		.half_open = (uint64_t)w->n_guests,
-		.clients = idmap_count(w->controls),
+		.clients = idmap_count(w->clients),
 		.tunnels = idmap_count(w->tunnels),
 		.count = w->count,
 	};
@@ -114,7 +114,7 @@ static void log_row(const char *who, const struct census_row *row)
 		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64,
 		 who, row->half_open, row->clients, row->tunnels, c->waiting_now, c->joined_now,
 		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL], c->shed,
-		 c->moved, c->controls, c->tunnels, c->joined, c->pages, c->bytes[0], c->bytes[1]);
+		 c->moved, c->clients, c->tunnels, c->joined, c->pages, c->bytes[0], c->bytes[1]);
 }
 
 void census_log(void *arg, const struct census *c)

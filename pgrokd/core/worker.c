@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-
 static void next_turn(void *arg)
 {
 	struct worker *w = arg;
@@ -28,19 +27,19 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
 	TAILQ_INIT(&w->guests);
 	TAILQ_INIT(&w->visitors);
-	w->clients = strmap_new();
-	w->controls = idmap_new();
+	w->client_ids = strmap_new();
+	w->clients = idmap_new();
 	w->tunnels = idmap_new();
-	w->bids = idmap_new();
+	w->requests = idmap_new();
 }
 
 void worker_free(struct worker *w)
 {
 	loop_free(w->loop);
-	strmap_free(w->clients);
-	idmap_free(w->controls);
+	strmap_free(w->client_ids);
+	idmap_free(w->clients);
 	idmap_free(w->tunnels);
-	idmap_free(w->bids);
+	idmap_free(w->requests);
 }
 
 static void *worker_run(void *arg)

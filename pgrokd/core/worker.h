@@ -39,7 +39,7 @@ struct counters {
 	uint64_t pages;           /* own answers to visitors */
 	uint64_t joined;          /* visitors that met a proxy */
 	uint64_t bytes[2];        /* from visitors, from tunnels; of closed visitors */
-	uint64_t controls, tunnels;
+	uint64_t clients, tunnels;
 };
 
 /* Set before the first worker runs, then never changed; registry and door lock themselves. */
@@ -64,10 +64,10 @@ struct worker {
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
 	struct visitor_list visitors; /* all of tunnels at home here */
-	struct strmap *clients;       /* ClientId -> struct control */
-	struct idmap *controls;       /* id -> struct control */
+	struct strmap *client_ids;    /* ClientId -> struct client */
+	struct idmap *clients;        /* id -> struct client */
 	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
-	struct idmap *bids;           /* id -> struct bid that waits for a challenge */
+	struct idmap *requests;       /* id -> struct request that waits for a takeover */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

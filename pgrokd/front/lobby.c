@@ -11,7 +11,7 @@
 #include "common/base/randid.h"
 #include "common/net/tls.h"
 #include "msg/pgrok/chan.h"
-#include "pgrokd/client/client.h"
+#include "pgrokd/proto/pgrok_in.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -132,7 +132,7 @@ static void first_auth(struct guest *g, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	struct parcel *p = parcel_new(control_adopt, auth_drop, &g->peer);
+	struct parcel *p = parcel_new(pgrok_control_adopt, auth_drop, &g->peer);
 
 	if (client_id_valid(m->auth.client_id))
 		snprintf(p->client_id, sizeof(p->client_id), "%s", m->auth.client_id);
@@ -158,7 +158,7 @@ static void first_reg_proxy(struct guest *g, struct msg *m)
 		msg_free(m);
 		return;
 	}
-	struct parcel *p = parcel_new(control_adopt_proxy, NULL, &g->peer);
+	struct parcel *p = parcel_new(pgrok_proxy_adopt, NULL, &g->peer);
 
 	snprintf(p->client_id, sizeof(p->client_id), "%s", id);
 	p->first = *m;

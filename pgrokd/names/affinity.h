@@ -49,7 +49,7 @@ size_t affinity_count(const struct affinity *a);
 
 /* All entries, oldest first, as "key\0value\0...". Owned, *len bytes. */
 char *affinity_dump(const struct affinity *a, size_t *len) MUSTCHECK;
-/* As the youngest; counted as nobody's until it is put again. */
+/* As the youngest; counted for no client until it is put again. */
 void affinity_load(struct affinity *a, const char *key, const char *value);
 
 #endif

@@ -12,9 +12,9 @@
 struct route {
 	atomic_uint refs;
 	enum proto proto;
-	int home;            /* worker */
-	uint64_t tunnel_id;  /* looked up at home; not found: it has been closed since */
-	uint64_t control_id; /* likewise */
+	int home;           /* worker */
+	uint64_t tunnel_id; /* looked up at home; not found: it has been closed since */
+	uint64_t client;    /* likewise */
 	struct owner owner;
 	bool mux;      /* its visitors may go over the client's mux session */
 	uint16_t port; /* of a tcp tunnel; else 0 */

@@ -1,6 +1,6 @@
 /*
- * names.json in -stateDir: which names are in use and held, so that a restart gives them to nobody
- * else before their owners are back.
+ * names.json in -stateDir: which names are in use and held, so that after a restart only
+ * their owners get them.
  */
 #ifndef PGROKD_NAMES_STATEFILE_H
 #define PGROKD_NAMES_STATEFILE_H

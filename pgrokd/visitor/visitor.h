@@ -2,6 +2,7 @@
 #ifndef PGROKD_VISITOR_VISITOR_H
 #define PGROKD_VISITOR_VISITOR_H
 
+#include "common/stream/pair.h"
 #include "pgrokd/carrier/carrier.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/worker.h"

@@ -1,4 +1,4 @@
-"""Whose a name is: held for its owner after a cut and over a restart; names and ports of nobody."""
+"""Whose a name is: held for its owner after a cut and over a restart; names and ports that no tunnel has."""
 
 import json
 import re
@@ -202,7 +202,7 @@ def test_port_that_another_has_now(lab):
         assert v.recv_exact(1) == b"x"
 
 
-# ---- nobody's ----
+# ---- no tunnel's ----
 
 OWN = ["pgrok.me", "PGROK.me", "pgrok.me.", "pgrok.me:80", "pgrok.me.:443", "www.pgrok.me", "mail.pgrok.me.",
        "localhost", "127.0.0.1", "127.0.0.1:80"]
@@ -306,14 +306,14 @@ def test_ports_of_other_programs(lab):
 def test_many_leave_at_once(lab):
     """Their tunnels are closed in portions: others do not wait for all of them."""
     s = lab.server("-log-level=INFO", workers=1)
-    leaving = [lab.goclient(s) for _ in range(12)]
+    leaving = [lab.goclient(s, proxies=False) for _ in range(12)]
     for i, c in enumerate(leaving):
         for j in range(48):
             c.send(req_tunnel("http", subdomain=f"t{i}-{j}"))
     for c in leaving:
         for _ in range(48):
             assert not c.answers.get(timeout=env.WAIT)["Error"]
-    other = stranger(lab, s)
+    other = stranger(lab, s, proxies=False)
     mark = s.mark()
     s.send(signal.SIGSTOP)
     for c in leaving:

@@ -509,28 +509,71 @@ static void test_pause_is_not_renewed(void **state)
 	line_free(l);
 }
 
+/* Another client takes so many tenths of what there is for growth. */
+static struct mux_account *taken(uint64_t tenths)
+{
+	struct mux_account *a = mux_account_new();
+
+	account_charge(a, MEMORY_GROWTH, (int64_t)(MUX_MEMORY_DEFAULT / 2 / 10 * tenths));
+	return a;
+}
+
+static void give_up(struct mux_account *a)
+{
+	account_charge(a, MEMORY_GROWTH, -(int64_t)a->used[MEMORY_GROWTH]);
+	mux_account_free(a);
+}
+
 /* A peer that paused is not a reader that stands still, unless memory is short. */
 static void test_quiet_peer(void **state)
 {
-	struct line *l = grown();
-	struct mstream *ms = at(l, 0);
-	uint32_t window = ms->window;
+	static const uint64_t tenths[] = {0, 5, 8, 10};
 
-	time_passes(ms, LONG_US);
-	for (int i = 0; i < 10; i++)
-		(void)round_trip(l, 0, 1);
-	assert_true(ms->window >= window);
-	window = ms->window;
-	/* Somebody else takes the rest. */
-	account_charge(l->r->memory, MEMORY_GROWTH, MUX_MEMORY_DEFAULT);
-	for (int i = 0; i < 30; i++) {
-		time_passes(ms, LONG_US);
-		(void)round_trip(l, 0, 1);
+	for (int t = 0; t < 4; t++) {
+		struct line *l = grown();
+		struct mstream *ms = at(l, 0);
+		struct mux_account *other = taken(tenths[t]);
+
+		for (int i = 0; i < 30; i++) {
+			time_passes(ms, LONG_US);
+			(void)round_trip(l, 0, 1);
+		}
+		if (tenths[t] < 8)
+			assert_true(ms->window >= MIB);
+		else
+			assert_true(ms->window < MIB);
+		if (tenths[t] == 10)
+			assert_int_equal(rig_reserved(l->r), 0);
+		give_up(other);
+		line_free(l);
 	}
-	assert_int_equal(ms->window, START);
-	account_charge(l->r->memory, MEMORY_GROWTH, -(int64_t)MUX_MEMORY_DEFAULT);
-	assert_int_equal(rig_reserved(l->r), 0);
-	line_free(l);
+}
+
+/* Whoever has kept up for long gets more; after a pause that has to be proved again. */
+static void test_proof(void **state)
+{
+	for (int paused = 0; paused < 2; paused++) {
+		struct line *l = grown();
+		struct mstream *ms = at(l, 0);
+		struct mux_account *other = taken(10);
+		uint32_t window;
+
+		(void)speed(l, 0, 40); /* it proves itself, but there is nothing to be had */
+		if (paused) {
+			budget[0] = 0;
+			while (round_trip(l, 0, 1))
+				;
+			time_passes(ms, LONG_US);
+			resume(l, 0, 1);
+		}
+		give_up(other);
+		other = taken(8);
+		window = ms->window;
+		(void)speed(l, 0, 3);
+		assert_int_equal(ms->window > window, !paused);
+		give_up(other);
+		line_free(l);
+	}
 }
 
 /* ---- the process's total ---- */
@@ -571,6 +614,7 @@ int main(void)
 		cmocka_unit_test(test_buffer_shrinks),
 		cmocka_unit_test(test_pause_is_not_renewed),
 		cmocka_unit_test(test_quiet_peer),
+		cmocka_unit_test(test_proof),
 		cmocka_unit_test(test_total_in_steps),
 	};
 

@@ -161,9 +161,9 @@ static const struct {
 	{"tunnels: {a: {hostname: h, subdomain: s, proto: {http: 80}}}",
 	 "a(sub=s host=h http=127.0.0.1:80)", ""},
 	{"tunnels: {5: {subdomain: 0x1F, proto: {tcp: 022}}}", "5(sub=0x1F tcp=127.0.0.1:022)", ""},
-	{"tunnels: {a: {auth: 'u:p', remote_port: 31111, mux: false, inspect: no, proto: {tcp: "
-	 "22}}}",
-	 "a(sub=a auth=u:p port=31111 nomux noinspect tcp=127.0.0.1:22)", ""},
+	{"tunnels: {a: {auth: 'u:p', remote_port: 31111, mux: false, inspect: no, proto: "
+	 "{http: 21, tcp: 22}}}",
+	 "a(sub=a auth=u:p port=31111 nomux noinspect http=127.0.0.1:21 tcp=127.0.0.1:22)", ""},
 	{"tunnels: {a: {remote_port: 0, proto: {tcp: ':22'}}}", "a(sub=a tcp=127.0.0.1:22)", ""},
 	{"tunnels: {a: {remote_port: 0x50, proto: {tcp: '[::1]:22'}}}",
 	 "a(sub=a port=80 tcp=[::1]:22)", ""},
@@ -180,10 +180,10 @@ static const struct {
 	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=x: http=127.0.0.1:1)", ""},
 	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: {auth: 'y:', <<: *a}\n",
 	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: http=127.0.0.1:1)", ""},
-	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: &b {proto: {tcp: 2}, auth: 'y:'}\n"
+	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: &b {proto: {https: 2}, auth: 'y:'}\n"
 	 "  c: {<<: [*a, *b]}\n",
-	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: tcp=127.0.0.1:2) "
-	 "c(sub=c auth=x: http=127.0.0.1:1 tcp=127.0.0.1:2)",
+	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: https=127.0.0.1:2) "
+	 "c(sub=c auth=x: http=127.0.0.1:1 https=127.0.0.1:2)",
 	 ""},
 	/* what is odd is told */
 	{"Tunnels: {a: 1}\ntls: true\n", "tls=y",

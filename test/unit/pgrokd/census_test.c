@@ -30,7 +30,7 @@ static void fill(void)
 			count[k] = 1000 * (uint64_t)(i + 1) + k;
 		w->n_guests = 7 * (i + 1);
 		for (int k = 0; k < 2 * (i + 1); k++)
-			idmap_put(w->controls, id_next(), w);
+			idmap_put(w->clients, id_next(), w);
 		for (int k = 0; k < 3 * (i + 1); k++)
 			idmap_put(w->tunnels, id_next(), w);
 	}

@@ -91,7 +91,7 @@ static void test_order(void **state)
 	held_add(h, "fourth", &mine, 30);
 	held_sweep(h, 20);
 	assert_string_equal(gone, "first second ");
-	/* Held anew: what was before is gone first. */
+	/* Held again: what was before is gone first. */
 	held_add(h, "third", &mine, 50);
 	assert_string_equal(gone, "first second third ");
 	held_sweep(h, 49);

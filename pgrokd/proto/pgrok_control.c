@@ -1,0 +1,332 @@
+/* What is said on a control connection of the pgrok protocol: from Auth to closed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/net/socket.h"
+#include "msg/pgrok/chan.h"
+#include "pgrokd/client/client.h"
+#include "pgrokd/proto/pgrok_in.h"
+
+enum control_state {
+	CONTROL_UP,     /* heartbeat: LIMIT_PING_MS */
+	CONTROL_FAILED, /* something went wrong deep inside a call; closes on the next tick */
+	CONTROL_QUIET   /* its client is closed, now or soon */
+};
+
+struct pgrok_control {
+	struct worker *worker;
+	struct client *client; /* owns it */
+	struct stream *stream;
+	struct chan *chan;
+	enum control_state state;
+	bool features;      /* the client speaks our extensions; these of them: */
+	bool feature_ping;  /* answers a Ping */
+	bool feature_close; /* may send a NewTunnel to have its URL closed */
+	bool feature_mux;   /* speaks yamux on connections that ask for it */
+	bool linger;        /* the last message tells why: see that it arrives */
+	uint64_t last_ping;
+	const char *why; /* CONTROL_FAILED */
+	struct loop_timer reap;
+	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
+};
+
+static void control_ready(void *arg, int dirs);
+
+/* ---- sending ---- */
+
+static void control_want(struct pgrok_control *k)
+{
+	int dirs = k->state == CONTROL_UP ? STREAM_READ : 0;
+
+	stream_want(k->stream, dirs | (chan_waiting(k->chan) ? STREAM_WRITE : 0));
+}
+
+/* Closes on the next tick; linger: what was sent last should arrive. */
+static void control_fail(struct pgrok_control *k, bool linger, const char *why)
+{
+	if (k->state != CONTROL_UP)
+		return;
+	k->state = CONTROL_FAILED;
+	k->linger = linger;
+	k->why = why;
+	control_want(k);
+	loop_next_tick(k->worker->loop, &k->more);
+}
+
+/* Never closes anything from inside this call. */
+static void control_send(struct pgrok_control *k, const struct msg *m)
+{
+	if (k->state != CONTROL_UP)
+		return;
+	if (chan_send(k->chan, m)) {
+		control_want(k);
+		return;
+	}
+	log_info(client_name(k->client), "%s could not be sent: %s", msg_type_name(m->type),
+		 chan_error(k->chan));
+	control_fail(k, false, "a message could not be sent");
+}
+
+/* ---- what the rest of the server wants said ---- */
+
+/* As the Go server: an error names no request, and ends a client that has no tunnel. */
+void pgrok_control_answer(void *session, const struct proto_answer *a)
+{
+	struct pgrok_control *k = session;
+	struct msg m = msg_new(MSG_NEW_TUNNEL);
+
+	if (a->url) {
+		m.new_tunnel.req_id = a->request;
+		m.new_tunnel.url = a->url;
+		m.new_tunnel.protocol = proto_name(a->proto);
+	} else {
+		m.new_tunnel.error = a->error;
+	}
+	control_send(k, &m);
+	if (a->url)
+		return;
+	if (client_tunnels(k->client) == 0)
+		control_fail(k, true, "its tunnel was refused");
+	else if (client_refused(k->client))
+		control_fail(k, true, "too many of its tunnels were refused");
+}
+
+void pgrok_control_ask(void *arg)
+{
+	struct msg m = msg_new(MSG_REQ_PROXY);
+
+	control_send(arg, &m);
+}
+
+/* A client that does not answer a Ping ignores a Pong: its kernel, at least, acknowledges it. */
+void pgrok_control_ask_alive(void *session)
+{
+	struct pgrok_control *k = session;
+	struct msg m = msg_new(k->feature_ping ? MSG_PING : MSG_PONG);
+
+	control_send(k, &m);
+}
+
+bool pgrok_control_seems_alive(void *session)
+{
+	const struct pgrok_control *k = session;
+
+	return !k->feature_ping && !chan_waiting(k->chan) &&
+	       socket_unacknowledged(stream_fd(k->stream)) == 0;
+}
+
+bool pgrok_control_up(const struct pgrok_control *k)
+{
+	return k->state == CONTROL_UP;
+}
+
+bool pgrok_control_mux(const struct pgrok_control *k)
+{
+	return k->feature_mux;
+}
+
+/* ---- messages ---- */
+
+static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r)
+{
+	const struct wanted want = {
+		.req_id = r->req_id,
+		.protocols = r->protocol,
+		.hostname = r->hostname,
+		.subdomain = r->subdomain,
+		.http_auth = r->http_auth,
+		.category = r->category,
+		.remote_port = r->remote_port,
+		.last_port = r->last_port,
+		.share = r->mux != 0,
+	};
+
+	if (!client_request(k->client, &want))
+		control_fail(k, false, "too many tunnels asked for at once");
+}
+
+static void take_message(struct pgrok_control *k, const struct msg *m)
+{
+	struct msg pong = msg_new(MSG_PONG);
+
+	/* Of a client that is not pinged older messages may be under way. */
+	if (k->feature_ping)
+		client_alive(k->client);
+	switch (m->type) {
+	case MSG_REQ_TUNNEL:
+		take_request(k, &m->req_tunnel);
+		break;
+	case MSG_NEW_TUNNEL:
+		if (k->feature_close)
+			client_give_back(k->client, m->new_tunnel.url);
+		break;
+	case MSG_PING:
+		k->last_ping = loop_now(k->worker->loop);
+		control_send(k, &pong);
+		break;
+	default: /* the Go server ignores these, too */
+		log_debug(client_name(k->client), "Ignored a %s", msg_type_name(m->type));
+	}
+}
+
+/* False: k is closed, or quiet. */
+static bool control_read(struct pgrok_control *k)
+{
+	struct msg m;
+
+	for (int i = 0; i < LIMIT_MESSAGES && k->state == CONTROL_UP; i++) {
+		switch (chan_recv(k->chan, &m)) {
+		case CHAN_OK:
+			take_message(k, &m);
+			msg_free(&m);
+			break;
+		case CHAN_NULL:
+			break;
+		case CHAN_AGAIN:
+			return true;
+		case CHAN_EOF:
+			client_close(k->client, "its client closed the connection");
+			return false;
+		case CHAN_ABORT:
+		case CHAN_BAD:
+			client_close(k->client, chan_error(k->chan));
+			return false;
+		}
+	}
+	loop_next_tick(k->worker->loop, &k->more);
+	return true;
+}
+
+static void control_ready(void *arg, int dirs)
+{
+	struct pgrok_control *k = arg;
+
+	if (dirs & STREAM_WRITE && chan_flush(k->chan) == STREAM_ABORT) {
+		client_close(k->client, chan_error(k->chan));
+		return;
+	}
+	if (k->state == CONTROL_FAILED) {
+		loop_next_tick(k->worker->loop, &k->more);
+		control_want(k);
+		return;
+	}
+	if (dirs & STREAM_READ && !control_read(k))
+		return;
+	control_want(k);
+}
+
+/* Messages left over, or the end of a failed control: after its last words are out. */
+static void control_tick(void *arg)
+{
+	struct pgrok_control *k = arg;
+
+	if (k->state == CONTROL_UP)
+		control_ready(k, STREAM_READ);
+	else if (!k->linger || !chan_waiting(k->chan))
+		client_close(k->client, k->why);
+}
+
+static void control_reap(void *arg)
+{
+	struct pgrok_control *k = arg;
+	uint64_t silent = loop_now(k->worker->loop) - k->last_ping;
+
+	if (k->state == CONTROL_FAILED) {
+		client_close(k->client, k->why);
+	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
+		client_close(k->client, "Lost heartbeat");
+	} else {
+		carrier_rest(client_carrier(k->client));
+		loop_after(&k->reap, LIMIT_REAP_MS);
+	}
+}
+
+/* ---- its life ---- */
+
+static struct pgrok_control *control_new(struct worker *w, struct stream *s,
+					 const struct msg_auth *auth)
+{
+	struct pgrok_control *k = xcalloc(1, sizeof(*k));
+
+	k->worker = w;
+	k->stream = stream_settle(s);
+	k->chan = chan_new(k->stream);
+	k->last_ping = loop_now(w->loop);
+	k->features = *auth->features;
+	k->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
+	k->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
+	k->feature_mux = w->core->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
+	if (k->features)
+		chan_set_max(k->chan, FRAME_HEADER + FRAME_BODY_MAX);
+	k->more = (struct loop_tick){.fn = control_tick, .arg = k};
+	loop_timer_init(&k->reap, w->loop, control_reap, k);
+	loop_after(&k->reap, LIMIT_REAP_MS);
+	return k;
+}
+
+static void send_auth_resp(struct pgrok_control *k)
+{
+	struct msg m = msg_new(MSG_AUTH_RESP);
+	char features[32];
+
+	snprintf(features, sizeof(features), "%s%s%s", k->feature_mux ? " " FEATURE_MUX : "",
+		 k->feature_ping ? " " FEATURE_PING : "",
+		 k->feature_close ? " " FEATURE_CLOSE : "");
+	m.auth_resp.version = MSG_PROTO_VERSION;
+	m.auth_resp.mm_version = MSG_SOFTWARE_VERSION;
+	m.auth_resp.client_id = client_id(k->client);
+	m.auth_resp.features = features + (*features == ' ');
+	control_send(k, &m);
+}
+
+void pgrok_control_adopt(struct worker *w, struct stream *s, struct parcel *p)
+{
+	const struct msg_auth *auth = &p->first.auth;
+	struct pgrok_control *k = control_new(w, s, auth);
+	struct client_conf conf = {
+		.proto = &pgrok_proto,
+		.session = k,
+		.client_id = p->client_id,
+		.token = token_of(auth->user),
+		.peer = p->peer,
+		.half_close = k->features,
+		.may_share = k->feature_mux,
+	};
+	char text[ADDR_TEXT];
+
+	k->client = client_new(w, &conf);
+	log_info(client_name(k->client), "Client %s connected from %s (%.32s/%.32s, version %.32s)",
+		 client_short_id(k->client), addr_text(&p->peer, text), auth->os, auth->arch,
+		 auth->mm_version);
+	send_auth_resp(k);
+	/* With mux it opens connections itself; what needs one of its own will ask for it. */
+	if (!k->feature_mux)
+		carrier_warm(client_carrier(k->client));
+	stream_on_ready(k->stream, control_ready, k);
+	/* What came with the Auth may lie in the TLS layer, where no event tells of it. */
+	control_ready(k, STREAM_READ);
+}
+
+void pgrok_control_quiet(void *session)
+{
+	struct pgrok_control *k = session;
+
+	k->state = CONTROL_QUIET;
+	stream_want(k->stream, 0);
+	loop_timer_stop(&k->reap);
+	loop_tick_cancel(k->worker->loop, &k->more);
+}
+
+void pgrok_control_stopped(void *session)
+{
+	struct pgrok_control *k = session;
+
+	chan_free(k->chan);
+	if (k->linger)
+		stream_linger(k->stream);
+	else
+		stream_close(k->stream, false);
+	loop_free_later(k->worker->loop, k, NULL);
+}
