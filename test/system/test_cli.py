@@ -352,6 +352,12 @@ def test_server_help(flag):
         assert re.search(rf"^ +-{name}\b", out, re.M), name
 
 
+def test_warning_of_unchecked_tokens(lab, certs):
+    """Not where a client needs a certificate."""
+    lab.server().wait_log("Tokens are not checked")
+    assert not lab.server(f"-tunnelTLSClientCA={certs.ca}").has("Tokens are not checked")
+
+
 def test_server_without_domain():
     status, out, err = run(PGROKD, "-httpAddr=127.0.0.1:0", "-httpsAddr=", "-tunnelAddr=127.0.0.1:0")
     assert status == 1
