@@ -126,7 +126,8 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	t->auth = copy(it->auth);
 	t->remote_port = it->remote_port;
 	t->inspect = it->inspect;
-	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why))
+	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why) &&
+	    config_check_tunnel(t, why))
 		return t;
 	snprintf(err, INSPECT_ERR, "%.200s", why);
 	retire_tunnel(c, t);
@@ -212,19 +213,35 @@ static void catch_signals(struct client *c)
 
 /* ---- start and end ---- */
 
+/* The proxy's URL and the name of the key or variable that holds it. NULL: there is none. */
+static const char *http_proxy_url(const struct config *conf, const char **name)
+{
+	static const char *const names[] = {"http_proxy",  "HTTP_PROXY", "https_proxy",
+					    "HTTPS_PROXY", "all_proxy",  "ALL_PROXY"};
+	const char *url = conf->http_proxy;
+
+	*name = names[0];
+	for (size_t i = 0; (!url || !*url) && i < sizeof names / sizeof names[0]; i++) {
+		*name = names[i];
+		url = getenv(names[i]);
+	}
+	return url && *url ? url : NULL;
+}
+
 /* The proxy of the configuration, else the environment's, unless no_proxy exempts the server. */
 static bool choose_http_proxy(struct client *c, char err[static 256])
 {
 	const struct endpoint *server = &c->conf->server;
-	const char *url = c->conf->http_proxy;
-	const char *exempt = getenv("no_proxy");
+	const char *exempt = getenv("no_proxy"), *name;
+	const char *url = http_proxy_url(c->conf, &name);
+	char why[256];
 
-	if (!url || !*url)
-		url = getenv("http_proxy");
-	if (!url || !*url)
+	if (!url)
 		return true;
-	if (!http_proxy_parse(&c->http_proxy, url, err))
+	if (!http_proxy_parse(&c->http_proxy, url, why)) {
+		snprintf(err, 256, "%s: %.230s", name, why);
 		return false;
+	}
 	if (!exempt)
 		exempt = getenv("NO_PROXY");
 	if (no_proxy_match(exempt, server->host, server->port)) {

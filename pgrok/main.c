@@ -10,6 +10,7 @@
 
 #include "common/base/flags.h"
 #include "common/base/log.h"
+#include "common/base/version.h"
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
@@ -20,46 +21,52 @@ static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine;
-	bool inspectpublic, mux, tls;
+	bool inspectpublic, mux, tls, version;
 	int log_max;
-	bool inspectaddr_given, serveraddr_given, log_format_given;
+	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
 } opt;
 
 static const struct flag flags[] = {
+	{"", FLAG_BOOL, NULL, NULL, "The server:", NULL},
+	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
+	 &opt.serveraddr_given},
 	{"authtoken", FLAG_STRING, &opt.authtoken, NULL, "token that the server knows you by",
 	 NULL},
 	{"config", FLAG_STRING, &opt.config, NULL, "configuration `file` (default ~/.pgrok)", NULL},
-	{"engine", FLAG_STRING, &opt.engine, "direct", "data path: direct or bufferevent", NULL},
+	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
+	 "PEM `file` of the authorities that may vouch for the server", NULL},
+	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
+	 "PEM `file` with a certificate to show to the server", NULL},
+	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The tunnel of a port, address or folder:", NULL},
+	{"proto", FLAG_STRING, &opt.proto, "http+https",
+	 "what to tunnel: http, https, tcp, joined by +", &opt.proto_given},
+	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
+	 "name to ask for below the server's domain", NULL},
 	{"hostname", FLAG_STRING, &opt.hostname, NULL,
 	 "whole host name to ask for, one that you point at the server", NULL},
 	{"httpauth", FLAG_STRING, &opt.httpauth, NULL,
 	 "`user:password` that visitors of an http tunnel must give", NULL},
+	{"mux", FLAG_BOOL, &opt.mux, "true",
+	 "let visitors share one connection to the server, if it can do that", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The inspector:", NULL},
 	{"inspectaddr", FLAG_STRING, &opt.inspectaddr, DEFAULT_INSPECT_ADDR,
 	 "`address` of the web inspector, or disabled", &opt.inspectaddr_given},
 	{"inspectpublic", FLAG_BOOL, &opt.inspectpublic, NULL,
 	 "open a tunnel to the web inspector too", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "The log:", NULL},
 	{"log", FLAG_STRING, &opt.log, "none", "where the log goes: a `file`, stdout or none",
 	 NULL},
+	{"log-level", FLAG_STRING, &opt.log_level, "INFO", "DEBUG, INFO, WARNING or ERROR", NULL},
 	{"log-format", FLAG_STRING, &opt.log_format, "text", "text, or json for a line per event",
 	 &opt.log_format_given},
-	{"log-level", FLAG_STRING, &opt.log_level, "INFO", "DEBUG, INFO, WARNING or ERROR", NULL},
 	{"log-max", FLAG_INT, &opt.log_max, "100",
 	 "megabytes after which a new log file is begun (five old ones are kept), 0 for never",
 	 NULL},
-	{"mux", FLAG_BOOL, &opt.mux, "true",
-	 "let visitors share one connection to the server, if it can do that", NULL},
-	{"proto", FLAG_STRING, &opt.proto, "http+https",
-	 "what to tunnel: http, https, tcp, joined by +", NULL},
-	{"rootCA", FLAG_STRING, &opt.root_ca, NULL,
-	 "PEM `file` of the authorities that may vouch for the server", NULL},
-	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
-	 &opt.serveraddr_given},
-	{"subdomain", FLAG_STRING, &opt.subdomain, NULL,
-	 "name to ask for below the server's domain", NULL},
-	{"tls", FLAG_BOOL, &opt.tls, NULL, "accepted for old scripts; TLS is always used", NULL},
-	{"tlsClientCrt", FLAG_STRING, &opt.tls_crt, NULL,
-	 "PEM `file` with a certificate to show to the server", NULL},
-	{"tlsClientKey", FLAG_STRING, &opt.tls_key, NULL, "PEM `file` with its key", NULL},
+	{"", FLAG_BOOL, NULL, NULL, "Further:", NULL},
+	{"engine", FLAG_STRING, &opt.engine, "direct", "data path: direct or bufferevent", NULL},
+	{"version", FLAG_BOOL, &opt.version, NULL, "print the version", NULL},
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
@@ -200,9 +207,11 @@ static bool select_all(struct config *c, int argc, char **argv, char err[static 
 {
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		c->tunnels[i].start = true;
-	if (!c->tunnels_n)
-		on_config_warning(NULL, "The configuration has no tunnels to start.");
-	return true;
+	if (c->tunnels_n || c->inspect_public)
+		return true;
+	snprintf(err, CONFIG_ERR, "There are no tunnels to start: %s has none.",
+		 c->file ? c->file : "there is no ~/.pgrok, and -config");
+	return false;
 }
 
 /* The one tunnel that flags describe. */
@@ -211,6 +220,13 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	struct endpoint e = {0};
 	char why[CONFIG_ERR];
 
+	enum proto p;
+
+	if (argc == 2 && proto_parse(argv[0], strlen(argv[0]), &p)) {
+		snprintf(err, CONFIG_ERR, "no command %s: write pgrok -proto=%s %.300s", argv[0],
+			 argv[0], argv[1]);
+		return false;
+	}
 	if (argc != 1) {
 		size_t used = (size_t)snprintf(err, CONFIG_ERR,
 					       "You may only specify one port to tunnel to on the "
@@ -237,7 +253,17 @@ static bool select_address(struct config *c, int argc, char **argv, char err[sta
 	t->hostname = xstrdup(opt.hostname);
 	t->auth = xstrdup(opt.httpauth);
 	t->start = true;
-	return config_set_protos(t, opt.proto, argv[0], t->name, err);
+	t->any_proto = !opt.proto_given;
+	if (!config_set_protos(t, opt.proto, argv[0], t->name, why)) {
+		snprintf(err, CONFIG_ERR, "-proto: %.400s", why);
+		return false;
+	}
+	if (opt.subdomain && *opt.subdomain && opt.hostname && *opt.hostname)
+		on_config_warning(NULL, "-subdomain has no effect beside -hostname.");
+	if (config_check_tunnel(t, why))
+		return true;
+	snprintf(err, CONFIG_ERR, "-httpauth: %.300s", why);
+	return false;
 }
 
 static int cmd_start(int argc, char **argv)
@@ -265,7 +291,7 @@ static int cmd_list(int argc, char **argv)
 
 static int cmd_version(int argc, char **argv)
 {
-	puts(MSG_SOFTWARE_VERSION);
+	puts("pgrok " OWN_VERSION " (protocol of pgrok " MSG_SOFTWARE_VERSION ")");
 	return 0;
 }
 
@@ -284,7 +310,7 @@ static const struct command {
 	{NULL, NULL, NULL, NULL},
 };
 
-static void usage(FILE *out)
+static int cmd_help(int argc, char **argv)
 {
 	fputs("pgrok gives a service on this machine a public address.\n"
 	      "\n"
@@ -293,9 +319,9 @@ static void usage(FILE *out)
 	      "  pgrok [FLAGS] COMMAND ...\n"
 	      "\n"
 	      "Commands:\n",
-	      out);
+	      stdout);
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-9s %-8s %s\n", c->name, c->args, c->help);
+		fprintf(stdout, "  %-9s %-8s %s\n", c->name, c->args, c->help);
 	fputs("\n"
 	      "Examples:\n"
 	      "  pgrok 8080                         a web server on port 8080, random name\n"
@@ -304,14 +330,9 @@ static void usage(FILE *out)
 	      "  pgrok -proto=tcp 22                a TCP service\n"
 	      "  pgrok -config=debug.yml start ssh  the tunnel 'ssh' of a file\n"
 	      "\n"
-	      "Flags stand before the port or command:\n",
-	      out);
-	flags_usage(flags, out);
-}
-
-static int cmd_help(int argc, char **argv)
-{
-	usage(stderr);
+	      "Flags stand before the port or command.\n",
+	      stdout);
+	flags_usage(flags, stdout);
 	return 0;
 }
 
@@ -324,14 +345,15 @@ int main(int argc, char **argv)
 	case FLAGS_HELP:
 		return cmd_help(0, NULL);
 	case FLAGS_BAD:
-		fprintf(stderr, "%s\n", err);
-		usage(stderr);
+		fprintf(stderr, "%s\n'pgrok -h' lists the flags.\n", err);
 		return 2;
 	case FLAGS_OK:
 		break;
 	}
 	argc -= rest;
 	argv += rest;
+	if (opt.version)
+		return cmd_version(argc, argv);
 	if (argc == 0) {
 		fputs("Error: Specify a local port to tunnel to, or an pgrok command.\n"
 		      "\n"

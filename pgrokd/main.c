@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/version.h"
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
+#include "msg/pgrok/msg.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/cachefile.h"
 #include "pgrokd/names/statefile.h"
@@ -162,12 +164,15 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 2);
 	switch (config_parse(&config, argc, argv, err)) {
 	case CONFIG_HELP:
-		config_usage(stderr);
+		config_usage(stdout);
+		config_free(&config);
+		return 0;
+	case CONFIG_VERSION:
+		puts("pgrokd " OWN_VERSION " (protocol of pgrok " MSG_SOFTWARE_VERSION ")");
 		config_free(&config);
 		return 0;
 	case CONFIG_USAGE:
-		fprintf(stderr, "%s\n", err);
-		config_usage(stderr);
+		fprintf(stderr, "%s\n'pgrokd -h' lists the flags.\n", err);
 		config_free(&config);
 		return 2;
 	case CONFIG_BAD:
@@ -179,10 +184,6 @@ int main(int argc, char **argv)
 		fatal("%s", err);
 	log_set_format(config.log_format);
 	log_set_max(config.log_max);
-	if (config.ignored)
-		log_warn("server",
-			 "Unexpected argument '%s': it and everything after it is ignored",
-			 config.ignored);
 	stream_set_engine(config.engine);
 	mux_set_memory(config.mux_memory);
 	socket_raise_nofile();

@@ -122,8 +122,10 @@ static void say_ready(const struct server *s)
 {
 	char text[ADDR_TEXT], pin[TLS_PIN_TEXT];
 
-	log_warn("server", "Tokens are not checked: anyone who can reach %s can open tunnels",
-		 addr_text(&s->bound[PORT_TUNNEL], text));
+	if (!s->core.config->tunnel_client_ca)
+		log_warn("server",
+			 "Tokens are not checked: anyone who can reach %s can open tunnels",
+			 addr_text(&s->bound[PORT_TUNNEL], text));
 	if (!s->core.config->tls_crt) {
 		tls_ctx_pin(s->settings->tls[PORT_TUNNEL], pin);
 		log_info("tls", "Self-signed certificate; clients can pin it: server_pin: %s", pin);

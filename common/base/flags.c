@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/utf8.h"
@@ -133,6 +132,8 @@ static const char *default_of(const struct flag *f)
 static void set_defaults(const struct flag *table)
 {
 	for (const struct flag *f = table; f->name; f++) {
+		if (!*f->name)
+			continue;
 		const char *wrong = set_value(f, default_of(f));
 		assert(!wrong);
 		(void)wrong;
@@ -227,14 +228,6 @@ enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *
 	return FLAGS_OK;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct flag *const *x = a;
-	const struct flag *const *y = b;
-
-	return strcmp((*x)->name, (*y)->name);
-}
-
 static void print_default(const struct flag *f, FILE *out)
 {
 	char quoted[512];
@@ -288,15 +281,10 @@ static void print_flag(const struct flag *f, FILE *out)
 
 void flags_usage(const struct flag *table, FILE *out)
 {
-	size_t n = 0;
-
-	while (table[n].name)
-		n++;
-	const struct flag **sorted = xcalloc(n, sizeof *sorted);
-	for (size_t i = 0; i < n; i++)
-		sorted[i] = &table[i];
-	qsort(sorted, n, sizeof *sorted, by_name);
-	for (size_t i = 0; i < n; i++)
-		print_flag(sorted[i], out);
-	free(sorted);
+	for (const struct flag *f = table; f->name; f++) {
+		if (*f->name)
+			print_flag(f, out);
+		else
+			fprintf(out, "\n%s\n", f->help);
+	}
 }

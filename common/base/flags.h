@@ -13,7 +13,8 @@
 enum flag_type { FLAG_STRING, FLAG_BOOL, FLAG_INT };
 
 struct flag {
-	const char *name; /* without the dash; a row with NULL ends the table */
+	const char
+		*name; /* without the dash; "": help is a heading; a row with NULL ends the table */
 	enum flag_type type;
 	void *value;      /* const char ** (borrowed from argv or def), bool *, int * */
 	const char *def;  /* default as text; NULL = "" / false / 0 */
@@ -23,8 +24,8 @@ struct flag {
 
 enum flags_rc {
 	FLAGS_OK,
-	FLAGS_HELP, /* -h, -help: the caller prints usage on stderr and exits 0 */
-	FLAGS_BAD   /* message in err ("flag provided but not defined: -x"): usage, exit 2 */
+	FLAGS_HELP, /* -h, -help: the caller prints usage on stdout and exits 0 */
+	FLAGS_BAD   /* message in err ("flag provided but not defined: -x"): exit 2 */
 };
 
 /*
@@ -34,7 +35,7 @@ enum flags_rc {
  */
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
 			  char err[static 256]) MUSTCHECK;
-/* The table's part of the usage text, two lines a flag, as Go prints it, sorted by name. */
+/* The table's part of the usage text, two lines a flag, as Go prints it, in the table's order. */
 void flags_usage(const struct flag *table, FILE *out);
 
 #endif

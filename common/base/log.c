@@ -421,7 +421,8 @@ void fatal(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	if (log_wants(LOG_ERROR))
+	/* Who reads stdout mostly reads stderr, too. */
+	if (log_wants(LOG_ERROR) && !log_to_stdout())
 		log_message(LOG_ERROR, NULL, msg);
 	l.len = 0;
 	l.cut = l.json = false;

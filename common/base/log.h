@@ -95,7 +95,7 @@ void log_event(const char *event, ...) __attribute__((sentinel));
 void log_events_on_stdout(void);
 bool log_is_json(void);
 
-/* A start-up fault: the message on stderr (and in the log), exit status 1. */
+/* A start-up fault: the message on stderr, and in the log if that is a file; exit status 1. */
 void fatal(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));
 
 #endif

@@ -113,6 +113,18 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 	}
 }
 
+bool config_check_tunnel(const struct config_tunnel *t, char err[static CONFIG_ERR])
+{
+	bool web = t->local[PROTO_HTTP].text || t->local[PROTO_HTTPS].text;
+
+	if (web || !t->auth || !*t->auth)
+		return true;
+	snprintf(err, CONFIG_ERR,
+		 "a password protects http and https only: every visitor of "
+		 "this tcp tunnel would get in");
+	return false;
+}
+
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT])
 {
 	buf[0] = '\0';

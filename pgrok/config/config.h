@@ -20,7 +20,8 @@ struct config_tunnel {
 	struct endpoint local[PROTOS];
 	uint16_t remote_port;
 	bool mux, inspect;
-	bool start; /* asked for by this command line */
+	bool start;     /* asked for by this command line */
+	bool any_proto; /* its protocols are the default: what the server lacks is left out */
 };
 
 struct config {
@@ -77,6 +78,8 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
  */
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
 		       const char *whose, char err[static CONFIG_ERR]) MUSTCHECK;
+/* Does each of its settings have an effect? False: err says which has none. */
+bool config_check_tunnel(const struct config_tunnel *t, char err[static CONFIG_ERR]) MUSTCHECK;
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
 #define PROTOS_TEXT 16
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);

@@ -10,7 +10,8 @@
 #define LIMIT_CONFIG_KEYS 1024    /* of one mapping */
 #define LIMIT_CONFIG_MERGES 10000 /* "<<" keys followed in one file */
 #define LIMIT_CONFIG_DEPTH 8      /* of "<<" in "<<" */
-#define LIMIT_TUNNELS 256         /* in the file, and as many opened at run time */
+#define LIMIT_CONFIG_NESTING 32 /* lists and mappings in one another: libyaml is quadratic in it */
+#define LIMIT_TUNNELS 256       /* in the file, and as many opened at run time */
 
 /* One connection to the server. */
 #define LIMIT_CONNECT_MS 10000    /* look-up, dial, CONNECT and TLS handshake together */

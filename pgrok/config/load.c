@@ -50,6 +50,12 @@ bool config_load(struct config *c, const char *path, config_warn_fn *warn, void 
 /* The whole file is one word: an auth token, as the first versions kept it. */
 static bool is_token(const char *text, size_t len, char **token)
 {
+	static const char bom[] = "\xef\xbb\xbf";
+
+	if (len >= 3 && memcmp(text, bom, 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
 	while (len && isspace((unsigned char)text[len - 1]))
 		len--;
 	while (len && isspace((unsigned char)*text)) {

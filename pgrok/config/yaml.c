@@ -185,12 +185,12 @@ static bool set_bool(struct reader *r, yaml_node_t *node, const char *path, bool
 	return true;
 }
 
-/* A plain integer in YAML 1.1's spellings (0x and 0 in front count); *rest is what follows it. */
-static bool plain_number(const yaml_node_t *node, unsigned long long *out, const char **rest)
+/* An integer, quoted or not, as YAML 1.1 spells it (0x, 0 in front); *rest is what follows it. */
+static bool read_number(const yaml_node_t *node, unsigned long long *out, const char **rest)
 {
 	char *end;
 
-	if (!is_plain(node) || scalar(node)[0] < '0' || scalar(node)[0] > '9')
+	if (scalar(node)[0] < '0' || scalar(node)[0] > '9')
 		return false;
 	errno = 0;
 	*out = strtoull(scalar(node), &end, 0);
@@ -205,10 +205,7 @@ static bool set_port(struct reader *r, yaml_node_t *node, const char *path, uint
 
 	if (node->type != YAML_SCALAR_NODE)
 		return bad(r, node, path, "%s is not a port (0-65535)", kind_of(node));
-	if (!is_plain(node))
-		return bad(r, node, path, "\"%.40s\" is a text; a port is a number without quotes",
-			   scalar(node));
-	if (!plain_number(node, &n, &rest) || *rest || n > 65535)
+	if (!read_number(node, &n, &rest) || *rest || n > 65535)
 		return bad(r, node, path, "%.40s is not a port (0-65535)", scalar(node));
 	*out = (uint16_t)n;
 	return true;
@@ -228,7 +225,7 @@ static bool set_size(struct reader *r, yaml_node_t *node, const char *path, uint
 		*out = CONFIG_CAPTURES_NOTHING;
 		return true;
 	}
-	if (!plain_number(node, &n, &rest))
+	if (!read_number(node, &n, &rest))
 		goto fail;
 	const char *unit = *rest ? strchr(units, *rest) : NULL;
 	if (unit) {
@@ -391,6 +388,9 @@ static bool each_key(struct reader *r, yaml_node_t *map, const char *path, int d
 	return true;
 }
 
+static bool take_proto(struct reader *r, void *object, const char *key, yaml_node_t *value,
+		       const char *path);
+
 static bool want_map(struct reader *r, yaml_node_t *node, const char *path, key_fn *fn,
 		     void *object)
 {
@@ -398,7 +398,10 @@ static bool want_map(struct reader *r, yaml_node_t *node, const char *path, key_
 		return true;
 	if (node->type == YAML_MAPPING_NODE)
 		return each_key(r, node, path, 0, fn, object);
-	return bad(r, node, path, "a mapping (key: value) is wanted");
+	bool ngrok = node->type == YAML_SCALAR_NODE && fn == take_proto;
+	return bad(r, node, path, "a mapping (key: value) is wanted%s",
+		   ngrok ? ", such as {http: 8080} instead of ngrok's proto: http and addr: 8080"
+			 : "");
 }
 
 /* ---- what the keys mean ---- */
@@ -456,16 +459,43 @@ static bool set_field(struct reader *r, const struct field *f, char *object, yam
 	return false;
 }
 
+/* What to write instead of a key of ngrok 2 or 3; NULL: it is none. */
+static const char *ngrok_hint(const char *key)
+{
+	static const struct {
+		const char *key, *hint;
+	} hints[] = {
+		{"addr", "write proto: {http: ADDRESS}"},
+		{"agent", "what is below it stands at the top here, and authtoken is auth_token"},
+		{"authtoken", "write auth_token"},
+		{"basic_auth", "write auth: user:password"},
+		{"endpoints", "write tunnels: {NAME: {proto: {http: ADDRESS}}}"},
+		{"region", "server_addr says where the server is"},
+		{"version", "files have no version here"},
+	};
+
+	for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++) {
+		if (strcmp(hints[i].key, key) == 0)
+			return hints[i].hint;
+	}
+	return NULL;
+}
+
 static void warn_unknown(struct reader *r, const struct field *table, const char *key,
 			 const yaml_node_t *value, const char *path)
 {
 	struct nearest n = {.word = key};
 	char text[120];
 
-	for (const struct field *f = table; f->name; f++)
+	const char *hint = ngrok_hint(key);
+
+	for (const struct field *f = table; f->name && !hint; f++)
 		nearest_try(&n, f->name);
-	snprintf(text, sizeof text, "unknown key, ignored%s%s%s", n.best ? "; did you mean " : "",
-		 n.best ? n.best : "", n.best ? "?" : "");
+	if (hint)
+		snprintf(text, sizeof text, "unknown key, ignored; ngrok's: %s", hint);
+	else
+		snprintf(text, sizeof text, "unknown key, ignored%s%s%s",
+			 n.best ? "; did you mean " : "", n.best ? n.best : "", n.best ? "?" : "");
 	warn_key(r, value, path, text);
 }
 
@@ -500,7 +530,7 @@ static bool take_tunnel(struct reader *r, void *object, const char *key, yaml_no
 			const char *path)
 {
 	struct config *c = (struct config *)object;
-	char protos[PROTOS_TEXT];
+	char protos[PROTOS_TEXT], why[CONFIG_ERR];
 
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
 		return bad(r, value, path, "more than %d tunnels", LIMIT_TUNNELS);
@@ -510,6 +540,8 @@ static bool take_tunnel(struct reader *r, void *object, const char *key, yaml_no
 	if (!*config_protos(t, protos))
 		return bad(r, value, path, "Tunnel %.60s does not specify any protocols to tunnel.",
 			   key);
+	if (!config_check_tunnel(t, why))
+		return bad(r, value, path, "auth: %.200s", why);
 	name_tunnel(t);
 	return true;
 }
@@ -532,6 +564,47 @@ static void yaml_fault(const struct reader *r, const yaml_parser_t *p)
 		 r->conf->file, line, p->problem ? p->problem : "out of memory");
 }
 
+static bool count_event(struct reader *r, const yaml_event_t *e, unsigned *depth, unsigned *docs)
+{
+	unsigned line = (unsigned)e->start_mark.line + 1;
+	char text[CONFIG_ERR];
+
+	if (e->type == YAML_DOCUMENT_START_EVENT && ++*docs == 2 && r->warn) {
+		snprintf(text, sizeof text, "%.120s:%u: a second document, ignored", r->conf->file,
+			 line);
+		r->warn(r->warn_arg, text);
+	}
+	if (e->type == YAML_MAPPING_END_EVENT || e->type == YAML_SEQUENCE_END_EVENT)
+		--*depth;
+	if (e->type != YAML_MAPPING_START_EVENT && e->type != YAML_SEQUENCE_START_EVENT)
+		return true;
+	if (++*depth <= LIMIT_CONFIG_NESTING)
+		return true;
+	snprintf(r->err, CONFIG_ERR, "%.120s:%u: lists and mappings nested more than %d deep",
+		 r->conf->file, line, LIMIT_CONFIG_NESTING);
+	return false;
+}
+
+/* What yaml_parser_load() does not look at. A fault of the file's form is left to it. */
+static bool survey(struct reader *r, const char *text, size_t len)
+{
+	unsigned depth = 0, docs = 0;
+	bool ok = true, more = true;
+	yaml_parser_t parser;
+	yaml_event_t e;
+
+	if (!yaml_parser_initialize(&parser))
+		return true;
+	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+	while (ok && more && docs < 2 && yaml_parser_parse(&parser, &e)) {
+		ok = count_event(r, &e, &depth, &docs);
+		more = e.type != YAML_STREAM_END_EVENT;
+		yaml_event_delete(&e);
+	}
+	yaml_parser_delete(&parser);
+	return ok;
+}
+
 bool config_yaml_parse(struct config *c, const char *text, size_t len, config_warn_fn *warn,
 		       void *warn_arg, char err[static CONFIG_ERR])
 {
@@ -543,6 +616,8 @@ bool config_yaml_parse(struct config *c, const char *text, size_t len, config_wa
 		snprintf(err, CONFIG_ERR, "%.200s: larger than 1 MiB", c->file);
 		return false;
 	}
+	if (!survey(&r, text, len))
+		return false;
 	if (!yaml_parser_initialize(&parser)) {
 		snprintf(err, CONFIG_ERR, "%.200s: out of memory", c->file);
 		return false;

@@ -59,19 +59,17 @@ fail:
 
 bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256])
 {
-	size_t scheme = strcspn(url, ":/");
+	const char *end = strstr(url, "://");
+	size_t scheme = end ? (size_t)(end - url) : 0;
 
 	*p = (struct http_proxy){0};
-	if (url[scheme] != ':')
-		scheme = 0;
 	p->tls = scheme == 5 && strncasecmp(url, "https", 5) == 0;
-	if (!p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0)) {
+	if (end && !p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0)) {
 		snprintf(err, 256, "Proxy url scheme must be 'http' or 'https', got %.*s",
 			 (int)(scheme > 40 ? 40 : scheme), url);
 		return false;
 	}
-	const char *rest = url + scheme + 1;
-	rest += strncmp(rest, "//", 2) == 0 ? 2 : 0;
+	const char *rest = end ? end + 3 : url;
 	size_t len = strcspn(rest, "/?#");
 	/* The last '@', for passwords that were not escaped. */
 	size_t at = len;

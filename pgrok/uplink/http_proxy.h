@@ -15,8 +15,9 @@ struct http_proxy {
 };
 
 /*
- * "http://user:p%40ss@proxy:3128": credentials are percent-decoded. False: the reason in err; for
- * another scheme the Go client's words ("Proxy url scheme must be 'http' or 'https', got socks5").
+ * "http://user:p%40ss@proxy:3128", or without a scheme: credentials are percent-decoded. False:
+ * the reason in err; for another scheme the Go client's words ("Proxy url scheme must be 'http' or
+ * 'https', got socks5").
  */
 bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256]) MUSTCHECK;
 /* Wipes the credentials. */

@@ -325,12 +325,30 @@ static void tunnel_up(struct session *s, struct request *r, enum proto p, const 
 	}
 }
 
+/* A server without https, and https was not asked for by name: http alone will do. */
+static bool do_without(struct session *s, const char *error)
+{
+	static const char no_https[] = "Not listening for https connections";
+	struct request *r =
+		strcmp(error, no_https) == 0 ? requests_optional(&s->requests, PROTO_HTTPS) : NULL;
+
+	if (!r)
+		return false;
+	log_warn(NAME, "The server has no https: http only");
+	model_note(s->conf.model, "The server has no https: http only");
+	requests_answer(&s->requests, r, PROTO_HTTPS);
+	check_owed(s);
+	return true;
+}
+
 static void take_new_tunnel(struct session *s, const struct msg_new_tunnel *n)
 {
 	struct request *r = *n->error ? requests_refused(&s->requests, n->req_id)
 				      : requests_find(&s->requests, n->req_id);
 	enum proto p;
 
+	if (*n->error && do_without(s, n->error))
+		return;
 	if (*n->error && r)
 		refuse_order(s, r, n->error);
 	else if (*n->error)

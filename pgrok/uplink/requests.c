@@ -52,6 +52,20 @@ struct request *requests_refused(struct requests *all, const char *id)
 	return last;
 }
 
+struct request *requests_optional(struct requests *all, enum proto p)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		struct request *r = &all->list[i];
+		bool other = false;
+
+		for (int q = 0; q < PROTOS; q++)
+			other |= q != (int)p && r->answered[q];
+		if (r->tunnel->any_proto && r->tunnel->local[p].text && !r->answered[p] && other)
+			return r;
+	}
+	return NULL;
+}
+
 void requests_answer(struct requests *all, struct request *r, enum proto p)
 {
 	if (!r->answered[p])

@@ -29,7 +29,12 @@ struct request *requests_find(struct requests *all, const char *id);
  * server names no id: then it is what was ordered last, as long as nothing else is owed.
  */
 struct request *requests_refused(struct requests *all, const char *id);
-/* Its URL for p is open. */
+/*
+ * What a refusal for p leaves out: the oldest whose protocols are the default and that has another
+ * one. NULL: the refusal counts.
+ */
+struct request *requests_optional(struct requests *all, enum proto p);
+/* Its URL for p is open, or there will be none. */
 void requests_answer(struct requests *all, struct request *r, enum proto p);
 /* Have all answers to r come? */
 bool requests_complete(const struct request *r);

@@ -46,6 +46,13 @@ static void *field_of(struct config *c, const struct option *o)
 	return (char *)c + o->field;
 }
 
+/* Of a heading. */
+static bool take_nothing(struct config *c, const struct option *o, const union value *v,
+			 char why[static WHY_MAX])
+{
+	return true;
+}
+
 static bool take_text(struct config *c, const struct option *o, const union value *v,
 		      char why[static WHY_MAX])
 {
@@ -257,51 +264,56 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 #define AT(member) offsetof(struct config, member)
 
 static const struct option options[] = {
+	{"", NULL, "Addresses and names:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"domain", "", "Domain where the tunnels are hosted", FLAG_STRING, RESTART, take_domain, 0},
-	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
-	 take_engine, 0},
 	{"httpAddr", ":80", "Public address for HTTP connections, empty string to disable",
 	 FLAG_STRING, RESTART, take_addr_or_none, AT(http_addr)},
 	{"httpsAddr", ":443",
 	 "Public address listening for HTTPS connections, empty string to disable", FLAG_STRING,
 	 RESTART, take_addr_or_none, AT(https_addr)},
+	{"tunnelAddr", ":4443", "Public address listening for pgrok clients", FLAG_STRING, RESTART,
+	 take_addr, AT(tunnel_addr)},
+	{"tcpAddr", "", "IP address that TCP tunnels listen on, empty string for all", FLAG_STRING,
+	 RESTART, take_tcp_addr, 0},
+	{"tcpPorts", TCP_PORTS, "Ports that TCP tunnels may have, as MIN-MAX", FLAG_STRING, RESTART,
+	 take_tcp_ports, 0},
+	{"reserved", RESERVED_DEFAULT,
+	 "Names below the domain that no tunnel may have; " RESERVED_CERT
+	 ": nor those of the certificate",
+	 FLAG_STRING, RESTART, take_reserved, 0},
+	{"", NULL, "Certificates and state:", FLAG_BOOL, RESTART, take_nothing, 0},
+	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
+	 AT(tls_crt)},
+	{"tlsKey", "", "Path to a TLS key file", FLAG_STRING, RELOAD, take_file, AT(tls_key)},
+	{"tlsClientCA", "", "Path to a CA file: visitors over HTTPS need a certificate of it",
+	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
+	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
+	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
+	{"stateDir", "",
+	 "Where the self-signed certificate and the names in use are kept ($STATE_DIRECTORY, else "
+	 "~/.pgrokd)",
+	 FLAG_STRING, RESTART, take_state_dir, 0},
+	{"", NULL, "The log:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"log", "stdout",
 	 "Write log messages to this file. 'stdout' and 'none' have special meanings", FLAG_STRING,
 	 RESTART, take_text, AT(log)},
-	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
-	 0},
 	{"log-level", "INFO", "The level of messages to log. One of: DEBUG, INFO, WARNING, ERROR",
 	 FLAG_STRING, RESTART, take_text, AT(log_level)},
+	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
+	 0},
 	{"log-max", "100",
 	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(log_max)},
+	{"", NULL, "Further:", FLAG_BOOL, RESTART, take_nothing, 0},
+	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
+	 take_engine, 0},
 	{"mux", "true", "Let a client's visitors share one connection to it, if it can do that",
 	 FLAG_BOOL, RESTART, take_bool, AT(mux)},
 	{"muxMemory", "256",
 	 "Megabytes that may wait in such shared connections, all clients together", FLAG_INT,
 	 RESTART, take_megabytes, AT(mux_memory)},
-	{"reserved", RESERVED_DEFAULT,
-	 "Names below the domain that no tunnel may have; " RESERVED_CERT
-	 ": nor those of the certificate",
-	 FLAG_STRING, RESTART, take_reserved, 0},
-	{"stateDir", "",
-	 "Where the self-signed certificate and the names in use are kept ($STATE_DIRECTORY, else "
-	 "~/.pgrokd)",
-	 FLAG_STRING, RESTART, take_state_dir, 0},
-	{"tcpAddr", "", "IP address that TCP tunnels listen on, empty string for all", FLAG_STRING,
-	 RESTART, take_tcp_addr, 0},
-	{"tcpPorts", TCP_PORTS, "Ports that TCP tunnels may have, as MIN-MAX", FLAG_STRING, RESTART,
-	 take_tcp_ports, 0},
-	{"tlsClientCA", "", "Path to a CA file: visitors over HTTPS need a certificate of it",
-	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
-	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
-	 AT(tls_crt)},
-	{"tlsKey", "", "Path to a TLS key file", FLAG_STRING, RELOAD, take_file, AT(tls_key)},
-	{"tunnelAddr", ":4443", "Public address listening for pgrok clients", FLAG_STRING, RESTART,
-	 take_addr, AT(tunnel_addr)},
-	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
-	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
 	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
+	{"version", "false", "Print the version", FLAG_BOOL, RESTART, take_bool, AT(version)},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
@@ -324,7 +336,9 @@ void config_usage(FILE *out)
 	union value values[OPTIONS];
 
 	make_flags(flags, values);
-	fprintf(out, "Usage of pgrokd:\n");
+	fputs("pgrokd gives services behind pgrok clients a public address.\n\nUsage: pgrokd "
+	      "-domain=NAME [FLAGS]\n",
+	      out);
 	flags_usage(flags, out);
 }
 
@@ -376,6 +390,16 @@ static bool take_env(struct config *c, char err[static 256])
 	return false;
 }
 
+/* It comes before all checks. */
+static bool version_wanted(const union value *values)
+{
+	size_t i = 0;
+
+	while (strcmp(options[i].name, "version") != 0)
+		i++;
+	return values[i].yes;
+}
+
 enum config_rc config_parse(struct config *c, int argc, char **argv, char err[static 256])
 {
 	struct flag flags[OPTIONS + 1];
@@ -392,7 +416,14 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, char err[st
 	case FLAGS_OK:
 		break;
 	}
-	c->ignored = rest < argc ? argv[rest] : NULL;
+	if (version_wanted(values) || (rest < argc && strcmp(argv[rest], "version") == 0))
+		return CONFIG_VERSION;
+	if (rest < argc) {
+		snprintf(err, 256,
+			 "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
+			 argv[rest]);
+		return CONFIG_USAGE;
+	}
 	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
 }
 

@@ -16,6 +16,7 @@ struct config {
 	enum log_format log_format;
 	uint64_t log_max; /* bytes, 0: no limit */
 	enum stream_engine engine;
+	bool version;        /* asked for: nothing else is to be done */
 	bool mux;            /* offered to clients */
 	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */
 	int workers;
@@ -27,13 +28,13 @@ struct config {
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
-	const char *ignored;            /* the first argument that is not a flag; NULL: none */
 };
 
 enum config_rc {
 	CONFIG_OK,
-	CONFIG_HELP,  /* usage was asked for */
-	CONFIG_USAGE, /* the command line can't be read: message in err, usage, status 2 */
+	CONFIG_HELP, /* usage was asked for */
+	CONFIG_VERSION,
+	CONFIG_USAGE, /* the command line can't be read: message in err, status 2 */
 	CONFIG_BAD    /* a value is wrong: message in err, naming the option; status 1 */
 };
 

@@ -40,30 +40,32 @@ def test_nothing():
 @pytest.mark.parametrize("args", [["help"], ["-h"], ["--help"], ["-help"]])
 def test_help(args):
     status, out, err = run(PGROK, *args)
-    assert (status, out) == (0, "")
+    assert (status, err) == (0, "")
     for flag in ("authtoken", "config", "hostname", "httpauth", "inspectaddr", "inspectpublic", "log",
                  "log-level", "proto", "serveraddr", "subdomain", "tls", "tlsClientCrt", "tlsClientKey",
                  "rootCA", "engine"):
-        assert re.search(rf"^ +-{flag}\b", err, re.M), flag
+        assert re.search(rf"^ +-{flag}\b", out, re.M), flag
     for command in ("start", "start-all", "list", "version", "help"):
-        assert re.search(rf"\b{command}\b", err), command
-    assert "ngork" not in err
+        assert re.search(rf"\b{command}\b", out), command
+    assert out.index("The server:") < out.index("-serveraddr") < out.index("The log:") < out.index("-log")
 
 
-@pytest.mark.parametrize("flag", ["-badflag", "--badflag", "-version", "-badflag=1"])
+@pytest.mark.parametrize("flag", ["-badflag", "--badflag", "-badflag=1"])
 def test_unknown_flag(flag):
     status, out, err = pgrok(flag)
     assert status == 2
     name = flag.lstrip("-").split("=")[0]
-    assert f"flag provided but not defined: -{name}\n" in err
-    assert "-subdomain" in err, "the usage is missing"
+    assert err == f"flag provided but not defined: -{name}\n'pgrok -h' lists the flags.\n"
     assert out == ""
 
 
-@pytest.mark.parametrize("args", [["version"], ["version", "more", "words"]])
+@pytest.mark.parametrize("args", [["version"], ["version", "more", "words"], ["-version"], ["--version"]])
 def test_version(args):
-    status, out, _ = pgrok(*args)
-    assert (status, out) == (0, "3.0\n")
+    """This project's own, and that of the Go pair whose protocol it speaks."""
+    for program in (PGROK, PGROKD):
+        status, out, err = run(program, *args)
+        assert (status, err) == (0, "")
+        assert re.fullmatch(rf"{program.name} \d+\.\d+\.\d+ \(protocol of pgrok 3\.0\)\n", out), out
 
 
 def test_list(tmp_path):
@@ -117,6 +119,34 @@ def test_credentials_without_a_colon(tmp_path):
     assert out == f"{cfg}:3: tunnels.a.auth: user:password is wanted, there is no ':'\n"
 
 
+def test_password_of_a_tcp_tunnel(tmp_path):
+    """It would guard nothing."""
+    want = "a password protects http and https only: every visitor of this tcp tunnel would get in\n"
+    one(1, f"-httpauth: {want}", "-proto=tcp", "-httpauth=a:b", "22")
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("tunnels:\n  a:\n    auth: a:b\n    proto: {tcp: 22}\n")
+    status, out, _ = run(PGROK, f"-config={cfg}", "start", "a")
+    assert (status, out) == (1, f"{cfg}:3: tunnels.a: auth: {want}")
+
+
+def test_start_all_with_nothing():
+    status, out, _ = pgrok("-serveraddr=127.0.0.1:1", "start-all")
+    assert status == 1
+    assert re.fullmatch(r"There are no tunnels to start: .* has none\.\n", out)
+
+
+def test_server_without_https(lab):
+    """Left out if nobody asked for it by name; else the refusal counts."""
+    site = lab.site()
+    s = lab.server(https=False)
+    c = lab.client(s, "-subdomain=a", site.port)
+    c.wait_log("The server has no https: http only")
+    assert c.urls() == [f"http://a.pgrok.me:{s.http_port}"]
+    c = lab.client(s, "-subdomain=b", "-proto=http+https", site.port, wait=False)
+    c.expect_exit(1)
+    assert "Not listening for https connections" in c.text("err")
+
+
 def test_inspect_address_of_another_machine():
     one(1, "-inspectaddr (inspect_addr): listen tcp 192.0.2.1:80: bind: ", "-serveraddr=127.0.0.1:1",
         "-inspectaddr=192.0.2.1:80", "80")
@@ -129,7 +159,7 @@ def test_bad_address(address):
 
 @pytest.mark.parametrize("proto,bad", [("foo", "foo"), ("http+foo", "foo"), ("HTTP", "HTTP"), ("", "")])
 def test_bad_proto(proto, bad):
-    one(1, f"Invalid protocol for default: {bad}\n", f"-proto={proto}", "80")
+    one(1, f"-proto: Invalid protocol for default: {bad}\n", f"-proto={proto}", "80")
 
 
 @pytest.mark.parametrize("command", [["80"], ["start", "x"], ["start-all"], ["list"]])
@@ -150,6 +180,17 @@ def test_no_server(tmp_path):
     assert "serveraddr: unknown key, ignored; did you mean server_addr?\n" in err
 
 
+def test_forms_of_ngrok():
+    one(1, "no command http: write pgrok -proto=http 8080\n", "http", "8080")
+
+
+def test_deep_nesting_is_refused_at_once(tmp_path):
+    cfg = tmp_path / "c.yml"
+    cfg.write_text("a: " + "[" * 100000)
+    status, out, _ = run(PGROK, f"-config={cfg}", "list")
+    assert (status, out) == (1, f"{cfg}:1: lists and mappings nested more than 32 deep\n")
+
+
 def test_bad_server_addr():
     one(1, "Invalid address server_addr 'foo': address foo: missing port in address\n",
         "-serveraddr=foo", "80")
@@ -158,8 +199,9 @@ def test_bad_server_addr():
 
 
 def test_bad_proxy_scheme():
-    one(1, "Proxy url scheme must be 'http' or 'https', got socks5\n", "-serveraddr=127.0.0.1:1", "80",
-        extra_env={"http_proxy": "socks5://127.0.0.1:1080"})
+    for name in ("http_proxy", "ALL_PROXY"):
+        one(1, f"{name}: Proxy url scheme must be 'http' or 'https', got socks5\n",
+            "-serveraddr=127.0.0.1:1", "80", extra_env={name: "socks5://127.0.0.1:1080"})
 
 
 @pytest.mark.parametrize("crt,key", [("/nonexistent.pem", "/nonexistent.key"), ("/dev/null", "/dev/null")])
@@ -304,10 +346,16 @@ def test_what_answers_is_no_tunnel_port(lab):
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_server_help(flag):
     status, out, err = run(PGROKD, flag)
-    assert (status, out) == (0, "")
+    assert (status, err) == (0, "")
     for name in ("domain", "httpAddr", "httpsAddr", "tunnelAddr", "tunnelTLSClientCA", "tlsCrt", "tlsKey",
                  "tlsClientCA", "log", "log-level", "workers", "engine", "tcpAddr", "tcpPorts", "stateDir"):
-        assert re.search(rf"^ +-{name}\b", err, re.M), name
+        assert re.search(rf"^ +-{name}\b", out, re.M), name
+
+
+def test_warning_of_unchecked_tokens(lab, certs):
+    """Not where a client needs a certificate."""
+    lab.server().wait_log("Tokens are not checked")
+    assert not lab.server(f"-tunnelTLSClientCA={certs.ca}").has("Tokens are not checked")
 
 
 def test_server_without_domain():
@@ -319,7 +367,7 @@ def test_server_without_domain():
 def test_server_unknown_flag():
     status, _, err = run(PGROKD, "-badflag")
     assert status == 2
-    assert "flag provided but not defined: -badflag\n" in err
+    assert err == "flag provided but not defined: -badflag\n'pgrokd -h' lists the flags.\n"
 
 
 @pytest.mark.parametrize("flags,word", [
@@ -338,6 +386,7 @@ def test_server_bad_option(tmp_path, flags, word):
                            f"-stateDir={tmp_path}", *flags)
     assert status in (1, 2), (status, out, err)
     assert re.search(word, err), err
+    assert "[EROR]" not in out, "said twice"
 
 
 def test_server_certificate_without_key(certs, tmp_path):
@@ -350,11 +399,12 @@ def test_server_certificate_without_key(certs, tmp_path):
     assert status == 1 and err
 
 
-def test_server_ignores_extra_words(lab):
-    """As the Go server does; but `-mux false` leaves all flags behind it out, so it is told."""
-    s = lab.server("-mux", "false", "-nonsense")
-    s.allow("Unexpected argument")
-    s.wait_log("Unexpected argument 'false': it and everything after it is ignored")
+@pytest.mark.parametrize("words", [["foo"], ["-mux", "false", "-nonsense"]])
+def test_server_refuses_extra_words(words):
+    """`-mux false` would leave all flags behind it out."""
+    status, out, err = run(PGROKD, "-domain=pgrok.test", *words)
+    assert (status, out) == (2, "")
+    assert re.match(r"unexpected argument '(foo|false)' ", err), err
 
 
 @pytest.mark.parametrize("signame", ["SIGINT", "SIGTERM"])

@@ -117,14 +117,6 @@ def test_command_line_tunnel_is_called_default(lab, certs):
     assert sorted(r["Protocol"].split("+")) == ["http", "https"]
 
 
-def test_start_all_with_nothing(lab, certs):
-    """Connects, authenticates, asks for nothing, runs on."""
-    g = lab.goserver(certs)
-    c = lab.client(g.addr, "start-all", wait=False)
-    g.wait_control()
-    assert c.alive() and not g.controls[0].requests
-
-
 def test_server_addr_of_the_config_counts(lab, certs):
     """The Go client's flag default beat it."""
     g = lab.goserver(certs)

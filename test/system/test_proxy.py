@@ -62,10 +62,12 @@ def test_no_proxy_for_others(lab, value):
     p.wait_heads(1)
 
 
-def test_upper_case_variable_is_ignored(lab):
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
+def test_other_variables(lab, name):
+    """Without a scheme, too."""
     site, p = lab.site(), lab.proxy()
-    proxied(lab, site, None, env={"HTTP_PROXY": f"http://127.0.0.1:{p.port}"})
-    assert not p.heads
+    proxied(lab, site, None, env={name: f"127.0.0.1:{p.port}"})
+    p.wait_heads(1)
 
 
 def test_refused_by_the_proxy(lab):

@@ -190,10 +190,10 @@ def test_reset_is_passed_on(lab, engine):
 
 
 def test_http_fields_are_ignored_for_tcp(pair):
-    """Credentials guard http(s) only; raw bytes pass."""
+    """Raw bytes pass."""
     e = pair.lab.backend(backends.echo)
     s = pair.server()
-    c = pair.client(s, "-proto=tcp", "-httpauth=u:p", "-subdomain=x", e.port)
+    c = pair.client(s, "-proto=tcp", "-subdomain=x", e.port)
     with dial(c.tcp_port()) as v:
         v.send(b"GET / HTTP/1.1\r\n\r\n")
         assert v.recv_exact(18) == b"GET / HTTP/1.1\r\n\r\n"

@@ -380,8 +380,9 @@ def run(program, *args, extra_env=None, timeout=None, cwd=None):
     """A short run to its end: (status, stdout, stderr)."""
     full_env = dict(os.environ)
     full_env.update(SAN_ENV)
-    for k in ("http_proxy", "no_proxy", "HTTP_PROXY", "NO_PROXY"):
+    for k in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         full_env.pop(k, None)
+        full_env.pop(k.upper(), None)
     full_env.update(extra_env or {})
     p = subprocess.run([str(program)] + [str(a) for a in args], stdin=subprocess.DEVNULL,
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=full_env, cwd=cwd,

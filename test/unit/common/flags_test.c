@@ -202,36 +202,40 @@ static void given_tells_flag_from_default(void **state)
 	assert_false(domain_given || workers_given || tls_given);
 }
 
-static void usage_as_go_prints_it(void **state)
+static void usage_with_headings(void **state)
 {
 	static const char *s;
 	static bool b;
 	static int n;
 	static const struct flag flags[] = {
-		{"serveraddr", FLAG_STRING, &s, "ejemplo.me:4443", "Server to \"dial\"", NULL},
 		{"authtoken", FLAG_STRING, &s, "", "Authentication token for the service", NULL},
 		{"config", FLAG_STRING, &s, NULL, "Path to the `file` with settings", NULL},
-		{"quote", FLAG_STRING, &s, "a\"b\\\n", "Odd", NULL},
-		{"tls", FLAG_BOOL, &b, "true", "Use TLS", NULL},
-		{"quiet", FLAG_BOOL, &b, "false", "Say nothing", NULL},
-		{"v", FLAG_BOOL, &b, NULL, "Verbose", NULL},
-		{"x", FLAG_BOOL, &b, NULL, "One `word`", NULL},
+		{"", FLAG_INT, NULL, NULL, "Numbers:", NULL},
 		{"n", FLAG_INT, &n, "0", "Count", NULL},
 		{"workers", FLAG_INT, &n, "0x10", "Threads\nand more", NULL},
 		{"tick", FLAG_INT, &n, NULL, "One ` alone", NULL},
+		{"", FLAG_INT, NULL, NULL, "Others:", NULL},
+		{"quiet", FLAG_BOOL, &b, "false", "Say nothing", NULL},
+		{"quote", FLAG_STRING, &s, "a\"b\\\n", "Odd", NULL},
+		{"serveraddr", FLAG_STRING, &s, "ejemplo.me:4443", "Server to \"dial\"", NULL},
+		{"tls", FLAG_BOOL, &b, "true", "Use TLS", NULL},
+		{"v", FLAG_BOOL, &b, NULL, "Verbose", NULL},
+		{"x", FLAG_BOOL, &b, NULL, "One `word`", NULL},
 		{.name = NULL},
 	};
 	static const char expect[] =
 		"  -authtoken string\n    \tAuthentication token for the service\n"
 		"  -config file\n    \tPath to the file with settings\n"
+		"\nNumbers:\n"
 		"  -n int\n    \tCount\n"
+		"  -workers int\n    \tThreads\n    \tand more (default 16)\n"
+		"  -tick int\n    \tOne ` alone\n"
+		"\nOthers:\n"
 		"  -quiet\n    \tSay nothing\n"
 		"  -quote string\n    \tOdd (default \"a\\\"b\\\\\\n\")\n"
 		"  -serveraddr string\n    \tServer to \"dial\" (default \"ejemplo.me:4443\")\n"
-		"  -tick int\n    \tOne ` alone\n"
 		"  -tls\n    \tUse TLS (default true)\n"
 		"  -v\tVerbose\n"
-		"  -workers int\n    \tThreads\n    \tand more (default 16)\n"
 		"  -x word\n    \tOne word\n";
 	char *text = NULL;
 	size_t len;
@@ -251,7 +255,7 @@ int main(void)
 		cmocka_unit_test(long_values_fit_the_message),
 		cmocka_unit_test(help_is_asked_for),
 		cmocka_unit_test(given_tells_flag_from_default),
-		cmocka_unit_test(usage_as_go_prints_it),
+		cmocka_unit_test(usage_with_headings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

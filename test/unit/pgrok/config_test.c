@@ -161,9 +161,9 @@ static const struct {
 	{"tunnels: {a: {hostname: h, subdomain: s, proto: {http: 80}}}",
 	 "a(sub=s host=h http=127.0.0.1:80)", ""},
 	{"tunnels: {5: {subdomain: 0x1F, proto: {tcp: 022}}}", "5(sub=0x1F tcp=127.0.0.1:022)", ""},
-	{"tunnels: {a: {auth: 'u:p', remote_port: 31111, mux: false, inspect: no, proto: {tcp: "
-	 "22}}}",
-	 "a(sub=a auth=u:p port=31111 nomux noinspect tcp=127.0.0.1:22)", ""},
+	{"tunnels: {a: {auth: 'u:p', remote_port: 31111, mux: false, inspect: no, proto: "
+	 "{http: 21, tcp: 22}}}",
+	 "a(sub=a auth=u:p port=31111 nomux noinspect http=127.0.0.1:21 tcp=127.0.0.1:22)", ""},
 	{"tunnels: {a: {remote_port: 0, proto: {tcp: ':22'}}}", "a(sub=a tcp=127.0.0.1:22)", ""},
 	{"tunnels: {a: {remote_port: 0x50, proto: {tcp: '[::1]:22'}}}",
 	 "a(sub=a port=80 tcp=[::1]:22)", ""},
@@ -180,10 +180,10 @@ static const struct {
 	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=x: http=127.0.0.1:1)", ""},
 	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: {auth: 'y:', <<: *a}\n",
 	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: http=127.0.0.1:1)", ""},
-	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: &b {proto: {tcp: 2}, auth: 'y:'}\n"
+	{"tunnels:\n  a: &a {proto: {http: 1}, auth: 'x:'}\n  b: &b {proto: {https: 2}, auth: 'y:'}\n"
 	 "  c: {<<: [*a, *b]}\n",
-	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: tcp=127.0.0.1:2) "
-	 "c(sub=c auth=x: http=127.0.0.1:1 tcp=127.0.0.1:2)",
+	 "a(sub=a auth=x: http=127.0.0.1:1) b(sub=b auth=y: https=127.0.0.1:2) "
+	 "c(sub=c auth=x: http=127.0.0.1:1 https=127.0.0.1:2)",
 	 ""},
 	/* what is odd is told */
 	{"Tunnels: {a: 1}\ntls: true\n", "tls=y",
@@ -195,6 +195,14 @@ static const struct {
 	{"tunnels:\n  a: {auth: 'x:', proto: {http: 1}}\n  a: {proto: {https: 2}}\n",
 	 "a(sub=a https=127.0.0.1:2)",
 	 "x.yml:3: tunnels.a: this key came before; the last one counts\n"},
+	/* quoted numbers are numbers */
+	{"tunnels: {a: {proto: {tcp: 1}, remote_port: '31111'}}",
+	 "a(sub=a port=31111 tcp=127.0.0.1:1)", ""},
+	{"tls: y\n---\ntls: n\n", "tls=y", "x.yml:2: a second document, ignored\n"},
+	{"\xef\xbb\xbfs3cret\n", "token=s3cret", ""},
+	{"version: 3\nregion: eu\n", "",
+	 "x.yml:1: version: unknown key, ignored; ngrok's: files have no version here\n"
+	 "x.yml:2: region: unknown key, ignored; ngrok's: server_addr says where the server is\n"},
 };
 
 static void accepts(void **state)
@@ -219,8 +227,6 @@ static const struct {
 	 "x.yml:1: tunnels.a.remote_port: -1 is not a port (0-65535)"},
 	{"tunnels: {a: {remote_port: abc, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.a.remote_port: abc is not a port (0-65535)"},
-	{"tunnels: {a: {remote_port: '31111', proto: {tcp: 1}}}",
-	 "x.yml:1: tunnels.a.remote_port: \"31111\" is a text; a port is a number without quotes"},
 	{"tunnels: {a: {remote_port: [1], proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.a.remote_port: a list is not a port (0-65535)"},
 	{"tunnels: [a]", "x.yml:1: tunnels: a mapping (key: value) is wanted"},
@@ -231,7 +237,13 @@ static const struct {
 	{"tunnels:\n  x: {subdomain: y}\n",
 	 "x.yml:2: tunnels.x: Tunnel x does not specify any protocols to tunnel."},
 	{"tunnels:\n  x: {proto: http}\n",
-	 "x.yml:2: tunnels.x.proto: a mapping (key: value) is wanted"},
+	 "x.yml:2: tunnels.x.proto: a mapping (key: value) is wanted, such as {http: 8080} instead of "
+	 "ngrok's proto: http and addr: 8080"},
+	{"tunnels:\n  a: {auth: 'x:y', proto: {tcp: 1}}",
+	 "x.yml:2: tunnels.a: auth: a password protects http and https only: every visitor of this "
+	 "tcp tunnel would get in"},
+	{"a:\n [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+	 "x.yml:2: lists and mappings nested more than 32 deep"},
 	{"tunnels:\n  x:\n    proto:\n      ftp: 21\n",
 	 "x.yml:4: tunnels.x.proto.ftp: Invalid protocol for tunnel x[ftp]: ftp"},
 	{"tunnels: {x: {proto: {HTTP: 21}}}",

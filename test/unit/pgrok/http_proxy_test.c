@@ -31,6 +31,9 @@ static const struct {
 	{"http://user@proxy:1", false, "proxy", 1, "dXNlcjo="},
 	{"http://u:100%@proxy:1", false, "proxy", 1, "dToxMDAl"},
 	{"http://@proxy:1", false, "proxy", 1, NULL},
+	{"proxy:3128", false, "proxy", 3128, NULL},
+	{"localhost", false, "localhost", 80, NULL},
+	{"u:p@proxy:1", false, "proxy", 1, "dTpw"},
 };
 
 static void accepts(void **state)
@@ -53,9 +56,8 @@ static const struct {
 	const char *url, *error;
 } bad[] = {
 	{"socks5://h:1", "Proxy url scheme must be 'http' or 'https', got socks5"},
-	{"localhost:3128", "Proxy url scheme must be 'http' or 'https', got localhost"},
-	{"proxy", "Proxy url scheme must be 'http' or 'https', got "},
-	{"/a:b", "Proxy url scheme must be 'http' or 'https', got "},
+	{"://a:1", "Proxy url scheme must be 'http' or 'https', got "},
+	{"/a:b", "Proxy url has no usable host and port: the host is missing"},
 	{"http://", "Proxy url has no usable host and port: the host is missing"},
 	{"http://:80", "Proxy url has no usable host and port: the host is missing"},
 	{"http://h:0", "Proxy url has no usable host and port: not a port (1-65535)"},

@@ -130,7 +130,7 @@ static void reloadable(void **state)
 	char list[256];
 
 	config_reloadable(list);
-	assert_string_equal(list, "-tlsClientCA, -tlsCrt, -tlsKey, -tunnelTLSClientCA");
+	assert_string_equal(list, "-tlsCrt, -tlsKey, -tlsClientCA, -tunnelTLSClientCA");
 }
 
 static void sizes(void **state)
