@@ -9,8 +9,10 @@
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/limits.h"
+#include "pgrokd/proto/pgrok.h"
 #include "pgrokd/visitor/visitor.h"
 
 struct server {
@@ -21,6 +23,15 @@ struct server {
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
 static const char *const port_words[PORTS] = {"public http", "public https", "control and proxy"};
+
+/* Which protocols are spoken where: told apart by their first bytes. */
+static const struct proto_ops *const for_visitors[] = {&http_proto, NULL};
+static const struct proto_ops *const for_clients[] = {&pgrok_proto, NULL};
+static const struct proto_ops *const *const spoken[PORTS] = {
+	[PORT_HTTP] = for_visitors,
+	[PORT_HTTPS] = for_visitors,
+	[PORT_TUNNEL] = for_clients,
+};
 
 /* ---- ports ---- */
 
@@ -97,6 +108,7 @@ struct server *server_new(const struct config *c, char err[static 256])
 			   (uint16_t)c->tcp_port_max);
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
+	memcpy(s->core.spoken, spoken, sizeof(spoken));
 	s->core.on[PORT_HTTP] = *c->http_addr;
 	s->core.on[PORT_HTTPS] = *c->https_addr;
 	s->core.on[PORT_TUNNEL] = true;

@@ -1,6 +1,7 @@
 /* Messages over a stream: assembling what comes, queueing what goes. */
 #include "msg/pgrok/chan.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,14 @@ struct chan *chan_new(struct stream *s)
 	c->max = FRAME_GO_MAX;
 	c->last = &c->first;
 	return c;
+}
+
+void chan_feed(struct chan *c, const void *buf, size_t len)
+{
+	assert(!c->head_have && !c->body && len <= FRAME_HEADER);
+	if (len)
+		memcpy(c->head, buf, len);
+	c->head_have = len;
 }
 
 static void drop_first(struct chan *c)

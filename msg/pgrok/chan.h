@@ -12,6 +12,11 @@ struct chan;
 
 /* Borrows s, which must outlive it; does not touch on_ready. Returns owned. */
 struct chan *chan_new(struct stream *s) MUSTCHECK;
+/*
+ * Before chan_recv(): bytes that were read from s already, with which the first message begins.
+ * FRAME_HEADER of them at most.
+ */
+void chan_feed(struct chan *c, const void *buf, size_t len);
 /* Wipes what it holds (tokens). */
 void chan_free(struct chan *c);
 /* The largest frame this peer takes; at first FRAME_GO_MAX. */

@@ -73,7 +73,7 @@ enum request_rc request_obstacle(struct request *r, const char *url, struct obst
 	} else if (!r->asked && token_same(&taken->owner.token, &c->owner.token) &&
 		   taken->client != c->id) {
 		log_info(c->name, "Wants %s: asking whether its owner still lives", taken->url);
-		takeover_ask(c->worker, taken, r->id, &r->ticket);
+		takeover_ask(c->worker, taken, &r->ticket);
 	} else {
 		rc = refuse_taken(r, url);
 	}
@@ -272,41 +272,13 @@ static void request_run(void *arg)
 		request_cancel(r);
 }
 
-void request_start(struct client *c, const struct wanted *want)
+/* A takeover is decided. */
+static void request_resume(void *arg, bool is_free)
 {
-	struct request *r = xcalloc(1, sizeof(*r));
-
-	r->client = c;
-	r->id = id_next();
-	r->req_id = xstrdup(want->req_id);
-	r->at = r->protocols = xstrdup(want->protocols);
-	r->hostname = name_clean(want->hostname);
-	r->subdomain = name_clean(want->subdomain);
-	r->http_auth = xstrdup(want->http_auth);
-	r->category = xstrdup(want->category);
-	r->remote_port = want->remote_port;
-	r->last_port = want->last_port;
-	r->again = (struct loop_tick){.fn = request_run, .arg = r};
-	r->share = want->share;
-	size_t len = strlen(r->hostname);
-
-	if (len && r->hostname[len - 1] == '.')
-		r->hostname[len - 1] = '\0';
-	TAILQ_INSERT_TAIL(&c->requests, r, link);
-	c->n_requests++;
-	idmap_put(c->worker->requests, r->id, r);
-	request_run(r);
-}
-
-void request_resume(struct worker *w, uint64_t request, bool is_free)
-{
-	struct request *r = idmap_get(w->requests, request);
+	struct request *r = arg;
 	enum proto p;
 
-	if (!r)
-		return; /* it was cancelled meanwhile */
 	r->asked = true;
-	r->ticket.owner = 0;
 	if (is_free) {
 		request_run(r);
 		return;
@@ -317,6 +289,31 @@ void request_resume(struct worker *w, uint64_t request, bool is_free)
 		(void)refuse_taken(r, url);
 	free(url);
 	request_cancel(r);
+}
+
+void request_start(struct client *c, const struct wanted *want)
+{
+	struct request *r = xcalloc(1, sizeof(*r));
+
+	r->client = c;
+	r->req_id = xstrdup(want->req_id);
+	r->at = r->protocols = xstrdup(want->protocols);
+	r->hostname = name_clean(want->hostname);
+	r->subdomain = name_clean(want->subdomain);
+	r->http_auth = xstrdup(want->http_auth);
+	r->category = xstrdup(want->category);
+	r->remote_port = want->remote_port;
+	r->last_port = want->last_port;
+	r->ticket = (struct takeover_ticket){.done = request_resume, .arg = r};
+	r->again = (struct loop_tick){.fn = request_run, .arg = r};
+	r->share = want->share;
+	size_t len = strlen(r->hostname);
+
+	if (len && r->hostname[len - 1] == '.')
+		r->hostname[len - 1] = '\0';
+	TAILQ_INSERT_TAIL(&c->requests, r, link);
+	c->n_requests++;
+	request_run(r);
 }
 
 /* It was opened together with another, but an error came before the client heard of it. */
@@ -332,10 +329,8 @@ void request_cancel(struct request *r)
 {
 	struct client *c = r->client;
 
-	if (r->ticket.owner)
-		takeover_cancel(c->worker, r->id, &r->ticket);
+	takeover_cancel(c->worker, &r->ticket);
 	loop_tick_cancel(c->worker->loop, &r->again);
-	idmap_del(c->worker->requests, r->id);
 	TAILQ_REMOVE(&c->requests, r, link);
 	c->n_requests--;
 	free(r->req_id);

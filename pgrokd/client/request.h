@@ -8,7 +8,6 @@
 struct request {
 	TAILQ_ENTRY(request) link;
 	struct client *client;
-	uint64_t id;
 	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
 	bool share;
@@ -22,13 +21,11 @@ struct request {
 enum request_rc {
 	REQUEST_OK,
 	REQUEST_REFUSED, /* the client was told why */
-	REQUEST_WAITS    /* for request_resume(), or its next turn */
+	REQUEST_WAITS    /* for a takeover, or its next turn */
 };
 
 /* Answers by the client's protocol, at once or later. Borrows want. */
 void request_start(struct client *c, const struct wanted *want);
-/* The takeover is decided: the name is free (worth another try), or its owner lives. */
-void request_resume(struct worker *w, uint64_t request, bool is_free);
 /* Takes r, of which nothing more is said. */
 void request_cancel(struct request *r);
 

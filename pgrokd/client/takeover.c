@@ -5,13 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pgrokd/client/request.h"
-
-/* One request that waits for the outcome. */
+/* One that waits for the outcome. */
 struct asker {
 	TAILQ_ENTRY(asker) link;
-	int home; /* worker of the request */
-	uint64_t request;
+	int home; /* its worker */
+	uint64_t ticket;
 	char key[ROUTE_KEY_MAX];
 };
 
@@ -26,18 +24,19 @@ struct takeover {
 
 enum word { WORD_ASK, WORD_CANCEL, WORD_FREE, WORD_TAKEN };
 
-/* ASK and CANCEL go to the owner's home, FREE and TAKEN back to the request's. */
+/* ASK and CANCEL go to the owner's home, FREE and TAKEN back to the asker's. */
 struct letter {
 	struct loop_msg msg;
 	enum word word;
 	struct worker *to;
 	int from; /* worker */
-	uint64_t owner, request;
+	uint64_t owner, ticket;
 	char key[ROUTE_KEY_MAX];
 };
 
 static void take_ask(struct worker *w, const struct letter *l);
 static void take_cancel(struct worker *w, const struct letter *l);
+static void take_answer(struct worker *w, uint64_t id, bool is_free);
 
 static void letter_drop(struct loop_msg *m)
 {
@@ -58,14 +57,14 @@ static void letter_deliver(struct loop_msg *m, struct loop *loop)
 		break;
 	case WORD_FREE:
 	case WORD_TAKEN:
-		request_resume(l->to, l->request, l->word == WORD_FREE);
+		take_answer(l->to, l->ticket, l->word == WORD_FREE);
 		break;
 	}
 	free(l);
 }
 
 static void letter_send(struct worker *from, int to, enum word word, uint64_t owner,
-			uint64_t request, const char *key)
+			uint64_t ticket, const char *key)
 {
 	struct letter *l = xcalloc(1, sizeof(*l));
 
@@ -75,24 +74,40 @@ static void letter_send(struct worker *from, int to, enum word word, uint64_t ow
 	l->to = &from->core->worker[to];
 	l->from = from->index;
 	l->owner = owner;
-	l->request = request;
+	l->ticket = ticket;
 	snprintf(l->key, sizeof(l->key), "%s", key);
 	loop_post(l->to->loop, &l->msg);
 }
 
-/* ---- the request's side ---- */
+/* ---- the asker's side ---- */
 
-void takeover_ask(struct worker *w, const struct route *owner, uint64_t request,
-		  struct takeover_ticket *ticket)
+void takeover_ask(struct worker *w, const struct route *owner, struct takeover_ticket *ticket)
 {
-	*ticket = (struct takeover_ticket){.home = owner->home, .owner = owner->client};
-	letter_send(w, owner->home, WORD_ASK, owner->client, request, owner->key);
+	ticket->id = id_next();
+	ticket->home = owner->home;
+	ticket->owner = owner->client;
+	idmap_put(w->tickets, ticket->id, ticket);
+	letter_send(w, owner->home, WORD_ASK, owner->client, ticket->id, owner->key);
 }
 
-void takeover_cancel(struct worker *w, uint64_t request, struct takeover_ticket *ticket)
+void takeover_cancel(struct worker *w, struct takeover_ticket *ticket)
 {
-	letter_send(w, ticket->home, WORD_CANCEL, ticket->owner, request, "");
-	ticket->owner = 0;
+	if (!ticket->id)
+		return;
+	idmap_del(w->tickets, ticket->id);
+	letter_send(w, ticket->home, WORD_CANCEL, ticket->owner, ticket->id, "");
+	ticket->id = 0;
+}
+
+static void take_answer(struct worker *w, uint64_t id, bool is_free)
+{
+	struct takeover_ticket *ticket = idmap_get(w->tickets, id);
+
+	if (!ticket)
+		return; /* it was cancelled meanwhile */
+	idmap_del(w->tickets, id);
+	ticket->id = 0;
+	ticket->done(ticket->arg, is_free);
 }
 
 /* ---- the owner's side ---- */
@@ -105,7 +120,7 @@ static void takeover_end(struct takeover *t, enum word answer)
 
 	while ((a = TAILQ_FIRST(&t->askers))) {
 		TAILQ_REMOVE(&t->askers, a, link);
-		letter_send(c->worker, a->home, answer, c->id, a->request, a->key);
+		letter_send(c->worker, a->home, answer, c->id, a->ticket, a->key);
 		free(a);
 	}
 	loop_timer_stop(&t->timer);
@@ -143,19 +158,19 @@ static void take_ask(struct worker *w, const struct letter *l)
 	struct asker *a;
 
 	if (!c) {
-		letter_send(w, l->from, WORD_FREE, l->owner, l->request, l->key);
+		letter_send(w, l->from, WORD_FREE, l->owner, l->ticket, l->key);
 		return;
 	}
 	struct takeover *t = c->takeover ? c->takeover : takeover_start(c);
 
 	TAILQ_FOREACH(a, &t->askers, link)
 	if (strcmp(a->key, l->key) == 0) { /* one at a time for each name */
-		letter_send(w, l->from, WORD_TAKEN, l->owner, l->request, l->key);
+		letter_send(w, l->from, WORD_TAKEN, l->owner, l->ticket, l->key);
 		return;
 	}
 	a = xcalloc(1, sizeof(*a));
 	a->home = l->from;
-	a->request = l->request;
+	a->ticket = l->ticket;
 	snprintf(a->key, sizeof(a->key), "%s", l->key);
 	TAILQ_INSERT_TAIL(&t->askers, a, link);
 }
@@ -168,7 +183,7 @@ static void take_cancel(struct worker *w, const struct letter *l)
 	if (!c || !c->takeover)
 		return;
 	TAILQ_FOREACH(a, &c->takeover->askers, link)
-	if (a->request == l->request)
+	if (a->ticket == l->ticket)
 		break;
 	if (a) {
 		TAILQ_REMOVE(&c->takeover->askers, a, link);

@@ -7,17 +7,20 @@
 
 #include "pgrokd/client/parts.h"
 
-/* Where a question is under way. */
+/* Of one that waits for the outcome; embedded in it. */
 struct takeover_ticket {
+	/* It is decided: the name is free (worth another try), or its owner lives. */
+	void (*done)(void *arg, bool is_free);
+	void *arg;
+	uint64_t id;    /* 0: nothing is asked */
 	int home;       /* the owner's worker */
-	uint64_t owner; /* 0: none is */
+	uint64_t owner; /* id of the client */
 };
 
-/* Asks the home of `owner`. request_resume() comes later, unless takeover_cancel() comes first. */
-void takeover_ask(struct worker *w, const struct route *owner, uint64_t request,
-		  struct takeover_ticket *ticket);
-/* The request waits no more. */
-void takeover_cancel(struct worker *w, uint64_t request, struct takeover_ticket *ticket);
+/* Asks the home of `owner`. ticket->done() comes later, unless takeover_cancel() comes first. */
+void takeover_ask(struct worker *w, const struct route *owner, struct takeover_ticket *ticket);
+/* Waits no more; nothing if it does not. */
+void takeover_cancel(struct worker *w, struct takeover_ticket *ticket);
 
 /* c has shown that it lives. */
 void takeover_alive(struct client *c);

@@ -28,7 +28,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->client_ids = strmap_new();
 	w->clients = idmap_new();
 	w->tunnels = idmap_new();
-	w->requests = idmap_new();
+	w->tickets = idmap_new();
 }
 
 void worker_free(struct worker *w)
@@ -37,7 +37,7 @@ void worker_free(struct worker *w)
 	strmap_free(w->client_ids);
 	idmap_free(w->clients);
 	idmap_free(w->tunnels);
-	idmap_free(w->requests);
+	idmap_free(w->tickets);
 }
 
 static void *worker_run(void *arg)

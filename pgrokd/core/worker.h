@@ -18,6 +18,7 @@
 #include "pgrokd/names/registry.h"
 
 struct door;
+struct proto_ops;
 struct listener;
 struct settings;
 
@@ -47,8 +48,9 @@ struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
-	struct name_site site; /* how URLs are written */
-	bool on[PORTS];        /* which ports are listened on */
+	struct name_site site;                        /* how URLs are written */
+	bool on[PORTS];                               /* which ports are listened on */
+	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	int n_workers;
 	struct worker *worker; /* [n_workers] */
 };
@@ -66,7 +68,7 @@ struct worker {
 	struct strmap *client_ids;    /* ClientId -> struct client */
 	struct idmap *clients;        /* id -> struct client */
 	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
-	struct idmap *requests;       /* id -> struct request that waits for a takeover */
+	struct idmap *tickets;        /* id -> struct takeover_ticket that waits */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

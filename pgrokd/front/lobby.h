@@ -1,7 +1,7 @@
 /*
- * Connections whose first bytes have not decided yet what they are: on the tunnel port TLS and the
- * first message, on the public ports TLS and the first request head. What is decided goes, as a
- * parcel, to the worker where its client is at home.
+ * Connections whose first bytes have not decided yet what they are: TLS, then the bytes that tell
+ * which of its port's protocols it is (core->spoken), then what that protocol wants to read first.
+ * What is decided goes, as a parcel, to the worker where its client is at home.
  */
 #ifndef PGROKD_FRONT_LOBBY_H
 #define PGROKD_FRONT_LOBBY_H
@@ -11,6 +11,8 @@
 
 /* Starts to accept on w; takes fds. */
 struct listener *lobby_listen(struct worker *w, enum port p, struct listener_fds *fds) MUSTCHECK;
+/* A connection has come; takes fd. */
+void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer);
 void lobby_close_all(struct worker *w);
 
 #endif

@@ -5,9 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/log.h"
-#include "msg/pgrok/frame.h"
+#include "common/base/randid.h"
+#include "msg/pgrok/chan.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/front/guest.h"
 #include "pgrokd/proto/pgrok_in.h"
 
 /* ---- a connection for visitors ---- */
@@ -35,7 +36,8 @@ static bool pgrok_begin(void *arg, struct stream *s, const struct carrier_visit 
 	return start_proxy(s, v->url, addr_text(v->peer, peer));
 }
 
-void pgrok_proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
+/* At home. */
+static void proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
 {
 	struct client *c = client_find(w, p->client_id);
 	struct pgrok_control *k = c ? client_session(c, &pgrok_proto) : NULL;
@@ -59,10 +61,161 @@ void pgrok_proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	carrier_add(client_carrier(c), kind, s);
 }
 
+/* ---- first messages ---- */
+
+/* The length of a message: little-endian, and not beyond what a message may have. */
+static enum looks pgrok_looks_like(const char *buf, size_t len)
+{
+	unsigned char head[FRAME_HEADER] = {0};
+	size_t body;
+
+	if (len >= FRAME_HEADER)
+		return frame_parse(buf, FRAME_HEADER, &body) == FRAME_BAD ? LOOKS_NO : LOOKS_YES;
+	/* The least that it can be. Nought it still need not be. */
+	if (len)
+		memcpy(head, buf, len);
+	head[0] |= 1;
+	return frame_parse(head, FRAME_HEADER, &body) == FRAME_BAD ? LOOKS_NO : LOOKS_MORE;
+}
+
+static bool client_id_valid(const char *id)
+{
+	size_t len = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	return len > 0 && len <= LIMIT_CLIENT_ID && !id[len];
+}
+
+/* Says why in an AuthResp, then closes lingering. */
+static void refuse_version(struct guest *g, const struct msg_auth *auth)
+{
+	char error[256], peer[ADDR_TEXT];
+	struct chan *chan = g->own;
+	struct msg m = msg_new(MSG_AUTH_RESP);
+
+	/* The Go server names its software version but the client's protocol version. */
+	snprintf(error, sizeof(error),
+		 "Incompatible versions. Server %s, client %s. Download a new version at "
+		 "https://github.com/jerson/pgrok",
+		 MSG_SOFTWARE_VERSION, strlen(auth->version) < 32 ? auth->version : "?");
+	m.auth_resp.version = m.auth_resp.mm_version = "";
+	m.auth_resp.error = error;
+	log_info("lobby", "Refused %s: %s", addr_text(&g->peer, peer), error);
+	if (!chan_send(chan, &m) || chan_waiting(chan)) {
+		guest_close(g, LOG_DEBUG, "the refusal could not be sent");
+		return;
+	}
+	stream_linger(guest_leave(g));
+}
+
+static void auth_drop(struct parcel *p)
+{
+	registry_leave(p->to->core->registry, p->client_id);
+}
+
+static void first_auth(struct guest *g, struct msg *m)
+{
+	struct worker *w = g->worker;
+
+	if (strcmp(m->auth.version, MSG_PROTO_VERSION) != 0) {
+		refuse_version(g, &m->auth);
+		msg_free(m);
+		return;
+	}
+	struct parcel *p = parcel_new(pgrok_control_adopt, auth_drop, &g->peer);
+
+	if (client_id_valid(m->auth.client_id))
+		snprintf(p->client_id, sizeof(p->client_id), "%s", m->auth.client_id);
+	else
+		rand_hex(p->client_id, 16);
+	p->first = *m;
+	struct stream *s = guest_leave(g);
+
+	parcel_send(p, w, registry_enter(w->core->registry, p->client_id), s);
+}
+
+static void first_reg_proxy(struct guest *g, struct msg *m)
+{
+	struct worker *w = g->worker;
+	const char *id = m->reg_proxy.client_id;
+	int home = client_id_valid(id) ? registry_home(w->core->registry, id) : -1;
+
+	if (home < 0) {
+		char why[64];
+
+		snprintf(why, sizeof(why), "No client found for identifier: %.8s", id);
+		guest_close(g, LOG_INFO, why);
+		msg_free(m);
+		return;
+	}
+	struct parcel *p = parcel_new(proxy_adopt, NULL, &g->peer);
+
+	snprintf(p->client_id, sizeof(p->client_id), "%s", id);
+	p->first = *m;
+	struct stream *s = guest_leave(g);
+
+	parcel_send(p, w, home, s);
+}
+
+static void first_message(struct guest *g, struct msg *m)
+{
+	switch (m->type) {
+	case MSG_AUTH:
+		first_auth(g, m);
+		break;
+	case MSG_REG_PROXY:
+		first_reg_proxy(g, m);
+		break;
+	default:
+		guest_close(g, LOG_INFO, "first message is neither Auth nor RegProxy");
+		msg_free(m);
+	}
+}
+
+static void own_free(void *own)
+{
+	chan_free(own);
+}
+
+static void pgrok_hello(struct guest *g)
+{
+	struct msg m;
+
+	if (!g->own) {
+		g->own = chan_new(g->stream);
+		g->own_free = own_free;
+		chan_feed(g->own, g->buf, g->len);
+	}
+	switch (chan_recv(g->own, &m)) {
+	case CHAN_OK:
+		first_message(g, &m);
+		break;
+	case CHAN_AGAIN:
+		stream_want(g->stream, STREAM_READ);
+		break;
+	case CHAN_EOF:
+		guest_close(g, LOG_DEBUG, "left without a message");
+		break;
+	case CHAN_ABORT:
+		guest_close(g, LOG_DEBUG, chan_error(g->own));
+		break;
+	case CHAN_NULL:
+		guest_close(g, LOG_INFO, "first message without a payload");
+		break;
+	case CHAN_BAD:
+		guest_close(g, LOG_INFO, chan_error(g->own));
+		break;
+	}
+}
+
+/* ---- the protocol ---- */
+
 static const struct carrier_hooks carry = {.ask = pgrok_control_ask, .begin = pgrok_begin};
 
 const struct proto_ops pgrok_proto = {
 	.name = "pgrok",
+	.late = "no first message in time",
+	.looks_like = pgrok_looks_like,
+	.hello = pgrok_hello,
 	.carry = &carry,
 	.answer = pgrok_control_answer,
 	.ask_alive = pgrok_control_ask_alive,

@@ -6,7 +6,7 @@
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/proto/pgrok.h"
 
-/* ---- pgrok_control.c: a client's control connection, the session of pgrok_proto ---- */
+/* A client's control connection: the session of pgrok_proto. */
 
 struct pgrok_control;
 
@@ -23,8 +23,5 @@ bool pgrok_control_seems_alive(void *session);
 void pgrok_control_quiet(void *session);
 void pgrok_control_stopped(void *session);
 void pgrok_control_ask(void *arg);
-
-/* pgrok_hello.c: a RegProxy at home. */
-parcel_adopt_fn pgrok_proxy_adopt;
 
 #endif

@@ -74,7 +74,13 @@ PRIVATE = {
     "pgrok/capture/store_in.h": (),
     "pgrok/files/files_in.h": (),
     "pgrok/inspect/parts.h": (),
+    "pgrokd/carrier/parts.h": (),
+    "pgrokd/client/parts.h": (),
+    "pgrokd/client/request.h": (),
+    "pgrokd/client/takeover.h": (),
+    "pgrokd/client/tunnel.h": (),
     "pgrokd/front/guest.h": ("pgrokd/proto/",),
+    "pgrokd/visitor/parts.h": (),
 }
 # Rooms in which one object was cut by length: their modules may know each other.
 CIRCLES_ALLOWED = {"common/httpd", "common/mux"}

@@ -1,0 +1,9 @@
+/* Visitors of http and https tunnels: the first request's head says whose they are. */
+#ifndef PGROKD_FRONT_HTTP_H
+#define PGROKD_FRONT_HTTP_H
+
+#include "pgrokd/core/proto.h"
+
+extern const struct proto_ops http_proto;
+
+#endif
