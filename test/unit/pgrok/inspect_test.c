@@ -342,7 +342,7 @@ static void test_replay_request(void **state)
 		    "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 	expect_made(NULL, (struct replay_edit){.method = "GET"}, "! method and path are needed");
 	expect_made(NULL, (struct replay_edit){.method = "GET", .path = "x y"},
-		    "! bad HTTP version");
+		    "! bad request target");
 	expect_made(NULL, (struct replay_edit){.method = "CONNECT", .path = "/"},
 		    "! CONNECT is for tcp tunnels");
 	cut.req.size = 4;
