@@ -265,8 +265,9 @@ def test_big_body_small_memory(lab, engine, way):
     assert e["resp_size" if way == "down" else "req_size"] == total and e["truncated"]
     assert i.one(e["id"])["response" if way == "down" else "request"]["body"]["kept"] == 1 << 20
     grown = i.client.pss_mb() - before
-    # A shared connection's window is up to 16 MiB. A sanitizer keeps what was freed.
-    assert env.SANITIZED or grown < (24 if way == "up" else 12), f"{grown:.1f} MiB more"
+    # On a machine so busy that the path looks long, a connection's window grows to 16 MiB, and while its
+    # buffer grows the old one stands beside the new. A sanitizer keeps what was freed.
+    assert env.SANITIZED or grown < (40 if way == "up" else 12), f"{grown:.1f} MiB more"
 
 
 @pytest.mark.big
