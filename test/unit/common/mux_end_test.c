@@ -477,6 +477,7 @@ static void test_loop_ends(void **state)
 		stream_close(&r->peer->s, false);
 		loop_free(r->loop);
 		assert_int_equal(r->open, 0);
+		mux_account_free(r->memory);
 		assert_int_equal(mux_memory_used(), 0);
 		free(r);
 	}

@@ -61,6 +61,7 @@ static void go_elsewhere(struct stream *visitor)
 	struct rig *o = me.other;
 
 	close(o->near_fd[0]);
+	SSL_free(o->near_ssl[0]);
 	assert_true(stream_movable(visitor));
 	stream_detach(visitor, &o->near_fd[0], &o->near_ssl[0]);
 	o->feed = me.left;

@@ -421,6 +421,7 @@ static void test_extensions(void **state)
 	assert_int_equal(decode(REQ(""), &m, err), MSG_OK);
 	assert_int_equal(m.req_tunnel.mux, 1);
 	assert_string_equal(m.req_tunnel.protocol, "");
+	msg_free(&m);
 	assert_int_equal(decode(REG("\"a\""), &m, err), MSG_OK);
 	assert_int_equal(m.reg_proxy.mux, 0);
 	msg_free(&m);
