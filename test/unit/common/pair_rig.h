@@ -176,8 +176,11 @@ static inline void rig_start(struct loop_msg *m, struct loop *l)
 	struct rig *r = (struct rig *)((char *)m - offsetof(struct rig, start_msg));
 	struct stream *s[2];
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		s[i] = stream_settle(stream_new_direct(l, r->near_fd[i], r->near_ssl[i]));
+		r->near_fd[i] = -1;
+		r->near_ssl[i] = NULL;
+	}
 	if (!r->hooks.done)
 		r->hooks.done = on_done;
 	r->pair = pair_new(s[0], s[1], &r->hooks, r);
@@ -290,6 +293,11 @@ static inline void rig_free(struct rig *r)
 	loop_free(r->loop);
 	close(r->done_pipe[0]);
 	close(r->done_pipe[1]);
+	for (int i = 0; i < 2; i++) { /* it never went */
+		SSL_free(r->near_ssl[i]);
+		if (r->near_fd[i] >= 0)
+			close(r->near_fd[i]);
+	}
 	free(r);
 }
 
