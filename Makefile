@@ -151,13 +151,15 @@ test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= syst
 # written to this file, with the reason of the first failure.
 FORGIVEN ?= $(abspath $(B))/forgiven.txt
 JOBS ?= $(shell nproc)
+# Under a sanitizer the unit tests are slow enough without company.
+UNIT_JOBS = $(if $(filter asan tsan,$(FLAVOR)),1,$(JOBS))
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)
 # Seconds that one unit test program may take.
 UNIT_SECONDS ?= $(if $(filter asan tsan,$(FLAVOR)),300,120)
 unit: $(UNIT) ## the unit tests alone
-	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(JOBS) --seconds $(UNIT_SECONDS) \
+	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(UNIT_JOBS) --seconds $(UNIT_SECONDS) \
 		$(if $(RETRY),--forgiven $(FORGIVEN)) $(UNIT)
 fuzz-replay: $(REPLAY)
 	$(Q)for t in $(REPLAY); do n=$$(basename $$t _fuzz); \
