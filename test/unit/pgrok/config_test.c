@@ -337,6 +337,16 @@ static void refuses_too_much(void **state)
 	assert_string_equal(err, "x.yml:1: more than 1024 keys");
 	free(text);
 
+	f = open_memstream(&text, &len);
+	fputs("x: &a {mux: true}\ntunnels:\n  t:\n    <<: [", f);
+	for (int i = 0; i < 11000; i++)
+		fputs("*a,", f);
+	fputs("]\n    proto: {http: 80}\n", f);
+	fclose(f);
+	assert_null(parse(text, err));
+	assert_string_equal(err, "x.yml:1: tunnels.t: too many merges (<<)");
+	free(text);
+
 	struct config *c = config_new();
 	text = calloc(1, (1u << 20) + 1);
 	memset(text, '#', (1u << 20) + 1);
