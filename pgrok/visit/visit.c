@@ -79,7 +79,11 @@ void visit_close(struct visit *v, enum log_level level, bool abort, const char *
 
 static void on_pair_done(void *arg, enum pair_end why)
 {
-	static const char *const words[] = {"done", "cut", "aborted", "silent half-closed"};
+	static const char *const words[] = {[PAIR_DONE] = "done",
+					    [PAIR_CUT] = "cut",
+					    [PAIR_LEFT] = "left",
+					    [PAIR_ABORT] = "aborted",
+					    [PAIR_SILENT] = "silent half-closed"};
 	struct visit *v = arg;
 	const char *error = pair_error(v->pair);
 
