@@ -150,7 +150,7 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 		return INSPECT_FAILED;
 	}
 	t->start = true;
-	o = xcalloc(1, sizeof *o);
+	o = xcalloc(1, sizeof(*o));
 	*o = (struct order){c->orders, t, id};
 	c->orders = o;
 	return INSPECT_LATER;
@@ -181,18 +181,18 @@ static void on_end_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct client *c = arg;
 
-	log_info("", "ending: %s", sig == SIGINT ? "SIGINT" : "SIGTERM");
+	log_info("", "Ending: %s", sig == SIGINT ? "SIGINT" : "SIGTERM");
 	loop_stop(c->loop);
 }
 
-/* Somebody wants the log opened again, or the terminal says goodbye. */
+/* The log is to be opened again, or the terminal has gone. */
 static void on_hangup_signal(evutil_socket_t sig, short what, void *arg)
 {
 	struct client *c = arg;
 
 	log_reopen();
 	if (c->on_terminal && !isatty(STDOUT_FILENO)) {
-		log_info("", "ending: the terminal is gone");
+		log_info("", "Ending: the terminal is gone");
 		loop_stop(c->loop);
 	}
 }
@@ -245,7 +245,7 @@ static bool choose_http_proxy(struct client *c, char err[static 256])
 	if (!exempt)
 		exempt = getenv("NO_PROXY");
 	if (no_proxy_match(exempt, server->host, server->port)) {
-		log_info("", "no_proxy exempts %s from the HTTP proxy", server->text);
+		log_info("", "No HTTP proxy for %s: no_proxy exempts it", server->text);
 		http_proxy_free(&c->http_proxy);
 	}
 	return true;
@@ -269,7 +269,7 @@ static void on_quit(void *arg, const char *why)
 {
 	struct client *c = arg;
 
-	log_info("", "ending: %s", why);
+	log_info("", "Ending: %s", why);
 	loop_stop(c->loop);
 }
 
@@ -278,8 +278,9 @@ static void start_display(struct client *c)
 {
 	c->on_terminal = isatty(STDOUT_FILENO);
 	if (!log_to_stdout())
-		c->term = term_start(
-			c->loop, &(struct term_conf){.model = c->model, .quit = on_quit, .arg = c});
+		c->term = term_start(c->loop, &(struct term_conf){.model = c->model,
+								  .on_quit = on_quit,
+								  .arg = c});
 	if (log_is_json()) {
 		if (!c->term)
 			log_events_on_stdout();

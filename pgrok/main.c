@@ -70,7 +70,7 @@ static const struct flag flags[] = {
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
-/* A start-up fault of the user's: told on stdout, status 1. */
+/* A start-up fault of the user's: a line on stdout, status 1. */
 PRINTF_LIKE(1, 2)
 static int complain(const char *fmt, ...)
 {
@@ -78,7 +78,7 @@ static int complain(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	console_line(stdout, "%s", text);
 	return 1;

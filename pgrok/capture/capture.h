@@ -60,15 +60,15 @@ struct capture_interim {
 };
 
 enum capture_frame_type {
-	FRAME_TEXT,
-	FRAME_BINARY,
-	FRAME_PING,
-	FRAME_PONG,
-	FRAME_CLOSE,
-	FRAME_EVENT,   /* server-sent */
-	FRAME_COMMENT, /* server-sent, what keeps a connection alive */
-	FRAME_ERROR,   /* nothing more can be read in this direction: the payload says why */
-	FRAME_TYPES
+	CAPTURE_FRAME_TEXT,
+	CAPTURE_FRAME_BINARY,
+	CAPTURE_FRAME_PING,
+	CAPTURE_FRAME_PONG,
+	CAPTURE_FRAME_CLOSE,
+	CAPTURE_FRAME_EVENT,   /* server-sent */
+	CAPTURE_FRAME_COMMENT, /* server-sent, what keeps a connection alive */
+	CAPTURE_FRAME_ERROR, /* nothing more can be read in this direction: the payload says why */
+	CAPTURE_FRAME_TYPES
 };
 
 /* A WebSocket message or a server-sent event. */
@@ -81,11 +81,11 @@ struct capture_frame {
 	bool compressed; /* came so; what is kept is decoded */
 	bool encoded;    /* ... but for this one, which could not be: what is kept is what came */
 	bool complete;
-	uint16_t code; /* FRAME_CLOSE; 0: none */
+	uint16_t code; /* CAPTURE_FRAME_CLOSE; 0: none */
 	uint32_t fragments;
 	uint64_t size; /* bytes of the payload, decoded */
 	struct blob blob;
-	char *event, *last_id; /* FRAME_EVENT; NULL: not given */
+	char *event, *last_id; /* CAPTURE_FRAME_EVENT; NULL: not given */
 	uint64_t retry_ms;     /* 0: not given */
 };
 
@@ -158,7 +158,7 @@ void capture_free(struct capture *s);
 enum capture_event {
 	CAPTURE_EV_BEGUN,
 	CAPTURE_EV_HEAD,     /* the answer's head came */
-	CAPTURE_EV_GREW,     /* one of its bodies: as often as bytes come, so take it easy */
+	CAPTURE_EV_GREW,     /* one of its bodies: called for every piece of data: keep it cheap */
 	CAPTURE_EV_FRAME,    /* frame is new or has grown */
 	CAPTURE_EV_FINISHED, /* done or failed */
 	CAPTURE_EV_CHANGED,  /* pin, mark, note */

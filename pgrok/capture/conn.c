@@ -150,7 +150,7 @@ void capture_conn_close(struct capture_conn *c, const char *error)
 	struct capture_txn *t = c->owed_n ? c->owed[0].txn : NULL;
 
 	c->now = clock_ns();
-	/* Such ones end when somebody leaves. */
+	/* Such ones end when one side leaves. */
 	if (t && t->kind != CAPTURE_HTTP)
 		end_all(c, CAPTURE_DONE, NULL);
 	else

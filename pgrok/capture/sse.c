@@ -40,7 +40,7 @@ void capture_sse_free(struct capture_sse *e)
 static struct capture_frame *current(struct capture_sse *e)
 {
 	if (!e->begun)
-		e->event = store_add_frame(e->store, e->txn, FRAME_EVENT, false);
+		e->event = store_add_frame(e->store, e->txn, CAPTURE_FRAME_EVENT, false);
 	e->begun = true;
 	return e->event;
 }
@@ -59,7 +59,7 @@ static void dispatch(struct capture_sse *e)
 
 static void comment(struct capture_sse *e, const char *text, size_t len)
 {
-	struct capture_frame *f = store_add_frame(e->store, e->txn, FRAME_COMMENT, false);
+	struct capture_frame *f = store_add_frame(e->store, e->txn, CAPTURE_FRAME_COMMENT, false);
 
 	if (!f)
 		return;

@@ -105,7 +105,8 @@ static void message_begin(struct capture_ws *ws, struct direction *d, bool defla
 	d->deflated = deflated;
 	d->inflated = 0;
 	d->message = store_add_frame(ws->store, ws->txn,
-				     d->op == OP_TEXT ? FRAME_TEXT : FRAME_BINARY, d->from_client);
+				     d->op == OP_TEXT ? CAPTURE_FRAME_TEXT : CAPTURE_FRAME_BINARY,
+				     d->from_client);
 	if (!d->message)
 		return;
 	d->message->compressed = deflated;
@@ -202,7 +203,8 @@ static void message_end(struct capture_ws *ws, struct direction *d)
 /* A frame that is a message by itself, its payload in d->control. */
 static void control_end(struct capture_ws *ws, struct direction *d)
 {
-	static const enum capture_frame_type types[] = {FRAME_CLOSE, FRAME_PING, FRAME_PONG};
+	static const enum capture_frame_type types[] = {CAPTURE_FRAME_CLOSE, CAPTURE_FRAME_PING,
+							CAPTURE_FRAME_PONG};
 	struct capture_frame *f =
 		store_add_frame(ws->store, ws->txn, types[d->op - OP_CLOSE], d->from_client);
 	size_t skip = 0;
@@ -347,7 +349,8 @@ static size_t payload(struct capture_ws *ws, struct direction *d, const char *bu
 
 static void broken(struct capture_ws *ws, struct direction *d, const char *why)
 {
-	struct capture_frame *f = store_add_frame(ws->store, ws->txn, FRAME_ERROR, d->from_client);
+	struct capture_frame *f =
+		store_add_frame(ws->store, ws->txn, CAPTURE_FRAME_ERROR, d->from_client);
 
 	if (!f)
 		return;

@@ -57,8 +57,8 @@ struct config_tunnel *config_add_more(struct config *c, const char *name,
 	if (!t && c->more_n == LIMIT_TUNNELS)
 		return NULL;
 	if (!t) {
-		t = xcalloc(1, sizeof *t);
-		c->more = xrealloc(c->more, (c->more_n + 1) * sizeof *c->more);
+		t = xcalloc(1, sizeof(*t));
+		c->more = xrealloc(c->more, (c->more_n + 1) * sizeof(*c->more));
 		c->more[c->more_n++] = t;
 	}
 	tunnel_clear(t);
@@ -73,7 +73,7 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name)
 	if (t) {
 		tunnel_clear(t);
 	} else {
-		c->tunnels = xrealloc(c->tunnels, (c->tunnels_n + 1) * sizeof *c->tunnels);
+		c->tunnels = xrealloc(c->tunnels, (c->tunnels_n + 1) * sizeof(*c->tunnels));
 		t = &c->tunnels[c->tunnels_n++];
 		*t = (struct config_tunnel){.mux = true, .inspect = true};
 	}
@@ -155,7 +155,7 @@ void config_tunnel_name(const struct config_tunnel *t, enum proto proto,
 
 struct config *config_new(void)
 {
-	struct config *c = xcalloc(1, sizeof *c);
+	struct config *c = xcalloc(1, sizeof(*c));
 
 	c->mux = true;
 	c->inspect_max_body = 1u << 20;

@@ -40,8 +40,8 @@ bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG
 	const char *why;
 
 	/* The Go client reads "8080" as ":8080" and shows it as 127.0.0.1:8080. */
-	snprintf(full, sizeof full, "%s%s", all_digits(text) ? ":" : "", text);
-	if (!addr_split(full, host, sizeof host, port, sizeof port, &why)) {
+	snprintf(full, sizeof(full), "%s%s", all_digits(text) ? ":" : "", text);
+	if (!addr_split(full, host, sizeof(host), port, sizeof(port), &why)) {
 		snprintf(err, CONFIG_ERR, "address %s: %s", full, why);
 		return false;
 	}
@@ -55,7 +55,7 @@ bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG
 		return false;
 	}
 	if (!host[0])
-		snprintf(host, sizeof host, "127.0.0.1");
+		snprintf(host, sizeof(host), "127.0.0.1");
 	endpoint_free(e);
 	e->text = strchr(host, ':') ? xasprintf("[%s]:%s", host, port)
 				    : xasprintf("%s:%s", host, port);
@@ -70,9 +70,9 @@ static char *without_scheme(const char *text)
 	static const char scheme[] = "http://";
 	size_t len;
 
-	if (strncasecmp(text, scheme, sizeof scheme - 1) != 0)
+	if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
 		return NULL;
-	text += sizeof scheme - 1;
+	text += sizeof(scheme) - 1;
 	len = strlen(text);
 	len -= len && text[len - 1] == '/';
 	const char *bracket = memrchr(text, ']', len), *from = bracket ? bracket : text;

@@ -19,7 +19,7 @@ static char *default_path(void)
 	struct passwd pw, *found = NULL;
 	char buf[4096];
 
-	if (getpwuid_r(getuid(), &pw, buf, sizeof buf, &found) || !found || !found->pw_dir)
+	if (getpwuid_r(getuid(), &pw, buf, sizeof(buf), &found) || !found || !found->pw_dir)
 		return NULL;
 	return xasprintf("%s/.pgrok", found->pw_dir);
 }
@@ -104,7 +104,7 @@ static bool pick_addr(struct endpoint *out, const struct config *c, const char *
 		addr = flag;
 	} else if (in_file && *in_file) {
 		addr = in_file;
-		snprintf(place, sizeof place, "%.140s:%u: ", c->file, line);
+		snprintf(place, sizeof(place), "%.140s:%u: ", c->file, line);
 	}
 	if (!addr || endpoint_parse(out, addr, why))
 		return true;

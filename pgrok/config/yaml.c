@@ -100,7 +100,7 @@ static bool bad(struct reader *r, const yaml_node_t *node, const char *path, con
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	snprintf(r->err, CONFIG_ERR, "%.120s:%u: %s%s%s", r->conf->file, line_of(node), path,
 		 *path ? ": " : "", text);
@@ -111,7 +111,7 @@ static void warn_key(struct reader *r, const yaml_node_t *node, const char *path
 {
 	char text[CONFIG_ERR];
 
-	snprintf(text, sizeof text, "%.120s:%u: %s: %s", r->conf->file, line_of(node), path, what);
+	snprintf(text, sizeof(text), "%.120s:%u: %s: %s", r->conf->file, line_of(node), path, what);
 	if (r->warn)
 		r->warn(r->warn_arg, text);
 }
@@ -277,7 +277,7 @@ static bool set_format(struct reader *r, yaml_node_t *node, const char *path, ch
 static void add_host(struct config *c, const char *host)
 {
 	c->web_allow_hosts = xrealloc(c->web_allow_hosts,
-				      (c->web_allow_hosts_n + 1) * sizeof *c->web_allow_hosts);
+				      (c->web_allow_hosts_n + 1) * sizeof(*c->web_allow_hosts));
 	c->web_allow_hosts[c->web_allow_hosts_n++] = xstrdup(host);
 }
 
@@ -355,7 +355,7 @@ static bool check_keys(struct reader *r, yaml_node_t *map, const char *path)
 			if (strcmp(scalar(other), text) != 0)
 				continue;
 			char full[PATH_CAP];
-			snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", text);
+			snprintf(full, sizeof(full), "%s%s%s", path, *path ? "." : "", text);
 			warn_key(r, key, full, "this key came before; the last one counts");
 			break;
 		}
@@ -378,7 +378,7 @@ static bool each_key(struct reader *r, yaml_node_t *map, const char *path, int d
 			bool ok;
 			if (is_merge(key) != (merges == 1))
 				continue;
-			snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", scalar(key));
+			snprintf(full, sizeof(full), "%s%s%s", path, *path ? "." : "", scalar(key));
 			ok = merges ? each_merged(r, value, path, depth, fn, object)
 				    : fn(r, object, scalar(key), value, full);
 			if (!ok)
@@ -415,7 +415,7 @@ static bool take_proto(struct reader *r, void *object, const char *key, yaml_nod
 
 	if (!want_text(r, value, path, &addr))
 		return false;
-	snprintf(whose, sizeof whose, "tunnel %.200s[%.60s]", t->name, key);
+	snprintf(whose, sizeof(whose), "tunnel %.200s[%.60s]", t->name, key);
 	if (config_set_protos(t, key, addr, whose, why))
 		return true;
 	return bad(r, value, path, "%.240s", why);
@@ -559,7 +559,7 @@ static void yaml_fault(const struct reader *r, const yaml_parser_t *p)
 	char line[32] = "";
 
 	if (p->error != YAML_READER_ERROR && p->error != YAML_MEMORY_ERROR)
-		snprintf(line, sizeof line, "line %zu: ", p->problem_mark.line + 1);
+		snprintf(line, sizeof(line), "line %zu: ", p->problem_mark.line + 1);
 	snprintf(r->err, CONFIG_ERR, "Error parsing configuration file %.200s: YAML error: %s%s",
 		 r->conf->file, line, p->problem ? p->problem : "out of memory");
 }

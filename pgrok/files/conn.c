@@ -205,9 +205,9 @@ static bool fill(struct conn *c)
 }
 
 static const int range_status[] = {
-	[RANGE_NONE] = 200,
-	[RANGE_OK] = 206,
-	[RANGE_BEYOND] = 416,
+	[FILES_RANGE_NONE] = 200,
+	[FILES_RANGE_OK] = 206,
+	[FILES_RANGE_BEYOND] = 416,
 };
 
 /* What is said of a file beside its type and length. */
@@ -333,13 +333,13 @@ static void answer(struct conn *c)
 		return;
 	}
 	switch (files_path(c->in.p + h->target.off, h->target.len, &rel, &slash)) {
-	case PATH_OK:
+	case FILES_PATH_OK:
 		answer_path(c, rel, slash);
 		break;
-	case PATH_BAD:
+	case FILES_PATH_BAD:
 		answer_status(c, 400);
 		break;
-	case PATH_HIDDEN:
+	case FILES_PATH_HIDDEN:
 		answer_status(c, 404);
 		break;
 	}

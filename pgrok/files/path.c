@@ -39,30 +39,30 @@ const char *files_query(const char *target, size_t len, size_t *query_len)
 }
 
 /* One segment, decoded, to `out`, which has room for it. */
-static enum path_rc add_segment(const char *text, size_t len, char *out, size_t *used)
+static enum files_path_rc add_segment(const char *text, size_t len, char *out, size_t *used)
 {
 	char *to = out + *used;
 
 	if (*used)
 		*to++ = '/';
 	if (!percent_decode(text, len, to))
-		return PATH_BAD;
+		return FILES_PATH_BAD;
 	if (*to == '.' || strchr(to, '/'))
-		return PATH_HIDDEN;
+		return FILES_PATH_HIDDEN;
 	*used = (size_t)(to - out) + strlen(to);
-	return PATH_OK;
+	return FILES_PATH_OK;
 }
 
-enum path_rc files_path(const char *target, size_t len, char **rel, bool *slash)
+enum files_path_rc files_path(const char *target, size_t len, char **rel, bool *slash)
 {
 	size_t left, used = 0;
 	const char *at = path_of(target, len, &left);
 	char *out = xmalloc(left + 2);
-	enum path_rc rc = PATH_OK;
+	enum files_path_rc rc = FILES_PATH_OK;
 
 	*out = '\0';
 	*slash = !left || at[left - 1] == '/';
-	while (left && rc == PATH_OK) {
+	while (left && rc == FILES_PATH_OK) {
 		const char *end = memchr(at, '/', left);
 		size_t n = end ? (size_t)(end - at) : left;
 		if (n)
@@ -71,7 +71,7 @@ enum path_rc files_path(const char *target, size_t len, char **rel, bool *slash)
 		at += n;
 		left -= n;
 	}
-	if (rc == PATH_OK)
+	if (rc == FILES_PATH_OK)
 		*rel = out;
 	else
 		free(out);
@@ -93,33 +93,33 @@ static bool number(const char **p, const char *end, uint64_t *out)
 	return *p > from;
 }
 
-enum range_rc files_range(const char *text, size_t len, uint64_t size, uint64_t *first,
-			  uint64_t *last)
+enum files_range_rc files_range(const char *text, size_t len, uint64_t size, uint64_t *first,
+				uint64_t *last)
 {
 	const char *p = text + 6, *end = text + len;
 	bool from, to;
 
 	if (len < 7 || strncasecmp(text, "bytes=", 6) != 0)
-		return RANGE_NONE;
+		return FILES_RANGE_NONE;
 	from = number(&p, end, first);
 	if (p == end || *p++ != '-')
-		return RANGE_NONE;
+		return FILES_RANGE_NONE;
 	to = number(&p, end, last);
 	if (p != end || (!from && !to) || (from && to && *last < *first))
-		return RANGE_NONE;
+		return FILES_RANGE_NONE;
 	if (!from) {
 		/* The last so many. */
 		if (!*last || !size)
-			return RANGE_BEYOND;
+			return FILES_RANGE_BEYOND;
 		*first = *last < size ? size - *last : 0;
 		*last = size - 1;
-		return RANGE_OK;
+		return FILES_RANGE_OK;
 	}
 	if (*first >= size)
-		return RANGE_BEYOND;
+		return FILES_RANGE_BEYOND;
 	if (!to || *last >= size)
 		*last = size - 1;
-	return RANGE_OK;
+	return FILES_RANGE_OK;
 }
 
 /* ---- types ---- */

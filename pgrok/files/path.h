@@ -8,10 +8,10 @@
 
 #include "common/base/xalloc.h"
 
-enum path_rc {
-	PATH_OK,
-	PATH_BAD,   /* makes no sense: 400 */
-	PATH_HIDDEN /* never served, whether it is there or not: 404 */
+enum files_path_rc {
+	FILES_PATH_OK,
+	FILES_PATH_BAD,   /* makes no sense: 400 */
+	FILES_PATH_HIDDEN /* never served, whether it is there or not: 404 */
 };
 
 /*
@@ -20,19 +20,19 @@ enum path_rc {
  * if OK. *slash: it ends in a slash. Empty segments are passed over. HIDDEN: a segment that begins
  * with a dot ("." and ".." included), or holds an encoded slash.
  */
-enum path_rc files_path(const char *target, size_t len, char **rel, bool *slash) MUSTCHECK;
+enum files_path_rc files_path(const char *target, size_t len, char **rel, bool *slash) MUSTCHECK;
 /* The query of a target, with its '?'; *len 0: none. Points into target. */
 const char *files_query(const char *target, size_t len, size_t *query_len);
 
-enum range_rc {
-	RANGE_NONE, /* absent, not understood, or several: the whole file is the answer */
-	RANGE_OK,
-	RANGE_BEYOND /* 416 */
+enum files_range_rc {
+	FILES_RANGE_NONE, /* absent, not understood, or several: the whole file is the answer */
+	FILES_RANGE_OK,
+	FILES_RANGE_BEYOND /* 416 */
 };
 
 /* A Range field's value against a file's size (RFC 9110 section 14). OK: *first <= *last < size. */
-enum range_rc files_range(const char *text, size_t len, uint64_t size, uint64_t *first,
-			  uint64_t *last) MUSTCHECK;
+enum files_range_rc files_range(const char *text, size_t len, uint64_t size, uint64_t *first,
+				uint64_t *last) MUSTCHECK;
 
 /* By the name's extension; never NULL. */
 const char *files_mime(const char *name);

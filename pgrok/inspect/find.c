@@ -32,7 +32,7 @@ bool find_init(struct finder *f, const char *text, bool bodies)
 	return true;
 }
 
-void find_end(struct finder *f)
+void find_free(struct finder *f)
 {
 	free(f->window);
 	f->window = NULL;

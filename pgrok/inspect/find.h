@@ -24,9 +24,9 @@ struct finder {
 	size_t at;
 };
 
-/* False: text is empty or too long. To be freed with find_end(). */
+/* False: text is empty or too long. To be freed with find_free(). */
 bool find_init(struct finder *f, const char *text, bool bodies) MUSTCHECK;
-void find_end(struct finder *f);
+void find_free(struct finder *f);
 /* The next step begins a transaction. */
 void find_begin(struct finder *f);
 /*

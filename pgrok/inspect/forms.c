@@ -234,7 +234,7 @@ static void put_payload(struct text *t, const struct capture_frame *f)
 	for (int i = 0; i < 3 && f->size > f->blob.len && len && !utf8_valid(payload, len); i++)
 		len--;
 	if (!f->encoded && utf8_valid(payload, len)) {
-		text_key(t, f->type == FRAME_CLOSE ? "reason" : "text");
+		text_key(t, f->type == CAPTURE_FRAME_CLOSE ? "reason" : "text");
 		text_json(t, payload, len);
 	} else {
 		struct text_base64 state = {0};
@@ -265,9 +265,9 @@ void form_frame(struct text *t, const struct capture_frame *f)
 	put_bool(t, "compressed", f->compressed);
 	put_bool(t, "encoded", f->encoded);
 	put_payload(t, f);
-	if (f->type == FRAME_CLOSE)
+	if (f->type == CAPTURE_FRAME_CLOSE)
 		put_number(t, "code", f->code);
-	if (f->type == FRAME_EVENT) {
+	if (f->type == CAPTURE_FRAME_EVENT) {
 		put_string(t, "event", f->event ? f->event : "message");
 		put_string(t, "id", f->last_id ? f->last_id : "");
 		put_number(t, "retry", (int64_t)f->retry_ms);

@@ -83,7 +83,7 @@ static void produced(void *arg, bool complete)
 	struct search *s = arg;
 
 	loop_tick_cancel(s->i->loop, &s->tick);
-	find_end(&s->find);
+	find_free(&s->find);
 	text_free(&s->t);
 	free(s->ids);
 	free(s);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/addr.h"
 #include "pgrok/config/config.h"
 
 struct model *model_new(void)
@@ -81,7 +82,7 @@ static struct model_tunnel *find_place(struct model *m, const struct config_tunn
 		if (m->tunnels[i].conf == conf && m->tunnels[i].proto == proto)
 			return &m->tunnels[i];
 	}
-	m->tunnels = xrealloc(m->tunnels, (m->tunnels_n + 1) * sizeof *m->tunnels);
+	m->tunnels = xrealloc(m->tunnels, (m->tunnels_n + 1) * sizeof(*m->tunnels));
 	m->tunnels[m->tunnels_n] = (struct model_tunnel){0};
 	return &m->tunnels[m->tunnels_n++];
 }
@@ -151,6 +152,20 @@ bool model_has(const struct model *m, const struct config_tunnel *conf)
 	while (i < m->tunnels_n && m->tunnels[i].conf != conf)
 		i++;
 	return i < m->tunnels_n;
+}
+
+uint16_t model_last_port(const struct model *m, const struct config_tunnel *conf)
+{
+	int port = 0;
+
+	for (size_t i = 0; i < m->tunnels_n && !conf->remote_port; i++) {
+		const struct model_tunnel *t = &m->tunnels[i];
+		const char *colon = strrchr(t->url, ':');
+
+		if (t->conf == conf && t->proto == PROTO_TCP && colon)
+			port = addr_port(colon + 1);
+	}
+	return port > 0 ? (uint16_t)port : 0;
 }
 
 const struct model_tunnel *model_find(const struct model *m, const char *url)

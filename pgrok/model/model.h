@@ -1,6 +1,6 @@
 /*
- * What a person sees of the client: state, versions, tunnels, counters. Written by session and
- * proxy, read by whoever watches (status lines; later a screen and a web page).
+ * What a person sees of the client: state, versions, tunnels, counters. Written by uplink and
+ * visit, read by those who watch (status lines, the screen, the web page).
  */
 #ifndef PGROK_MODEL_MODEL_H
 #define PGROK_MODEL_MODEL_H
@@ -51,7 +51,7 @@ enum model_event {
 
 struct model;
 
-/* What only those who carry the traffic know, asked when somebody looks. */
+/* What only those who carry the traffic know, asked when it is looked at. */
 struct model_live {
 	/* Bytes of the connections that are open now. */
 	void (*bytes)(void *arg, uint64_t *in, uint64_t *out);
@@ -106,6 +106,8 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 void model_drop_tunnels(struct model *m, const struct config_tunnel *conf);
 /* Is a tunnel of conf among them? */
 bool model_has(const struct model *m, const struct config_tunnel *conf);
+/* The port that conf's tcp tunnel had last, unless it has one of its own choice; 0: none. */
+uint16_t model_last_port(const struct model *m, const struct config_tunnel *conf);
 /* Every answer has come: what is still stale is gone. */
 void model_drop_stale(struct model *m);
 /*
@@ -123,7 +125,7 @@ void model_conn_end(struct model *m, const struct endpoint *local, uint64_t dura
 		    uint64_t in, uint64_t out);
 void model_conn_refused(struct model *m);
 
-/* arg is borrowed until the next call; NULL: nobody can be asked any more. */
+/* arg is borrowed until the next call; NULL: there is none to ask any more. */
 void model_set_live(struct model *m, const struct model_live *live);
 /* Bytes so far, ended and open connections together. */
 void model_bytes(const struct model *m, uint64_t *in, uint64_t *out);

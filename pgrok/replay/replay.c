@@ -46,7 +46,7 @@ struct replays {
 
 /* ---- what is sent ---- */
 
-/* Fields that say how long the body is: ours say it. Nobody answers an Expect in time. */
+/* Fields that say how long the body is: ours say it. An Expect would be answered too late. */
 static bool says_length(struct head_part name)
 {
 	return head_part_is(name, "content-length") || head_part_is(name, "transfer-encoding") ||
@@ -175,7 +175,7 @@ static void close_job(struct replay *r, const char *error)
 	if (r->next)
 		r->next->prev = r->prev;
 	r->all->n--;
-	log_debug("replay", "%s: %u of %u sent", r->url, r->done, r->times);
+	log_debug("replay", "Closed: %u of %u sent to %s", r->done, r->times, r->url);
 	loop_free_later(r->all->loop, r, replay_free);
 }
 
@@ -265,7 +265,7 @@ static void on_dialled(void *arg, int fd, const char *error)
 
 	r->dial = NULL;
 	if (fd < 0) {
-		log_warn("replay", "the local service of %s is not there: %s", r->url, error);
+		log_warn("replay", "Local service of %s not available: %s", r->url, error);
 		capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request, r->len);
 		next_one(r, "the local service is not there");
 		return;

@@ -118,7 +118,7 @@ static void tell_state(struct console *c, const struct model *m)
 		return;
 	c->greeted = true;
 	c->shown = m->state;
-	snprintf(ms, sizeof ms, "%u", m->retry_ms);
+	snprintf(ms, sizeof(ms), "%u", m->retry_ms);
 	if (m->retry_ms)
 		log_event("state", "state", states[m->state], "error", m->last_error, "retry_ms",
 			  ms, NULL);

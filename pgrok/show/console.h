@@ -14,7 +14,7 @@ struct console {
 	const char *server; /* "host:port"; borrowed */
 	enum model_state shown;
 	bool greeted, was_online;
-	bool screen; /* somebody else shows notes */
+	bool screen; /* which shows notes */
 };
 
 /* Plain lines on stdout. Watches m from now on; c is the caller's. */

@@ -24,12 +24,12 @@ struct term {
 	void (*quit)(void *arg, const char *why);
 	void *arg;
 	struct term_tty *tty;
-	struct event *keys; /* NULL: stdin is no terminal */
+	struct event *keys; /* NULL: stdin is not a terminal */
 	struct event *signals[TERM_SIGNALS];
 
 	struct term_curses *curses;
 	int width, height;
-	bool hidden; /* stopped or in the background: the screen is somebody else's */
+	bool hidden; /* stopped or in the background: the screen belongs to another process */
 
 	struct loop_timer draw;   /* the next drawing */
 	struct loop_timer second; /* runs while something changes by itself */
@@ -393,7 +393,7 @@ struct term *term_start(struct loop *l, const struct term_conf *conf)
 
 	t->loop = l;
 	t->model = conf->model;
-	t->quit = conf->quit;
+	t->quit = conf->on_quit;
 	t->arg = conf->arg;
 	t->hidden = true;
 	loop_timer_init(&t->draw, l, draw_now, t);
@@ -410,7 +410,7 @@ struct term *term_start(struct loop *l, const struct term_conf *conf)
 	catch_signals(t);
 	t->watch = (struct model_watch){.fn = on_event, .arg = t};
 	model_watch(t->model, &t->watch);
-	log_debug("term", "screen of %s", getenv("TERM"));
+	log_debug("term", "Screen of %s", getenv("TERM"));
 	show(t);
 	return t;
 
@@ -428,6 +428,6 @@ void term_close(struct term *t)
 	loop_timer_stop(&t->second);
 	loop_timer_stop(&t->back);
 	hide(t);
-	log_debug("term", "screen left");
+	log_debug("term", "Screen left");
 	loop_free_later(t->loop, t, term_free);
 }

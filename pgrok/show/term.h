@@ -15,13 +15,13 @@ struct term_conf {
 	struct model *model;
 	const char *web; /* address of the web interface; NULL: there is none (copied) */
 	/* The person wants to leave, or the terminal is gone: why is for the log. */
-	void (*quit)(void *arg, const char *why);
+	void (*on_quit)(void *arg, const char *why);
 	void *arg;
 };
 
 /*
- * Watches the model from now on. NULL: stdout is no terminal that such a screen could be drawn on,
- * or not one in whose foreground this process is. To be called after the loop's signal handlers are
+ * Watches the model from now on. NULL: stdout is not a terminal that such a screen can be drawn on,
+ * or this process is not in its foreground. To be called after the loop's signal handlers are
  * set.
  */
 struct term *term_start(struct loop *l, const struct term_conf *conf) MUSTCHECK;

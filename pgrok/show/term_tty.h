@@ -10,8 +10,8 @@
 struct term_tty;
 
 /*
- * Opens the terminal that stdout is; nothing of it is changed yet. NULL: stdout is no terminal, or
- * this process is not in its foreground. on_gone is called from the loop when the terminal is no
+ * Opens the terminal that stdout is; nothing of it is changed yet. NULL: stdout is not a terminal,
+ * or this process is not in its foreground. on_gone is called from the loop when the terminal is no
  * more.
  */
 struct term_tty *term_tty_open(struct loop *l, void (*on_gone)(void *arg), void *arg) MUSTCHECK;

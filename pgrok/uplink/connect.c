@@ -155,7 +155,7 @@ static int relay_new(struct connector *c, struct stream *outer)
 		stream_close(outer, true);
 		return -1;
 	}
-	struct relay *k = xcalloc(1, sizeof *k);
+	struct relay *k = xcalloc(1, sizeof(*k));
 	k->c = c;
 	k->pair =
 		pair_new(stream_new(c->loop, fds[0], NULL), stream_settle(outer), &relay_hooks, k);
@@ -182,7 +182,7 @@ static void connector_free(struct connector *c)
 struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
 				char err[static 256])
 {
-	struct connector *c = xcalloc(1, sizeof *c);
+	struct connector *c = xcalloc(1, sizeof(*c));
 
 	c->loop = l;
 	c->conf = *conf;
@@ -216,9 +216,17 @@ void connector_close(struct connector *c, const char *reason)
 	connector_free(c);
 }
 
-const char *connector_pin(const struct connector *c)
+bool connector_trusts_any(const struct connector *c, char note[static CONNECTOR_NOTE])
 {
-	return c->pin;
+	const struct tls_client_conf *tls = &c->conf.tls;
+
+	if (tls->host_roots || tls->root_cas || tls->pin)
+		return false;
+	snprintf(note, CONNECTOR_NOTE,
+		 "The server's certificate is not checked. To accept only the one that answers "
+		 "now, put this into the configuration: server_pin: %s",
+		 c->pin);
+	return true;
 }
 
 /* ---- one attempt ---- */
@@ -257,7 +265,7 @@ static void fail(struct connect *a, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(a->error, sizeof a->error, fmt, ap);
+	vsnprintf(a->error, sizeof(a->error), fmt, ap);
 	va_end(ap);
 	if (a->s)
 		stream_close(a->s, true);
@@ -520,7 +528,7 @@ static void on_dialed(void *arg, int fd, const char *error)
 
 struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg)
 {
-	struct connect *a = xcalloc(1, sizeof *a);
+	struct connect *a = xcalloc(1, sizeof(*a));
 	const struct http_proxy *p = c->conf.proxy;
 
 	a->c = c;

@@ -24,14 +24,18 @@ struct connector *connector_new(struct loop *l, const struct connector_conf *con
 				char err[static 256]) MUSTCHECK;
 /* Takes c (NULL is fine). All attempts must have ended. */
 void connector_close(struct connector *c, const char *reason);
-/* The pin of the server that answered last; "" before. Borrowed. */
-const char *connector_pin(const struct connector *c);
+/*
+ * Is any certificate accepted? Then note says so, and how to accept only that of the server that
+ * answered last.
+ */
+#define CONNECTOR_NOTE 320
+bool connector_trusts_any(const struct connector *c, char note[static CONNECTOR_NOTE]);
 
 struct connect; /* one attempt */
 
 /*
  * Called once, from the loop, never from inside connect_start(): s is owned by fn's owner, its
- * handshake done, nobody listening on it yet; or NULL and the reason.
+ * handshake done, no on_ready set; or NULL and the reason.
  */
 typedef void connect_fn(void *arg, struct stream *s, const char *error);
 struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg) MUSTCHECK;

@@ -11,7 +11,7 @@ struct control_hooks {
 	void (*on_msg)(void *arg, const struct msg *m);
 	/*
 	 * It has ended, or could not be made; control_close() is the answer, before it returns.
-	 * garbage: what came is no message. why is borrowed.
+	 * garbage: what came is not a message. why is borrowed.
 	 */
 	void (*on_lost)(void *arg, const char *why, bool garbage);
 };

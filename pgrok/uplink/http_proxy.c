@@ -41,9 +41,9 @@ static bool parse_host(struct http_proxy *p, const char *text, size_t len, char 
 	/* A colon after the last ']' starts a port. */
 	for (size_t i = len; i-- > 0 && text[i] != ']';)
 		has_port |= text[i] == ':';
-	snprintf(full, sizeof full, "%.*s%s", (int)(len > 280 ? 0 : len), text,
+	snprintf(full, sizeof(full), "%.*s%s", (int)(len > 280 ? 0 : len), text,
 		 has_port ? "" : (p->tls ? ":443" : ":80"));
-	if (!addr_split(full, host, sizeof host, port, sizeof port, &why) || !host[0])
+	if (!addr_split(full, host, sizeof(host), port, sizeof(port), &why) || !host[0])
 		goto fail;
 	why = "not a port (1-65535)";
 	if (addr_port(port) <= 0)
@@ -107,9 +107,9 @@ static bool network_match(const char *network, const char *host)
 	char base[INET6_ADDRSTRLEN];
 	const char *slash = strchr(network, '/');
 
-	if (!slash || (size_t)(slash - network) >= sizeof base)
+	if (!slash || (size_t)(slash - network) >= sizeof(base))
 		return false;
-	snprintf(base, sizeof base, "%.*s", (int)(slash - network), network);
+	snprintf(base, sizeof(base), "%.*s", (int)(slash - network), network);
 	size_t len = ip_bytes(base, net);
 	int bits = addr_port(slash + 1); /* digits only */
 	if (!len || len != ip_bytes(host, ip) || bits < 0 || (size_t)bits > 8 * len)
@@ -143,7 +143,7 @@ static bool entry_match(char *entry, const char *host, uint16_t port)
 
 	if (strcmp(entry, "*") == 0 || network_match(entry, host))
 		return true;
-	if (addr_split(entry, name, sizeof name, number, sizeof number, &why)) {
+	if (addr_split(entry, name, sizeof(name), number, sizeof(number), &why)) {
 		if (addr_port(number) != port)
 			return false;
 		return name_match(name, host);

@@ -12,7 +12,7 @@ const char *machine_os(void)
 	struct utsname u;
 
 	if (!os[0] && uname(&u) == 0) {
-		for (size_t i = 0; i < sizeof os - 1 && u.sysname[i]; i++)
+		for (size_t i = 0; i < sizeof(os) - 1 && u.sysname[i]; i++)
 			os[i] = (char)tolower((unsigned char)u.sysname[i]);
 	}
 	return os;
@@ -30,10 +30,10 @@ const char *machine_arch(void)
 
 	if (arch[0] || uname(&u) != 0)
 		return arch;
-	snprintf(arch, sizeof arch, "%s", u.machine);
+	snprintf(arch, sizeof(arch), "%s", u.machine);
 	for (size_t i = 0; names[i][0]; i++) {
 		if (strcmp(u.machine, names[i][0]) == 0)
-			snprintf(arch, sizeof arch, "%s", names[i][1]);
+			snprintf(arch, sizeof(arch), "%s", names[i][1]);
 	}
 	return arch;
 }

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/addr.h"
 #include "common/base/log.h"
 #include "pgrok/config/limits.h"
 #include "pgrok/uplink/backoff.h"
@@ -55,11 +54,6 @@ struct session {
 static void begin(void *arg);
 static void lose(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void refuse(struct session *s, const char *what, const char *error);
-
-static struct session *session_of(struct uplink *u)
-{
-	return (struct session *)u;
-}
 
 static void set_state(struct session *s, enum session_state state)
 {
@@ -126,29 +120,13 @@ static void check_owed(struct session *s)
 	model_set_state(s->conf.model, MODEL_ONLINE, NULL, 0);
 }
 
-/* The port that t had in the last session, 0: none, or one of its own choice. */
-static uint16_t last_port(const struct model *model, const struct config_tunnel *t)
-{
-	int port = 0;
-
-	for (size_t i = 0; i < model->tunnels_n && !t->remote_port; i++) {
-		const struct model_tunnel *had = &model->tunnels[i];
-
-		const char *colon = strrchr(had->url, ':');
-
-		if (had->conf == t && had->proto == PROTO_TCP && colon)
-			port = addr_port(colon + 1);
-	}
-	return port > 0 ? (uint16_t)port : 0;
-}
-
 /* Asks for t with a new id. False: the connection was lost over it. */
 static bool ask(struct session *s, const struct config_tunnel *t, bool ordered)
 {
 	const struct request *r = requests_add(&s->requests, t, ordered);
 	char protos[PROTOS_TEXT];
 	bool mux = !s->server_mux || (s->conf.config->mux && t->mux);
-	struct msg m = say_req_tunnel(r, mux, last_port(s->conf.model, t), protos);
+	struct msg m = say_req_tunnel(r, mux, model_last_port(s->conf.model, t), protos);
 
 	set_owed(s);
 	return control_send(&s->control, &m);
@@ -365,7 +343,7 @@ static void on_msg(void *arg, const struct msg *m)
 	struct session *s = arg;
 	struct msg pong = msg_new(MSG_PONG);
 
-	log_debug(NAME, "got %s", msg_type_name(m->type));
+	log_debug(NAME, "Got %s", msg_type_name(m->type));
 	if (s->state == SESSION_AUTH) {
 		if (m->type == MSG_AUTH_RESP)
 			take_auth_resp(s, &m->auth_resp);
@@ -404,18 +382,13 @@ static void on_lost(void *arg, const char *why, bool garbage)
 /* Said once: with no trust option any server is believed, as pgrok always did. */
 static void tell_trust(struct session *s)
 {
-	const struct config *c = s->conf.config;
-	char text[320];
+	char note[CONNECTOR_NOTE];
 
-	if (s->told_trust || c->trust_host_root_certs || c->root_cas || c->server_pin)
+	if (s->told_trust || !connector_trusts_any(s->conf.connector, note))
 		return;
 	s->told_trust = true;
-	snprintf(text, sizeof(text),
-		 "The server's certificate is not checked. To accept only the one that answers "
-		 "now, put this into the configuration: server_pin: %s",
-		 connector_pin(s->conf.connector));
-	log_warn(NAME, "%s", text);
-	model_note(s->conf.model, text);
+	log_warn(NAME, "%s", note);
+	model_note(s->conf.model, note);
 }
 
 static void on_auth_late(void *arg)
@@ -452,14 +425,14 @@ static void begin(void *arg)
 
 static bool open_tunnel(struct uplink *u, struct config_tunnel *t)
 {
-	struct session *s = session_of(u);
+	struct session *s = (struct session *)u;
 
 	return s->state == SESSION_UP && ask(s, t, true);
 }
 
 static enum uplink_closing close_tunnel(struct uplink *u, struct config_tunnel *t)
 {
-	struct session *s = session_of(u);
+	struct session *s = (struct session *)u;
 	bool restart = s->state == SESSION_UP && !s->server_close;
 
 	t->start = false;
@@ -470,7 +443,7 @@ static enum uplink_closing close_tunnel(struct uplink *u, struct config_tunnel *
 	}
 	model_drop_tunnels(s->conf.model, t);
 	if (!restart)
-		return UPLINK_TOLD;
+		return UPLINK_CLOSED;
 	s->worked |= s->got_tunnel;
 	drop_connection(s);
 	drop_waiting(s);
@@ -517,7 +490,7 @@ static void session_free(void *p)
 
 static void session_close(struct uplink *u, const char *reason)
 {
-	struct session *s = session_of(u);
+	struct session *s = (struct session *)u;
 
 	log_info(NAME, "Closed: %s (age %.1f s)", reason,
 		 (double)(loop_now(s->conf.loop) - s->since) / 1000);

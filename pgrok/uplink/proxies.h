@@ -1,6 +1,6 @@
 /*
  * How many proxy connections there are: the server asks for each, the limits say when it is made,
- * and when the control connection is gone those that wait serve nobody any more.
+ * and when the control connection is gone those that wait are of no use any more.
  */
 #ifndef PGROK_UPLINK_PROXIES_H
 #define PGROK_UPLINK_PROXIES_H

@@ -11,10 +11,10 @@
 
 enum register_end {
 	REGISTER_OK,          /* StartProxy came */
-	REGISTER_UNCONNECTED, /* there is no connection */
+	REGISTER_UNCONNECTED, /* no connection was made */
 	REGISTER_EOF,         /* the server ended the connection instead */
 	REGISTER_ABORT,       /* the connection broke */
-	REGISTER_BAD          /* something else than a StartProxy came */
+	REGISTER_BAD          /* something other than a StartProxy came */
 };
 
 struct register_hooks {

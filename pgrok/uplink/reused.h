@@ -11,7 +11,7 @@
 /* All of them. */
 struct reused;
 
-/* Takes s, on which the server will say StartProxy; on_ready has to be set before it returns. */
+/* Takes s, on which the server will say StartProxy; on_ready must be set before it returns. */
 typedef void reused_fn(void *arg, struct stream *s);
 
 /* Everything is borrowed. Returns owned. */
@@ -19,7 +19,7 @@ struct reused *reused_new(struct loop *l, struct mux_account *memory, reused_fn 
 			  void *arg) MUSTCHECK;
 /* Takes s, on which the server has just said that it speaks yamux. */
 void reused_add(struct reused *all, struct stream *s);
-/* Those that carry nobody. */
+/* Those without a visitor. */
 unsigned reused_idle(const struct reused *all);
 /* They take no new visitors, and end with the one they have. */
 void reused_drop(struct reused *all, const char *reason);

@@ -13,7 +13,7 @@
 
 /*
  * On a long path one TCP connection is not enough: a lost packet stops all streams of its session
- * for a round trip, and one congestion window has to carry everything.
+ * for a round trip, and one congestion window carries everything.
  */
 #define SESSIONS 4
 /*

@@ -13,7 +13,7 @@
 /* All of them. */
 struct shared;
 
-/* Takes s, on which the server will say StartProxy; on_ready has to be set before it returns. */
+/* Takes s, on which the server will say StartProxy; on_ready must be set before it returns. */
 typedef void shared_fn(void *arg, struct stream *s);
 
 /*

@@ -37,7 +37,7 @@ struct uplink_conf {
 };
 
 enum uplink_closing {
-	UPLINK_TOLD,     /* the server was told, or there is no session at the moment */
+	UPLINK_CLOSED,   /* the server knows, or there is no session at the moment */
 	UPLINK_RESTARTED /* the server knows no such message: a new session without it begins */
 };
 

@@ -126,7 +126,7 @@ static void join(struct visit *v, struct stream *local)
 	pair_start(v->pair);
 }
 
-/* ---- nobody at the local address ---- */
+/* ---- no service at the local address ---- */
 
 static void on_page_sent(void *arg, const char *error)
 {
@@ -154,7 +154,7 @@ static void refuse(struct visit *v, const char *error)
 /* ---- the local service ---- */
 
 /*
- * Is it our own inspector that was dialled? Then it has to know who comes by a tunnel; and nothing
+ * Is it our own inspector that was dialled? Then it must know who comes by a tunnel; and nothing
  * is captured, for each thing it shows would be a new one to show, and a token is on its way.
  */
 static void mind_inspector(struct visit *v, int fd)

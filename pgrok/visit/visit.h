@@ -45,7 +45,7 @@ void visits_drop_parked(struct visits *all, const char *reason);
 void visits_bytes(const struct visits *all, uint64_t *in, uint64_t *out);
 /* Has t a visitor? */
 bool visits_serve(const struct visits *all, const struct config_tunnel *t);
-/* Is this the near end of a connection that a visitor has to the inspector? */
+/* Is this the near end of a visitor's connection to the inspector? */
 bool visits_at_inspector(const struct visits *all, const struct addr *near);
 
 #endif

@@ -47,7 +47,7 @@ static void check_path(const char *text, size_t len)
 	const char *query = files_query(text, len, &query_len);
 
 	check(query >= text && query + query_len <= text + len);
-	if (files_path(text, len, &rel, &slash) != PATH_OK)
+	if (files_path(text, len, &rel, &slash) != FILES_PATH_OK)
 		return;
 	check(strlen(rel) <= len);
 	check_relative(rel);
@@ -59,7 +59,8 @@ static void check_path(const char *text, size_t len)
 	text_put(&url, "/");
 	text_percent(&url, rel);
 	check_harmless(&url, "<>\"' ?#\\");
-	check(files_path(url.p, url.len, &again, &slash) == PATH_OK && strcmp(rel, again) == 0);
+	check(files_path(url.p, url.len, &again, &slash) == FILES_PATH_OK &&
+	      strcmp(rel, again) == 0);
 	free(again);
 	text_free(&url);
 	text_free(&html);
@@ -70,7 +71,7 @@ static void check_range(const char *text, size_t len, uint64_t size)
 {
 	uint64_t first = 0, last = 0;
 
-	if (files_range(text, len, size, &first, &last) == RANGE_OK)
+	if (files_range(text, len, size, &first, &last) == FILES_RANGE_OK)
 		check(first <= last && last < size);
 }
 

@@ -161,7 +161,7 @@ static void put_frame(struct play *p, const struct capture_frame *f)
 	if (f->encoded)
 		put(p, " encoded");
 	put(p, " ");
-	if (f->type != FRAME_ERROR)
+	if (f->type != CAPTURE_FRAME_ERROR)
 		put(p, "%llu", (unsigned long long)f->size);
 	put_blob(p, &f->blob);
 	put(p, "%s]", f->complete ? "" : "...");

@@ -23,7 +23,7 @@ static void backs_off(void **state)
 
 	for (int round = 0; round < 200; round++) {
 		struct backoff b = {0};
-		for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 			uint32_t ms = backoff_next(&b);
 			assert_in_range(ms, steps[i] * 3 / 4, steps[i] * 5 / 4);
 			if (i == 0) {
@@ -49,7 +49,7 @@ static void on_event(void *arg, const struct model *m, enum model_event ev)
 	struct seen *s = arg;
 	size_t used = strlen(s->text);
 
-	snprintf(s->text + used, sizeof s->text - used, "%c%s%s ", letters[ev],
+	snprintf(s->text + used, sizeof(s->text) - used, "%c%s%s ", letters[ev],
 		 m->changed ? m->changed->url : "", m->note ? m->note : "");
 }
 
@@ -126,7 +126,7 @@ static void makes_a_page(void **state)
 	assert_non_null(body);
 	body += 4;
 	assert_int_equal(strncmp(page, "HTTP/1.1 502 Bad Gateway\r\n", 26), 0);
-	snprintf(length, sizeof length, "\r\nContent-Length: %zu\r\n", strlen(body));
+	snprintf(length, sizeof(length), "\r\nContent-Length: %zu\r\n", strlen(body));
 	assert_non_null(strstr(page, length));
 	assert_non_null(strstr(page, "\r\nConnection: close\r\n"));
 	assert_non_null(strstr(body, "http://&#60;b&#62;&#38;&#34;x"));
@@ -135,8 +135,8 @@ static void makes_a_page(void **state)
 
 	/* One record: the page must fit, whatever the names are. */
 	char longest[4096];
-	memset(longest, '<', sizeof longest - 1);
-	longest[sizeof longest - 1] = '\0';
+	memset(longest, '<', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
 	page_unavailable(&t, longest, longest);
 	assert_true(t.len < 4096);
 	text_free(&t);

@@ -17,7 +17,7 @@ static void on_warning(void *arg, const char *text)
 {
 	size_t used = strlen(warnings);
 
-	snprintf(warnings + used, sizeof warnings - used, "%s\n", text);
+	snprintf(warnings + used, sizeof(warnings) - used, "%s\n", text);
 }
 
 /* The configuration in `text`, or NULL and the reason. */
@@ -81,7 +81,7 @@ static void dump(const struct config *c, char *out, size_t cap)
 	size_t used = 0;
 
 	out[0] = '\0';
-	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		if (texts[i].value)
 			used += (size_t)snprintf(out + used, cap - used, "%s=%s ", texts[i].name,
 						 texts[i].value);
@@ -209,9 +209,9 @@ static void accepts(void **state)
 {
 	char out[2048];
 
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct config *c = parse_ok(good[i].text);
-		dump(c, out, sizeof out);
+		dump(c, out, sizeof(out));
 		if (strcmp(out, good[i].result) != 0 || strcmp(warnings, good[i].warnings) != 0)
 			fail_msg("%s\ngives: %s\nand warns: %s", good[i].text, out, warnings);
 		config_free(c);
@@ -306,7 +306,7 @@ static void refuses(void **state)
 {
 	char err[CONFIG_ERR];
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct config *c = parse(bad[i].text, err);
 		if (c)
 			fail_msg("accepted: %s", bad[i].text);
@@ -335,6 +335,16 @@ static void refuses_too_much(void **state)
 	fclose(f);
 	assert_null(parse(text, err));
 	assert_string_equal(err, "x.yml:1: more than 1024 keys");
+	free(text);
+
+	f = open_memstream(&text, &len);
+	fputs("x: &a {mux: true}\ntunnels:\n  t:\n    <<: [", f);
+	for (int i = 0; i < 11000; i++)
+		fputs("*a,", f);
+	fputs("]\n    proto: {http: 80}\n", f);
+	fclose(f);
+	assert_null(parse(text, err));
+	assert_string_equal(err, "x.yml:1: tunnels.t: too many merges (<<)");
 	free(text);
 
 	struct config *c = config_new();
@@ -366,7 +376,7 @@ static void finishes(void **state)
 		{"server_addr: '[::1]:4443'", NULL, "[::1]:4443"},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char err[CONFIG_ERR];
 		struct config *c = parse_ok(cases[i].text);
 		struct config_flags f = {.server_addr = cases[i].flag};
@@ -392,7 +402,7 @@ static void finishes_inspector(void **state)
 		 "address"},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char err[CONFIG_ERR];
 		struct config *c = parse_ok(cases[i].text);
 		struct config_flags f = {.inspect_addr = cases[i].flag};
@@ -432,11 +442,11 @@ static void reads_files(void **state)
 	assert_int_equal(write(fd, "tls: maybe\n", 11), 11);
 	close(fd);
 	assert_false(config_load(c, path, NULL, NULL, err));
-	snprintf(expect, sizeof expect, "%s:1: tls: true or false is wanted", path);
+	snprintf(expect, sizeof(expect), "%s:1: tls: true or false is wanted", path);
 	assert_string_equal(err, expect);
 	unlink(path);
 	assert_false(config_load(c, path, NULL, NULL, err));
-	snprintf(expect, sizeof expect,
+	snprintf(expect, sizeof(expect),
 		 "Failed to read configuration file %s: open %s: no such file or directory", path,
 		 path);
 	assert_string_equal(err, expect);

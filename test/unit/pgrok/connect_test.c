@@ -158,7 +158,7 @@ struct world {
 
 static struct world *world_new(const char *groups, int max_version)
 {
-	struct world *w = calloc(1, sizeof *w);
+	struct world *w = calloc(1, sizeof(*w));
 	struct listener_fds fds;
 	char err[256];
 

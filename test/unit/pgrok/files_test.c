@@ -51,33 +51,34 @@ static void maps_paths(void **state)
 	};
 	static const struct {
 		const char *target;
-		enum path_rc rc;
+		enum files_path_rc rc;
 	} bad[] = {
-		{"/..", PATH_HIDDEN},
-		{"/../etc/passwd", PATH_HIDDEN},
-		{"/a/../b", PATH_HIDDEN},
-		{"/./a", PATH_HIDDEN},
-		{"/a/.", PATH_HIDDEN},
-		{"/%2e%2e/a", PATH_HIDDEN},
-		{"/%2E./a", PATH_HIDDEN},
-		{"/.git/config", PATH_HIDDEN},
-		{"/a/.htaccess", PATH_HIDDEN},
-		{"/%2egit", PATH_HIDDEN},
-		{"/a%2fb", PATH_HIDDEN},
-		{"/..%2fetc", PATH_HIDDEN},
-		{"/a%2f..%2f..%2fetc", PATH_HIDDEN},
-		{"http://host/../a", PATH_HIDDEN},
-		{"/a%00b", PATH_BAD},
-		{"/a%", PATH_BAD},
-		{"/a%4", PATH_BAD},
-		{"/a%zz", PATH_BAD},
-		{"/%%", PATH_BAD},
+		{"/..", FILES_PATH_HIDDEN},
+		{"/../etc/passwd", FILES_PATH_HIDDEN},
+		{"/a/../b", FILES_PATH_HIDDEN},
+		{"/./a", FILES_PATH_HIDDEN},
+		{"/a/.", FILES_PATH_HIDDEN},
+		{"/%2e%2e/a", FILES_PATH_HIDDEN},
+		{"/%2E./a", FILES_PATH_HIDDEN},
+		{"/.git/config", FILES_PATH_HIDDEN},
+		{"/a/.htaccess", FILES_PATH_HIDDEN},
+		{"/%2egit", FILES_PATH_HIDDEN},
+		{"/a%2fb", FILES_PATH_HIDDEN},
+		{"/..%2fetc", FILES_PATH_HIDDEN},
+		{"/a%2f..%2f..%2fetc", FILES_PATH_HIDDEN},
+		{"http://host/../a", FILES_PATH_HIDDEN},
+		{"/a%00b", FILES_PATH_BAD},
+		{"/a%", FILES_PATH_BAD},
+		{"/a%4", FILES_PATH_BAD},
+		{"/a%zz", FILES_PATH_BAD},
+		{"/%%", FILES_PATH_BAD},
 	};
 	char *rel;
 	bool slash;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		if (files_path(good[i].target, strlen(good[i].target), &rel, &slash) != PATH_OK)
+		if (files_path(good[i].target, strlen(good[i].target), &rel, &slash) !=
+		    FILES_PATH_OK)
 			fail_msg("%s is refused", good[i].target);
 		assert_string_equal(rel, good[i].rel);
 		assert_int_equal(slash, good[i].slash);
@@ -107,46 +108,46 @@ static void reads_ranges(void **state)
 	static const struct {
 		const char *text;
 		uint64_t size;
-		enum range_rc rc;
+		enum files_range_rc rc;
 		uint64_t first, last;
 	} table[] = {
-		{"bytes=0-0", 10, RANGE_OK, 0, 0},
-		{"bytes=0-", 10, RANGE_OK, 0, 9},
-		{"bytes=3-5", 10, RANGE_OK, 3, 5},
-		{"Bytes=3-5", 10, RANGE_OK, 3, 5},
-		{"bytes=9-9", 10, RANGE_OK, 9, 9},
-		{"bytes=3-99", 10, RANGE_OK, 3, 9},
-		{"bytes=-1", 10, RANGE_OK, 9, 9},
-		{"bytes=-10", 10, RANGE_OK, 0, 9},
-		{"bytes=-11", 10, RANGE_OK, 0, 9},
-		{"bytes=0-99999999999999999999999999", 10, RANGE_OK, 0, 9},
-		{"bytes=-99999999999999999999999999", 10, RANGE_OK, 0, 9},
-		{"bytes=10-", 10, RANGE_BEYOND, 0, 0},
-		{"bytes=10-12", 10, RANGE_BEYOND, 0, 0},
-		{"bytes=99999999999999999999999999-", 10, RANGE_BEYOND, 0, 0},
-		{"bytes=-0", 10, RANGE_BEYOND, 0, 0},
-		{"bytes=0-", 0, RANGE_BEYOND, 0, 0},
-		{"bytes=-5", 0, RANGE_BEYOND, 0, 0},
-		{"bytes=5-3", 10, RANGE_NONE, 0, 0},
-		{"bytes=", 10, RANGE_NONE, 0, 0},
-		{"bytes=-", 10, RANGE_NONE, 0, 0},
-		{"bytes=1", 10, RANGE_NONE, 0, 0},
-		{"bytes=a-b", 10, RANGE_NONE, 0, 0},
-		{"bytes=1-2,4-5", 10, RANGE_NONE, 0, 0},
-		{"bytes=1-2x", 10, RANGE_NONE, 0, 0},
-		{"bytes=+1-2", 10, RANGE_NONE, 0, 0},
-		{"lines=1-2", 10, RANGE_NONE, 0, 0},
-		{"", 10, RANGE_NONE, 0, 0},
-		{"b", 10, RANGE_NONE, 0, 0},
+		{"bytes=0-0", 10, FILES_RANGE_OK, 0, 0},
+		{"bytes=0-", 10, FILES_RANGE_OK, 0, 9},
+		{"bytes=3-5", 10, FILES_RANGE_OK, 3, 5},
+		{"Bytes=3-5", 10, FILES_RANGE_OK, 3, 5},
+		{"bytes=9-9", 10, FILES_RANGE_OK, 9, 9},
+		{"bytes=3-99", 10, FILES_RANGE_OK, 3, 9},
+		{"bytes=-1", 10, FILES_RANGE_OK, 9, 9},
+		{"bytes=-10", 10, FILES_RANGE_OK, 0, 9},
+		{"bytes=-11", 10, FILES_RANGE_OK, 0, 9},
+		{"bytes=0-99999999999999999999999999", 10, FILES_RANGE_OK, 0, 9},
+		{"bytes=-99999999999999999999999999", 10, FILES_RANGE_OK, 0, 9},
+		{"bytes=10-", 10, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=10-12", 10, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=99999999999999999999999999-", 10, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=-0", 10, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=0-", 0, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=-5", 0, FILES_RANGE_BEYOND, 0, 0},
+		{"bytes=5-3", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=-", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=1", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=a-b", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=1-2,4-5", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=1-2x", 10, FILES_RANGE_NONE, 0, 0},
+		{"bytes=+1-2", 10, FILES_RANGE_NONE, 0, 0},
+		{"lines=1-2", 10, FILES_RANGE_NONE, 0, 0},
+		{"", 10, FILES_RANGE_NONE, 0, 0},
+		{"b", 10, FILES_RANGE_NONE, 0, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		uint64_t first = 0, last = 0;
-		enum range_rc rc = files_range(table[i].text, strlen(table[i].text), table[i].size,
-					       &first, &last);
+		enum files_range_rc rc = files_range(table[i].text, strlen(table[i].text),
+						     table[i].size, &first, &last);
 		if (rc != table[i].rc)
 			fail_msg("'%s' of %u: %d", table[i].text, (unsigned)table[i].size, rc);
-		if (rc == RANGE_OK) {
+		if (rc == FILES_RANGE_OK) {
 			assert_int_equal(first, table[i].first);
 			assert_int_equal(last, table[i].last);
 		}

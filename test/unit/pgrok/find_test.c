@@ -65,7 +65,7 @@ static enum find_rc look(const char *text, bool bodies, size_t budget, unsigned 
 
 		rc = find_step(&f, capture_newest(store), &left);
 	}
-	find_end(&f);
+	find_free(&f);
 	return rc;
 }
 
@@ -176,7 +176,7 @@ static void test_coded(void **state)
 	find_begin(&f);
 	assert_int_equal(find_step(&f, capture_newest(store), &budget), FIND_NO);
 	assert_int_equal(budget, 0);
-	find_end(&f);
+	find_free(&f);
 	assert_false(found("needle", true));
 	said(SIDE_VISITOR, "GET / HTTP/1.1\r\nHost: web\r\n\r\n");
 	answered("rot13", "needle", 6);
@@ -194,7 +194,7 @@ static void test_bad_texts(void **state)
 	assert_false(find_init(&f, text, true));
 	text[FIND_TEXT - 1] = '\0';
 	assert_true(find_init(&f, text, true));
-	find_end(&f);
+	find_free(&f);
 }
 
 int main(void)

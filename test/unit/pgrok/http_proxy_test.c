@@ -38,7 +38,7 @@ static const struct {
 
 static void accepts(void **state)
 {
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct http_proxy p;
 		char err[256];
 		if (!http_proxy_parse(&p, good[i].url, err))
@@ -68,7 +68,7 @@ static const struct {
 
 static void refuses(void **state)
 {
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct http_proxy p;
 		char err[256];
 		if (http_proxy_parse(&p, bad[i].url, err))
@@ -118,7 +118,7 @@ static void exempts(void **state)
 		{".", "a", 1, false},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		if (no_proxy_match(cases[i].list, cases[i].host, cases[i].port) != cases[i].match)
 			fail_msg("%s and %s:%u", cases[i].list, cases[i].host, cases[i].port);
 	}

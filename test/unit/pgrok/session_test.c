@@ -382,7 +382,7 @@ static void closes_one(void **state)
 	p->features = "close";
 	start(p);
 	run_until_online(p);
-	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_TOLD);
+	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_CLOSED);
 	run_until_heard(p, "Closed(tcp://x.me:2) ");
 	assert_int_equal(p->model->tunnels_n, 1);
 	assert_false(p->uplink->ops->asks_for(p->uplink, b));
