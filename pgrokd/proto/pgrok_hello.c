@@ -63,19 +63,20 @@ static void proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
 
 /* ---- first messages ---- */
 
-/* The length of a message: little-endian, and not beyond what a message may have. */
+/* The length of a message, as far as it has come: the rest of a short one is zeros. */
 static enum looks pgrok_looks_like(const char *buf, size_t len)
 {
+	static const unsigned char nothing[FRAME_HEADER];
 	unsigned char head[FRAME_HEADER] = {0};
+	bool whole = len >= FRAME_HEADER;
 	size_t body;
 
-	if (len >= FRAME_HEADER)
-		return frame_parse(buf, FRAME_HEADER, &body) == FRAME_BAD ? LOOKS_NO : LOOKS_YES;
-	/* The least that it can be. Nought it still need not be. */
-	if (len)
-		memcpy(head, buf, len);
-	head[0] |= 1;
-	return frame_parse(head, FRAME_HEADER, &body) == FRAME_BAD ? LOOKS_NO : LOOKS_MORE;
+	memcpy(head, len ? buf : "", whole ? FRAME_HEADER : len);
+	if (!whole && memcmp(head, nothing, FRAME_HEADER) == 0)
+		return LOOKS_MORE;
+	if (frame_parse(head, FRAME_HEADER, &body) == FRAME_BAD)
+		return LOOKS_NO;
+	return whole ? LOOKS_YES : LOOKS_MORE;
 }
 
 static bool client_id_valid(const char *id)

@@ -171,6 +171,19 @@ static void test_reads_no_further(void **state)
 	chan_free(c);
 }
 
+/* However much of the header was read by another before. */
+static void test_begun_by_another(void **state)
+{
+	for (size_t fed = 0; fed <= FRAME_HEADER; fed++) {
+		struct chan *c = open_fake(PING PONG + fed, 2 * FRAME - fed, 3);
+
+		chan_feed(c, PING, fed);
+		expect_type(c, MSG_PING);
+		expect_type(c, MSG_PONG);
+		chan_free(c);
+	}
+}
+
 static void test_null_is_skipped(void **state)
 {
 	struct chan *c = open_fake(NULLPING PONG, 8 + 30 + FRAME, 5);
@@ -378,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_any_pieces),
 		cmocka_unit_test(test_two_in_one_record),
 		cmocka_unit_test(test_reads_no_further),
+		cmocka_unit_test(test_begun_by_another),
 		cmocka_unit_test(test_null_is_skipped),
 		cmocka_unit_test(test_eof_everywhere),
 		cmocka_unit_test(test_abort),

@@ -1,0 +1,386 @@
+/*
+ * The lobby on plain sockets: which protocol a connection speaks by its first bytes, what it is
+ * given time for, how many are let in.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "msg/pgrok/frame.h"
+#include "pgrokd/client/client.h"
+#include "pgrokd/core/settings.h"
+#include "pgrokd/front/door.h"
+#include "pgrokd/front/http.h"
+#include "pgrokd/front/lobby.h"
+#include "pgrokd/proto/pgrok.h"
+#include "test/unit/common/mux_pipe.h"
+
+#define SCALE 0.02
+#define PER_IP 5
+#define GET "GET / HTTP/1.1\r\nHost: nope.test\r\n\r\n"
+
+struct rig {
+	struct config config;
+	struct settings settings;
+	struct core core;
+	struct worker worker;
+};
+
+static const struct proto_ops *const both[] = {&pgrok_proto, &http_proto, NULL};
+static const struct proto_ops *const only_http[] = {&http_proto, NULL};
+static const struct proto_ops *const only_pgrok[] = {&pgrok_proto, NULL};
+
+static int set_up(void **state)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+
+	r->config.mux = true;
+	r->core.config = &r->config;
+	r->core.registry = registry_new(1);
+	r->core.door = door_new(PER_IP);
+	r->core.spoken[PORT_HTTP] = only_http;
+	r->core.spoken[PORT_TUNNEL] = both;
+	r->core.n_workers = 1;
+	r->core.worker = &r->worker;
+	worker_init(&r->worker, &r->core, 0, &r->settings);
+	*state = r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct rig *r = *state;
+
+	lobby_close_all(&r->worker);
+	assert_int_equal(r->worker.n_guests, 0);
+	client_close_all(&r->worker, "the test is over");
+	turns(r->worker.loop, 4);
+	worker_free(&r->worker);
+	door_free(r->core.door);
+	registry_free(r->core.registry);
+	free(r);
+	return 0;
+}
+
+/* Turns that let the loop see what is in its sockets. */
+static void pass(struct rig *r)
+{
+	turns(r->worker.loop, 8);
+}
+
+/* The visitor's or client's end. */
+static int come_from(struct rig *r, enum port port, const char *ip)
+{
+	struct addr peer;
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+	assert_true(addr_numeric(ip, 1234, &peer));
+	lobby_accept(&r->worker, port, fd[0], &peer);
+	pass(r);
+	return fd[1];
+}
+
+static int come(struct rig *r, enum port port)
+{
+	return come_from(r, port, "127.0.0.1");
+}
+
+static void say(struct rig *r, int fd, const void *bytes, size_t len)
+{
+	assert_int_equal(write(fd, bytes, len), len);
+	pass(r);
+}
+
+static void say_text(struct rig *r, int fd, const char *text)
+{
+	say(r, fd, text, strlen(text));
+}
+
+/* What has come; NULL: the end (a reset, where bytes were left unread); "": nothing yet. */
+static const char *hear(int fd)
+{
+	static char text[4096];
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	/* The heads of messages have NULs. */
+	for (ssize_t i = 0; i < n; i++)
+		text[i] = text[i] ? text[i] : '.';
+	return n == 0 || (n < 0 && errno == ECONNRESET) ? NULL : text;
+}
+
+static void expect(int fd, const char *text)
+{
+	const char *got = hear(fd);
+
+	assert_non_null(got);
+	if (*text ? !strstr(got, text) : *got)
+		fail_msg("\"%s\" instead of \"%s\"", got, text);
+}
+
+static char *frame_of(const struct msg *m, size_t *len)
+{
+	char err[256];
+	char *frame = frame_make(m, FRAME_GO_MAX, len, err);
+
+	assert_non_null(frame);
+	return frame;
+}
+
+static char *auth(size_t *len)
+{
+	struct msg m = msg_new(MSG_AUTH);
+
+	m.auth.version = MSG_PROTO_VERSION;
+	m.auth.client_id = "abc";
+	return frame_of(&m, len);
+}
+
+static char *ping(size_t *len)
+{
+	struct msg m = msg_new(MSG_PING);
+
+	return frame_of(&m, len);
+}
+
+/* ---- what it is ---- */
+
+static void test_one_protocol(void **state)
+{
+	struct rig *r = *state;
+	int v = come(r, PORT_HTTP);
+
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 404");
+	close(v);
+	r->core.spoken[PORT_TUNNEL] = only_pgrok;
+	v = come(r, PORT_TUNNEL);
+	say_text(r, v, GET);
+	assert_null(hear(v));
+	close(v);
+}
+
+static void test_http_where_two_are_spoken(void **state)
+{
+	struct rig *r = *state;
+	int v = come(r, PORT_TUNNEL);
+
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 404");
+	close(v);
+}
+
+/* Each byte alone: a first one that both might begin with, and so on. */
+static void test_byte_by_byte(void **state)
+{
+	struct rig *r = *state;
+	int v = come(r, PORT_TUNNEL), c = come(r, PORT_TUNNEL);
+	size_t len;
+	char *frame = auth(&len);
+
+	for (const char *p = GET; *p; p++) {
+		expect(v, "");
+		say(r, v, p, 1);
+	}
+	expect(v, "HTTP/1.1 404");
+	for (size_t i = 0; i < len; i++) {
+		expect(c, "");
+		say(r, c, frame + i, 1);
+	}
+	expect(c, "AuthResp");
+	free(frame);
+	close(v);
+	close(c);
+}
+
+/* What comes with the first message is for its reader, not for the lobby. */
+static void test_bytes_behind_the_first_message(void **state)
+{
+	struct rig *r = *state;
+	size_t a, p;
+	char *first = auth(&a), *then = ping(&p), all[1024];
+
+	memcpy(all, first, a);
+	memcpy(all + a, then, p);
+	for (int i = 0; i < 2; i++) {
+		int c = come(r, PORT_TUNNEL);
+
+		say(r, c, all, a + p);
+		const char *got = hear(c);
+
+		assert_non_null(got);
+		assert_non_null(strstr(got, "AuthResp"));
+		assert_non_null(strstr(got, "Pong"));
+		close(c);
+		pass(r);
+		r->core.spoken[PORT_TUNNEL] = only_pgrok;
+	}
+	free(first);
+	free(then);
+}
+
+static void test_no_protocol(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} bad[] = {
+		{"\x16\x03\x01", 3},         /* TLS: a length beyond any */
+		{"\0\0\0\0\0\0\0\0", 8},     /* no length at all */
+		{"\x05\0\0\0\0\0\0\x80", 8}, /* a negative one */
+		{"\x01\0\x01", 3},           /* 65,537 */
+		{"\xff\xff\xff\xff\xff\xff\xff\xff", 8},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int v = come(r, PORT_TUNNEL);
+
+		say(r, v, bad[i].bytes, bad[i].len);
+		assert_null(hear(v));
+		close(v);
+	}
+	int v = come(r, PORT_TUNNEL);
+
+	say(r, v, "\0\0\x01\0\0\0\0", 7); /* 65,536, as far as can be seen */
+	expect(v, "");
+	close(v);
+	pass(r);
+	assert_int_equal(r->worker.n_guests, 0);
+}
+
+static void test_looks(void **state)
+{
+	(void)state;
+	assert_int_equal(pgrok_proto.looks_like(NULL, 0), LOOKS_MORE);
+	assert_int_equal(http_proto.looks_like(NULL, 0), LOOKS_MORE);
+	assert_int_equal(pgrok_proto.looks_like("G", 1), LOOKS_MORE);
+	assert_int_equal(pgrok_proto.looks_like("GE", 2), LOOKS_MORE);
+	assert_int_equal(pgrok_proto.looks_like("GET", 3), LOOKS_NO);
+	assert_int_equal(pgrok_proto.looks_like("\x47\x45\0\0\0\0\0\0", 8), LOOKS_YES);
+	assert_int_equal(http_proto.looks_like("g", 1), LOOKS_YES);
+	assert_int_equal(http_proto.looks_like("\r\nGET", 5), LOOKS_YES);
+	assert_int_equal(http_proto.looks_like("\0", 1), LOOKS_NO);
+}
+
+/* ---- time ---- */
+
+static void wait_ms(struct rig *r, double limit)
+{
+	turns_for(r->worker.loop, (int)(limit * SCALE) + 20);
+	pass(r);
+}
+
+static void test_says_nothing(void **state)
+{
+	struct rig *r = *state;
+	int v[3] = {come(r, PORT_HTTP), come(r, PORT_TUNNEL), come(r, PORT_TUNNEL)};
+
+	say(r, v[1], "G", 1);
+	say(r, v[2], "\x20\0\0\0\0\0\0\0{", 9);
+	wait_ms(r, LIMIT_FIRST_MS);
+	for (int i = 0; i < 3; i++) {
+		assert_null(hear(v[i]));
+		close(v[i]);
+	}
+	assert_int_equal(r->worker.n_guests, 0);
+}
+
+/* A head that began late has its own time, and no more. */
+static void test_head_has_its_own_time(void **state)
+{
+	struct rig *r = *state;
+	int v = come(r, PORT_HTTP), w = come(r, PORT_HTTP), x = come(r, PORT_TUNNEL);
+
+	wait_ms(r, LIMIT_FIRST_MS * 0.6);
+	say_text(r, x, "GET");
+	say_text(r, v, "GET / HTTP/1.1\r\n");
+	say_text(r, w, "GET / HTTP/1.1\r\n");
+	wait_ms(r, LIMIT_HEAD_MS * 0.6);
+	say_text(r, v, "Host: nope.test\r\n\r\n");
+	expect(v, "HTTP/1.1 404");
+	expect(w, "");
+	say_text(r, x, " / HTTP/1.1\r\nHost: nope.test\r\n\r\n");
+	expect(x, "HTTP/1.1 404");
+	say_text(r, w, "Host: ");
+	wait_ms(r, LIMIT_HEAD_MS * 0.5);
+	assert_null(hear(w));
+	close(v);
+	close(w);
+	close(x);
+}
+
+/* ---- how many ---- */
+
+static void test_per_address(void **state)
+{
+	struct rig *r = *state;
+	int v[PER_IP + 1];
+
+	for (int i = 0; i < PER_IP; i++) {
+		v[i] = come_from(r, PORT_HTTP, "192.0.2.1");
+		expect(v[i], "");
+	}
+	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
+	assert_null(hear(v[PER_IP]));
+	close(v[PER_IP]);
+	assert_int_equal(r->worker.count.shed, 1);
+	int other = come_from(r, PORT_HTTP, "192.0.2.2");
+
+	expect(other, "");
+	close(other);
+	/* One that has left the lobby counts no more. */
+	say_text(r, v[0], GET);
+	expect(v[0], "HTTP/1.1 404");
+	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
+	expect(v[PER_IP], "");
+	for (int i = 0; i <= PER_IP; i++)
+		close(v[i]);
+	pass(r);
+}
+
+static void test_oldest_goes(void **state)
+{
+	struct rig *r = *state;
+	int v[LIMIT_HALF_OPEN / LIMIT_WORKERS + 1];
+	int n = LIMIT_HALF_OPEN / LIMIT_WORKERS;
+
+	r->core.n_workers = LIMIT_WORKERS; /* only for its share */
+	for (int i = 0; i < n; i++)
+		v[i] = come(r, PORT_HTTP);
+	expect(v[0], "");
+	v[n] = come(r, PORT_HTTP);
+	assert_null(hear(v[0]));
+	expect(v[1], "");
+	expect(v[n], "");
+	assert_int_equal(r->worker.n_guests, n);
+	for (int i = 0; i <= n; i++)
+		close(v[i]);
+	pass(r);
+	r->core.n_workers = 1;
+}
+
+int main(void)
+{
+	char scale[16];
+
+	snprintf(scale, sizeof(scale), "%g", SCALE);
+	setenv("PGROK_TIME_SCALE", scale, 1);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(test_one_protocol), TEST(test_http_where_two_are_spoken),
+		TEST(test_byte_by_byte), TEST(test_bytes_behind_the_first_message),
+		TEST(test_no_protocol),  TEST(test_looks),
+		TEST(test_says_nothing), TEST(test_head_has_its_own_time),
+		TEST(test_per_address),  TEST(test_oldest_goes),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
