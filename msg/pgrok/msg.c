@@ -36,6 +36,7 @@ static const struct field req_tunnel[] = {
 	ROW("HttpAuth", req_tunnel.http_auth, TEXT),
 	ROW("RemotePort", req_tunnel.remote_port, PORT),
 	ROW("Mux", req_tunnel.mux, NUMBER, .omit = true, .def = 1),
+	ROW("LastName", req_tunnel.last_name, TEXT, .omit = true),
 	ROW("LastPort", req_tunnel.last_port, PORT, .omit = true),
 };
 static const struct field new_tunnel[] = {

@@ -1,7 +1,7 @@
 /*
  * The nine messages of the pgrok protocol and their JSON form: {"Type":"...","Payload":{...}}, all
  * fields of a payload always written, in a fixed order, as Go's encoding/json does. Keys that only
- * our ends know (Features, Mux, LastPort) are left out when they have their default value.
+ * our ends know (Features, Mux, LastName, LastPort) are left out when they have their default value.
  */
 #ifndef MSG_PGROK_MSG_H
 #define MSG_PGROK_MSG_H
@@ -53,8 +53,10 @@ struct msg_auth_resp {
 struct msg_req_tunnel {
 	const char *category, *req_id, *protocol, *hostname, *subdomain, *http_auth;
 	uint16_t remote_port;
-	int64_t mux;        /* extension: default 1; 0 = own connection per visitor */
-	uint16_t last_port; /* extension: had before; wanted again if it is free. 0: none */
+	int64_t mux; /* extension: default 1; 0 = own connection per visitor */
+	/* Extensions: had before, wanted again if it is free, where none is asked for. */
+	const char *last_name; /* a random name, without the domain */
+	uint16_t last_port;
 };
 /* From a client, if both ends named FEATURE_CLOSE: this URL is to be closed. */
 struct msg_new_tunnel {

@@ -154,20 +154,6 @@ bool model_has(const struct model *m, const struct config_tunnel *conf)
 	return i < m->tunnels_n;
 }
 
-uint16_t model_last_port(const struct model *m, const struct config_tunnel *conf)
-{
-	int port = 0;
-
-	for (size_t i = 0; i < m->tunnels_n && !conf->remote_port; i++) {
-		const struct model_tunnel *t = &m->tunnels[i];
-		const char *colon = strrchr(t->url, ':');
-
-		if (t->conf == conf && t->proto == PROTO_TCP && colon)
-			port = addr_port(colon + 1);
-	}
-	return port > 0 ? (uint16_t)port : 0;
-}
-
 const struct model_tunnel *model_find(const struct model *m, const char *url)
 {
 	for (size_t i = 0; i < m->tunnels_n; i++) {

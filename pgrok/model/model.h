@@ -106,8 +106,6 @@ void model_add_tunnel(struct model *m, const struct config_tunnel *conf, enum pr
 void model_drop_tunnels(struct model *m, const struct config_tunnel *conf);
 /* Is a tunnel of conf among them? */
 bool model_has(const struct model *m, const struct config_tunnel *conf);
-/* The port that conf's tcp tunnel had last, unless it has one of its own choice; 0: none. */
-uint16_t model_last_port(const struct model *m, const struct config_tunnel *conf);
 /* Every answer has come: what is still stale is gone. */
 void model_drop_stale(struct model *m);
 /*

@@ -120,13 +120,49 @@ static void check_owed(struct session *s)
 	model_set_state(s->conf.model, MODEL_ONLINE, NULL, 0);
 }
 
+/* The first part of a URL's host. Too long: "". */
+static void first_label(const char *url, char *name, size_t cap)
+{
+	const char *host = strstr(url, "://");
+	size_t len = host ? strcspn(host + 3, ".:/") : 0;
+
+	snprintf(name, cap, "%.*s", len < cap ? (int)len : 0, len ? host + 3 : "");
+}
+
+static bool is_unset(const char *text)
+{
+	return !text || !*text;
+}
+
+/* What t was given unasked when it was last open. */
+static struct say_last last_of(const struct model *model, const struct config_tunnel *t)
+{
+	struct say_last last = {.port = 0};
+	bool any_name = is_unset(t->hostname) && is_unset(t->subdomain);
+
+	for (size_t i = 0; i < model->tunnels_n; i++) {
+		const struct model_tunnel *had = &model->tunnels[i];
+		const char *colon = strrchr(had->url, ':');
+
+		if (had->conf != t)
+			continue;
+		if (had->proto != PROTO_TCP && any_name)
+			first_label(had->url, last.name, sizeof(last.name));
+		else if (had->proto == PROTO_TCP && !t->remote_port && colon &&
+			 addr_port(colon + 1) > 0)
+			last.port = (uint16_t)addr_port(colon + 1);
+	}
+	return last;
+}
+
 /* Asks for t with a new id. False: the connection was lost over it. */
 static bool ask(struct session *s, const struct config_tunnel *t, bool ordered)
 {
 	const struct request *r = requests_add(&s->requests, t, ordered);
 	char protos[PROTOS_TEXT];
 	bool mux = !s->server_mux || (s->conf.config->mux && t->mux);
-	struct msg m = say_req_tunnel(r, mux, model_last_port(s->conf.model, t), protos);
+	struct say_last last = last_of(s->conf.model, t);
+	struct msg m = say_req_tunnel(r, mux, &last, protos);
 
 	set_owed(s);
 	return control_send(&s->control, &m);

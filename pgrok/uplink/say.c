@@ -18,7 +18,7 @@ struct msg say_auth(const struct config *c, const char *client_id)
 	return m;
 }
 
-struct msg say_req_tunnel(const struct request *r, bool mux, uint16_t last_port,
+struct msg say_req_tunnel(const struct request *r, bool mux, const struct say_last *last,
 			  char protos[static PROTOS_TEXT])
 {
 	const struct config_tunnel *t = r->tunnel;
@@ -32,7 +32,8 @@ struct msg say_req_tunnel(const struct request *r, bool mux, uint16_t last_port,
 	m.req_tunnel.http_auth = t->auth;
 	m.req_tunnel.remote_port = t->remote_port;
 	m.req_tunnel.mux = mux;
-	m.req_tunnel.last_port = last_port;
+	m.req_tunnel.last_name = last->name;
+	m.req_tunnel.last_port = last->port;
 	return m;
 }
 

@@ -9,8 +9,14 @@
 
 /* client_id: of the last session, "" for the first one. */
 struct msg say_auth(const struct config *c, const char *client_id);
-/* mux: its visitors may share a connection. last_port: a tcp tunnel's in the last session, or 0. */
-struct msg say_req_tunnel(const struct request *r, bool mux, uint16_t last_port,
+/* What a tunnel was given unasked in the last session: a name, a port. */
+struct say_last {
+	char name[64]; /* "": none */
+	uint16_t port; /* 0: none */
+};
+
+/* mux: its visitors may share a connection. */
+struct msg say_req_tunnel(const struct request *r, bool mux, const struct say_last *last,
 			  char protos[static PROTOS_TEXT]);
 /* t's URL is given back. */
 struct msg say_closed(const struct model_tunnel *t);

@@ -169,6 +169,8 @@ static int protocols_together(const struct request *r, enum proto first, enum pr
 	return n;
 }
 
+#define RANDOM_NAME 8 /* hex digits */
+
 static bool try_random(struct request *r, const char *name, const enum proto *protos, int n)
 {
 	struct client *c = r->client;
@@ -194,6 +196,23 @@ static bool try_random(struct request *r, const char *name, const enum proto *pr
 	return ok;
 }
 
+/* The name that it had before, by its own word or ours, if that is free. */
+static bool open_former(struct request *r, const struct affinity_keys *keys,
+			char name[static AFFINITY_VALUE], const enum proto *protos, int n)
+{
+	const char *why;
+
+	/* Nothing but what was given by chance: other names are asked for. */
+	if (strlen(r->last_name) == RANDOM_NAME &&
+	    strspn(r->last_name, "0123456789abcdef") == RANDOM_NAME) {
+		snprintf(name, AFFINITY_VALUE, "%s", r->last_name);
+		if (try_random(r, name, protos, n))
+			return true;
+	}
+	return registry_recall(r->client->worker->core->registry, keys, name) &&
+	       name_valid(name, false, &why) && try_random(r, name, protos, n);
+}
+
 static enum request_rc open_random(struct request *r, enum proto first)
 {
 	struct client *c = r->client;
@@ -202,14 +221,12 @@ static enum request_rc open_random(struct request *r, enum proto first)
 	int n = protocols_together(r, first, protos);
 	struct affinity_keys keys;
 	char name[AFFINITY_VALUE];
-	const char *why;
 	bool ok;
 
 	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, r->category);
-	ok = registry_recall(reg, &keys, name) && name_valid(name, false, &why) &&
-	     try_random(r, name, protos, n);
+	ok = open_former(r, &keys, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
-		rand_hex(name, 4);
+		rand_hex(name, RANDOM_NAME / 2);
 		ok = try_random(r, name, protos, n);
 	}
 	if (!ok)
@@ -302,6 +319,7 @@ void request_start(struct client *c, const struct wanted *want)
 	r->subdomain = name_clean(want->subdomain);
 	r->http_auth = xstrdup(want->http_auth);
 	r->category = xstrdup(want->category);
+	r->last_name = xstrdup(want->last_name);
 	r->remote_port = want->remote_port;
 	r->last_port = want->last_port;
 	r->ticket = (struct takeover_ticket){.done = request_resume, .arg = r};
@@ -339,6 +357,7 @@ void request_cancel(struct request *r)
 	free(r->subdomain);
 	xfree_secret_str(r->http_auth);
 	free(r->category);
+	free(r->last_name);
 	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++) {
 		close_unannounced(r, r->opened[p]);
 		free(r->opened[p]);

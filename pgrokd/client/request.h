@@ -9,6 +9,7 @@ struct request {
 	TAILQ_ENTRY(request) link;
 	struct client *client;
 	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
+	char *last_name;                 /* a random one that it had */
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
 	bool share;
 	const char *at;  /* in protocols: the word at hand; NULL: all are done */

@@ -139,6 +139,7 @@ static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r
 		.http_auth = r->http_auth,
 		.category = r->category,
 		.remote_port = r->remote_port,
+		.last_name = r->last_name,
 		.last_port = r->last_port,
 		.share = r->mux != 0,
 	};

@@ -167,18 +167,34 @@ def test_state_that_is_not_ours(lab):
 
 # ---- a port that comes back ----
 
-def test_port_after_a_restart_without_state(lab):
-    """Nobody but the client remembers it."""
+@pytest.mark.parametrize("proto", ["tcp", "http", "https+tcp"])
+def test_same_after_a_restart_without_state(lab, proto):
+    """A random name, a port: the client alone remembers them."""
     e = lab.backend(backends.echo)
     s = lab.server()
-    c = lab.client(s, "-proto=tcp", e.port)
+    n = len(proto.split("+"))
+    c = lab.client(s, f"-proto={proto}", e.port, tunnels=n)
     c.allow(".*")
     urls = c.urls()
     for _ in range(2):
         mark = c.mark()
         s.end()
         s = lab.again(s, state_dir=lab.new_state())
-        assert c.wait_tunnels(1, after=mark) == urls
+        assert c.wait_tunnels(n, after=mark) == urls
+
+
+def test_names_that_were_not_given(lab):
+    """LastName is for random names: it asks for no other, and no way around what is reserved or taken."""
+    s = lab.server()
+    lab.goclient(s).url("http", hostname="0123abcd.pgrok.me")
+    c = stranger(lab, s)
+    for last in ("shop", "www", "0123ABCD", "0123abcd", "", "0123abcde", "../0123a"):
+        ask = req_tunnel("http")
+        ask["Payload"]["LastName"] = last
+        c.send(ask)
+        a = c.answers.get(timeout=env.WAIT)
+        assert re.fullmatch(rf"http://[0-9a-f]{{8}}\.pgrok\.me:{s.http_port}", a["Url"]), a
+        assert "//0123abcd." not in a["Url"]
 
 
 def test_port_that_another_has_now(lab):

@@ -139,6 +139,12 @@ class Proc:
 
     def send(self, sig):
         self.p.send_signal(sig)
+        if sig == signal.SIGSTOP:  # one thread takes it, the others run on until that one has its turn
+            wait_until(self.is_stopped, what=f"{self.name} stands still")
+
+    def is_stopped(self):
+        tasks = Path(f"/proc/{self.p.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in tasks)
 
     def kill(self):
         """SIGKILL: no chance to say goodbye."""

@@ -409,6 +409,9 @@ static void test_extensions(void **state)
 		REQ("\"Category\":\"\",\"ReqId\":\"\",\"Protocol\":\"\",\"Hostname\":\"\","
 		    "\"Subdomain\":\"\",\"HttpAuth\":\"\",\"RemotePort\":0,"
 		    "\"Mux\":-9223372036854775808"),
+		REQ("\"Category\":\"\",\"ReqId\":\"\",\"Protocol\":\"\",\"Hostname\":\"\","
+		    "\"Subdomain\":\"\",\"HttpAuth\":\"\",\"RemotePort\":0,"
+		    "\"LastName\":\"0123abcd\",\"LastPort\":65535"),
 	};
 	char err[256];
 	struct msg m;
