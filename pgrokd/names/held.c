@@ -2,18 +2,15 @@
 #include "pgrokd/names/held.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/base/idmap.h"
 #include "pgrokd/names/quota.h"
 
 struct hold {
 	TAILQ_ENTRY(hold) link;
-	struct owner owner;
+	struct route *name; /* key and owner */
 	uint64_t until;
 	struct quota_seat by_client, by_address;
-	size_t size; /* of this */
-	char key[];
 };
 
 struct held {
@@ -48,13 +45,14 @@ static void drop(struct held *h, struct hold *x)
 {
 	if (!x)
 		return;
-	strmap_del(h->holds, x->key);
+	strmap_del(h->holds, x->name->key);
 	TAILQ_REMOVE(&h->order, x, link);
 	quota_leave(h->clients, &x->by_client);
 	quota_leave(h->addresses, &x->by_address);
 	if (h->gone)
-		h->gone(h->arg, x->key);
-	xfree_secret(x, x->size);
+		h->gone(h->arg, x->name->key);
+	route_unref(x->name);
+	free(x);
 }
 
 void held_free(struct held *h)
@@ -86,19 +84,15 @@ static void insert(struct held *h, struct hold *x)
 void held_add(struct held *h, const char *key, const struct owner *owner, uint64_t until)
 {
 	struct owner_shares shares = owner_shares(owner);
-	size_t len = strlen(key) + 1;
-	struct hold *x;
+	struct hold *x = xcalloc(1, sizeof(*x));
 
 	drop(h, strmap_get(h->holds, key));
 	drop(h, quota_full(h->clients, shares.client));
 	drop(h, quota_full(h->addresses, shares.from));
 	if (strmap_count(h->holds) >= h->max)
 		drop(h, TAILQ_FIRST(&h->order));
-	x = xcalloc(1, sizeof(*x) + len);
-	x->size = sizeof(*x) + len;
-	x->owner = *owner;
+	x->name = route_bare(key, owner);
 	x->until = until;
-	memcpy(x->key, key, len);
 	insert(h, x);
 	strmap_put(h->holds, key, x);
 	quota_enter(h->clients, shares.client, &x->by_client, x);
@@ -109,7 +103,7 @@ uint64_t held_against(const struct held *h, const char *key, const struct owner 
 {
 	const struct hold *x = strmap_get(h->holds, key);
 
-	return x && x->until > now && !owner_same(&x->owner, who) ? x->until - now : 0;
+	return x && x->until > now && !owner_same(&x->name->owner, who) ? x->until - now : 0;
 }
 
 void held_drop(struct held *h, const char *key)
@@ -130,12 +124,11 @@ size_t held_count(const struct held *h)
 	return strmap_count(h->holds);
 }
 
-void held_each(const struct held *h,
-	       void (*fn)(void *arg, const char *key, const struct owner *owner, uint64_t until),
+void held_each(const struct held *h, void (*fn)(void *arg, struct route *name, uint64_t until),
 	       void *arg)
 {
 	const struct hold *x;
 
 	TAILQ_FOREACH(x, &h->order, link)
-	fn(arg, x->key, &x->owner, x->until);
+	fn(arg, x->name, x->until);
 }

@@ -5,7 +5,7 @@
 #ifndef PGROKD_NAMES_HELD_H
 #define PGROKD_NAMES_HELD_H
 
-#include "pgrokd/names/owner.h"
+#include "pgrokd/names/route.h"
 
 struct held;
 
@@ -28,9 +28,8 @@ void held_drop(struct held *h, const char *key);
 #define HELD_SWEEP 64
 void held_sweep(struct held *h, uint64_t now);
 size_t held_count(const struct held *h);
-/* Those whose time is up first come first. */
-void held_each(const struct held *h,
-	       void (*fn)(void *arg, const char *key, const struct owner *owner, uint64_t until),
+/* Those whose time is up first come first; name: its key and owner. */
+void held_each(const struct held *h, void (*fn)(void *arg, struct route *name, uint64_t until),
 	       void *arg);
 
 #endif

@@ -189,54 +189,65 @@ void registry_port_failed(struct registry *r, uint16_t port)
 
 /* ---- what is to survive a restart ---- */
 
-/* Filled under the lock: references and copies, nothing else. */
+/* Filled under the lock, so with references alone. */
 struct name_list {
 	struct saved_name *names;
-	size_t n;
+	size_t n, max;
 	uint64_t now;
 };
 
-static void save_route(const char *key, void *value, void *arg)
+static void save(struct name_list *list, struct route *name, uint64_t left_ms)
 {
-	struct name_list *list = arg;
-	struct route *route = value;
-
-	(void)key;
-	list->names[list->n++] = (struct saved_name){
-		.route = route_ref(route),
-		.key = route->key,
-		.owner = route->owner,
-		.left_ms = loop_scaled(LIMIT_NAME_HELD_MS),
-	};
+	if (list->n < list->max)
+		list->names[list->n++] =
+			(struct saved_name){.name = route_ref(name), .left_ms = left_ms};
 }
 
-static void save_hold(void *arg, const char *key, const struct owner *owner, uint64_t until)
+static void save_route(const char *key, void *value, void *arg)
+{
+	(void)key;
+	save(arg, value, loop_scaled(LIMIT_NAME_HELD_MS));
+}
+
+static void save_hold(void *arg, struct route *name, uint64_t until)
 {
 	struct name_list *list = arg;
 
 	if (until > list->now)
-		list->names[list->n++] = (struct saved_name){
-			.key = xstrdup(key),
-			.owner = *owner,
-			.left_ms = until - list->now,
-		};
+		save(list, name, until - list->now);
 }
 
-struct saved_name *registry_names(struct registry *r, size_t *n)
+/* Room for all there are now and a few more, its pages made before others wait for the lock. */
+static struct name_list make_list(struct registry *r)
 {
 	struct name_list list = {.now = now_ms()};
 
 	pthread_mutex_lock(&r->lock);
-	if (r->names_changed) {
-		size_t held = held_count(r->held), open = strmap_count(r->routes);
+	size_t open = strmap_count(r->routes), held = held_count(r->held);
 
-		if (open > LIMIT_SAVED_NAMES)
-			open = LIMIT_SAVED_NAMES;
-		list.names = xcalloc(open + held + 1, sizeof(*list.names));
-		strmap_each_first(r->routes, open, save_route, &list);
-		held_each(r->held, save_hold, &list);
-	}
+	pthread_mutex_unlock(&r->lock);
+	list.max = (open < LIMIT_SAVED_NAMES ? open : LIMIT_SAVED_NAMES) + held;
+	list.max += list.max / 8 + 64;
+	list.names = xmalloc(list.max * sizeof(*list.names));
+	memset(list.names, 0, list.max * sizeof(*list.names));
+	return list;
+}
+
+struct saved_name *registry_names(struct registry *r, size_t *n)
+{
+	pthread_mutex_lock(&r->lock);
+	bool changed = r->names_changed;
+
+	pthread_mutex_unlock(&r->lock);
+	*n = 0;
+	if (!changed)
+		return NULL;
+	struct name_list list = make_list(r);
+
+	pthread_mutex_lock(&r->lock);
 	r->names_changed = false;
+	held_each(r->held, save_hold, &list);
+	strmap_each_first(r->routes, LIMIT_SAVED_NAMES, save_route, &list);
 	pthread_mutex_unlock(&r->lock);
 	*n = list.n;
 	return list.names;
@@ -244,13 +255,9 @@ struct saved_name *registry_names(struct registry *r, size_t *n)
 
 void registry_names_free(struct saved_name *names, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (names[i].route)
-			route_unref(names[i].route);
-		else
-			free(names[i].key);
-	}
-	xfree_secret(names, n * sizeof(*names));
+	for (size_t i = 0; i < n; i++)
+		route_unref(names[i].name);
+	free(names);
 }
 
 void registry_names_unsaved(struct registry *r)

@@ -50,10 +50,8 @@ void registry_port_failed(struct registry *r, uint16_t port);
 /* ---- what is to survive a restart ---- */
 
 struct saved_name {
-	struct route *route; /* a reference; NULL: only held */
-	char *key;           /* the route's, or owned */
-	struct owner owner;
-	uint64_t left_ms; /* how long it is held if nothing happens */
+	struct route *name; /* a reference: its key and owner */
+	uint64_t left_ms;   /* how long it is held if nothing happens */
 };
 
 /*

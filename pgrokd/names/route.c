@@ -38,6 +38,14 @@ struct route *route_new_tcp(char *url, uint16_t port)
 	return r;
 }
 
+struct route *route_bare(const char *key, const struct owner *owner)
+{
+	struct route *r = make(PROTO_TCP, xstrdup(key), NULL);
+
+	r->owner = *owner;
+	return r;
+}
+
 struct route *route_ref(struct route *r)
 {
 	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);

@@ -29,6 +29,8 @@ struct route {
 struct route *route_new(enum proto p, char *url, const char *auth) MUSTCHECK;
 /* For tcp, where the port is what it is known by: takes url. Returns owned, one reference. */
 struct route *route_new_tcp(char *url, uint16_t port) MUSTCHECK;
+/* For a name that is only held: key and owner, nothing else. Returns owned, one reference. */
+struct route *route_bare(const char *key, const struct owner *owner) MUSTCHECK;
 struct route *route_ref(struct route *r);
 /* The last one frees and wipes it; NULL is fine. */
 void route_unref(struct route *r);

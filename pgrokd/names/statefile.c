@@ -92,12 +92,14 @@ static void add_name(struct text *t, const struct saved_name *name)
 {
 	char client[2 * OWNER_CLIENT + 1], token[2 * TOKEN_HASH + 1] = "";
 
-	hex_text(client, name->owner.client, OWNER_CLIENT);
-	if (name->owner.token.given)
-		hex_text(token, name->owner.token.hash, TOKEN_HASH);
+	const struct owner *owner = &name->name->owner;
+
+	hex_text(client, owner->client, OWNER_CLIENT);
+	if (owner->token.given)
+		hex_text(token, owner->token.hash, TOKEN_HASH);
 	text_comma(t);
 	text_put(t, "\n[");
-	text_json_str(t, name->key);
+	text_json_str(t, name->name->key);
 	text_fmt(t, ",\"%s\",\"%s\",%llu]", client, token, (unsigned long long)name->left_ms);
 }
 
