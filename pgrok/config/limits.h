@@ -5,13 +5,8 @@
 #ifndef PGROK_CONFIG_LIMITS_H
 #define PGROK_CONFIG_LIMITS_H
 
-/* The configuration. */
-#define LIMIT_CONFIG_BYTES (1u << 20)
-#define LIMIT_CONFIG_KEYS 1024    /* of one mapping */
-#define LIMIT_CONFIG_MERGES 10000 /* "<<" keys followed in one file */
-#define LIMIT_CONFIG_DEPTH 8      /* of "<<" in "<<" */
-#define LIMIT_CONFIG_NESTING 32 /* lists and mappings in one another: libyaml is quadratic in it */
-#define LIMIT_TUNNELS 256       /* in the file, and as many opened at run time */
+/* The configuration; those of its file: common/base/yaml.h. */
+#define LIMIT_TUNNELS 256 /* in the file, and as many opened at run time */
 
 /* One connection to the server. */
 #define LIMIT_CONNECT_MS 10000    /* look-up, dial, CONNECT and TLS handshake together */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/file.h"
-#include "pgrok/config/limits.h"
+#include "common/base/yaml.h"
 #include "pgrok/config/yaml.h"
 
 /* The home of the password file, as the Go client had it: $HOME does not count. */
@@ -34,7 +34,7 @@ bool config_load(struct config *c, const char *path, config_warn_fn *warn, void 
 
 	if (!name)
 		return true;
-	text = file_read(name, LIMIT_CONFIG_BYTES, &len, &why);
+	text = file_read(name, YAML_BYTES, &len, &why);
 	if (text) {
 		ok = config_parse(c, name, text, len, warn, warn_arg, err);
 		xfree_secret(text, len);

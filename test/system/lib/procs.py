@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from pathlib import Path
 
 from . import env
 from .env import WAIT, free_port
@@ -140,9 +141,10 @@ class Proc:
     def send(self, sig):
         self.p.send_signal(sig)
         if sig == signal.SIGSTOP:  # one thread takes it, the others run on until that one has its turn
-            wait_until(self.is_stopped, what=f"{self.name} stands still")
+            while not self._is_stopped():
+                time.sleep(0.001)
 
-    def is_stopped(self):
+    def _is_stopped(self):
         tasks = Path(f"/proc/{self.p.pid}/task").glob("*/stat")
         return all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in tasks)
 
