@@ -16,6 +16,14 @@ uint64_t clock_us(void)
 	return clock_ns() / 1000;
 }
 
+uint64_t clock_coarse_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 int64_t clock_wall_us(void)
 {
 	struct timespec t;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/logfile.h"
 #include "common/base/out.h"
 #include "common/base/utf8.h"
@@ -272,13 +273,10 @@ void log_line(enum log_level level, const char *prefix, const char *fmt, ...)
 
 bool log_may(struct log_kind *k, enum log_level level, const char *prefix)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	long now = (long)(clock_coarse_ms() / 1000);
 	long began = atomic_load(&k->began);
 
-	if (now.tv_sec - began >= LOG_OFTEN_S &&
-	    atomic_compare_exchange_strong(&k->began, &began, (long)now.tv_sec)) {
+	if (now - began >= LOG_OFTEN_S && atomic_compare_exchange_strong(&k->began, &began, now)) {
 		unsigned lines = atomic_exchange(&k->lines, 0);
 
 		if (lines > LOG_OFTEN)

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "common/base/clock.h"
 
 /* Memory that goes back after this turn. */
 struct garbage {
@@ -196,11 +197,8 @@ struct event_base *loop_base(struct loop *l)
 
 uint64_t loop_now(struct loop *l)
 {
-	if (!l->now) {
-		struct timespec ts;
-		clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-		l->now = (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-	}
+	if (!l->now)
+		l->now = clock_coarse_ms();
 	return l->now;
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "common/base/text.h"
+
 #define CHUNK_MAX (UINT64_C(1) << 60)
 #define CHUNK_DIGITS_MAX 16
 #define CHUNK_LINE_MAX (16u << 10)
@@ -29,17 +31,6 @@ enum chunk_state {
 void http_chunked_init(struct http_chunked *c, bool strict)
 {
 	*c = (struct http_chunked){.state = CHUNK_START, .strict = strict};
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* May this byte be part of a line's text? */

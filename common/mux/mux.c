@@ -576,7 +576,7 @@ static bool path_is_known(const struct mux *m)
 
 static void got_pong(struct mux *m)
 {
-	got_round_trip(m, mux_now_us() - m->ping_us);
+	got_round_trip(m, clock_us() - m->ping_us);
 	m->ping_us = 0;
 	if (m->probes > 1 && !path_is_known(m)) {
 		m->probes--;
@@ -713,7 +713,7 @@ void mux_measure(struct mux *m)
 {
 	if (m->ping_us || mux_room(m) <= MUX_HEADER || !m->t)
 		return;
-	m->ping_us = mux_now_us();
+	m->ping_us = clock_us();
 	m->pinged_us = m->ping_us;
 	mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_SYN, 0, ++m->ping_id});
 }

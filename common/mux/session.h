@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "common/base/clock.h"
 #include "common/base/idmap.h"
 #include "common/base/log.h"
 #include "common/mux/mux.h"
@@ -114,7 +115,6 @@ void mux_maybe_free(struct mux *m);
 void mux_measure(struct mux *m);
 
 /* stream.c */
-uint64_t mux_now_us(void);
 /* The size of the buffer for so many bytes, a power of two. */
 uint32_t mstream_ring(uint32_t bytes);
 /* Counts what the stream may hold, after that has changed. */

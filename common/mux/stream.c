@@ -2,7 +2,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/mux/session.h"
 
@@ -22,14 +21,6 @@
 #define PROVEN (16u << 20)      /* who has read so much without a pause is worth more memory */
 #define SLOW_RTTS 32            /* for a window: it is too large */
 #define SLOW_US 400000u         /* ... but not sooner, as above */
-
-uint64_t mux_now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
 
 static struct mstream *mstream_of(struct stream *s)
 {
@@ -173,7 +164,7 @@ static void grow(struct mstream *ms)
 /* A whole window was read. */
 static void emptied(struct mstream *ms)
 {
-	uint64_t now = mux_now_us();
+	uint64_t now = clock_us();
 
 	if (ms->kept_up < PROVEN)
 		ms->kept_up += ms->epoch_read;
@@ -205,7 +196,7 @@ static void shrink(struct mstream *ms)
  */
 static void maybe_shrink(struct mstream *ms)
 {
-	uint64_t now = mux_now_us(), span = (uint64_t)ms->m->rtt_us * SLOW_RTTS;
+	uint64_t now = clock_us(), span = (uint64_t)ms->m->rtt_us * SLOW_RTTS;
 	uint32_t start = ms->m->conf.start_window, half = ms->window / 2;
 
 	if (now - ms->epoch_us <= (span > SLOW_US ? span : SLOW_US))
@@ -226,7 +217,7 @@ static void consumed(struct mstream *ms, uint32_t n)
 	uint32_t start = ms->m->conf.start_window;
 
 	if (!ms->epoch_us)
-		ms->epoch_us = mux_now_us();
+		ms->epoch_us = clock_us();
 	ms->credit += n;
 	ms->epoch_read += n;
 	if (ms->fin_rcvd || ms->reset)

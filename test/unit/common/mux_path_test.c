@@ -498,7 +498,7 @@ static void fail_seed(const struct world *w)
 static void run(uint32_t seed)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
-	uint64_t begun = mux_now_us(), moved = 0;
+	uint64_t begun = clock_us(), moved = 0;
 
 	w->loop = loop_new();
 	w->seed = seed;
@@ -512,9 +512,9 @@ static void run(uint32_t seed)
 		way_new(w, i);
 	while (!turn(w)) {
 		if (w->moved != moved)
-			begun = mux_now_us();
+			begun = clock_us();
 		moved = w->moved;
-		if (mux_now_us() - begun > SECONDS * 1000000u)
+		if (clock_us() - begun > SECONDS * 1000000u)
 			w->error = "nothing moves any more";
 	}
 	for (uint32_t i = 0; i < w->n && !w->error; i++)

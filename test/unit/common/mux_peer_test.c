@@ -354,7 +354,7 @@ static void test_near_window_stops(void **state)
 	ms = (struct mstream *)r->kept[0];
 	for (int i = 0; i < 200; i++) {
 		r->m->rtt_us = 100;
-		ms->epoch_us = mux_now_us(); /* as quick as can be */
+		ms->epoch_us = clock_us(); /* as quick as can be */
 		put_data(r, 0, 1, MUX_WINDOW_START / 2);
 		turns(r->loop, 4);
 	}

@@ -22,7 +22,7 @@ static bool answer(struct rig *r, uint64_t us)
 	turns(r->loop, 2);
 	if (!r->m->ping_us)
 		return false;
-	r->m->ping_us = mux_now_us() - us;
+	r->m->ping_us = clock_us() - us;
 	put(r, MUX_PING, MUX_ACK, 0, r->m->ping_id);
 	turns(r->loop, 2);
 	return true;

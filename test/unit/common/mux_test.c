@@ -426,14 +426,14 @@ static bool quiet(struct world *w)
 /* Turns until cond, or until nothing moves; what waits for a timer spins here. */
 static void run_until(struct world *w, bool (*cond)(struct world *w), const char *else_error)
 {
-	uint64_t since = mux_now_us(), frames = 0;
+	uint64_t since = clock_us(), frames = 0;
 
 	while (!w->error && !cond(w)) {
 		turns(w->loop, 20);
 		if (w->wire[0]->frames + w->wire[1]->frames != frames)
-			since = mux_now_us();
+			since = clock_us();
 		frames = w->wire[0]->frames + w->wire[1]->frames;
-		if (mux_now_us() - since > SECONDS * 1000000ull)
+		if (clock_us() - since > SECONDS * 1000000ull)
 			w->error = else_error;
 	}
 }
