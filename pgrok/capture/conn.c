@@ -231,7 +231,7 @@ static void request_complete(struct capture_conn *c)
 	pop_done(c);
 }
 
-static size_t request_bytes(struct capture_conn *c, const char *buf, size_t len);
+static size_t flow_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len);
 
 /* No upgrade: what came behind the request is the next one. */
 static void stop_waiting(struct capture_conn *c)
@@ -246,7 +246,7 @@ static void stop_waiting(struct capture_conn *c)
 	flow->kept = NULL;
 	flow->kept_len = flow->kept_cap = 0;
 	for (size_t i = 0; i < len && !c->off; i += n)
-		n = request_bytes(c, text + i, len - i);
+		n = flow_bytes(c, SIDE_VISITOR, text + i, len - i);
 	if (!text)
 		return;
 	store_refund(c->store, NULL, cap);
@@ -626,50 +626,31 @@ static void ws_bytes(struct capture_conn *c, enum side from, const char *buf, si
 	}
 }
 
-/* Requests, and whatever else comes from the visitor. Returns how much was taken. */
-static size_t request_bytes(struct capture_conn *c, const char *buf, size_t len)
+/* What `from` says, as far as its present state goes. Returns how much was taken. */
+static size_t flow_bytes(struct capture_conn *c, enum side from, const char *buf, size_t len)
 {
-	struct flow *flow = &c->flow[SIDE_VISITOR];
+	struct flow *flow = &c->flow[from];
 
 	switch (flow->state) {
 	case FLOW_HEAD:
-		return head_bytes(c, SIDE_VISITOR, buf, len);
+		return head_bytes(c, from, buf, len);
 	case FLOW_LENGTH:
-		return length_bytes(c, SIDE_VISITOR, buf, len);
+		return length_bytes(c, from, buf, len);
 	case FLOW_CHUNKED:
-		return chunked_bytes(c, SIDE_VISITOR, buf, len);
-	case FLOW_WAIT:
+		return chunked_bytes(c, from, buf, len);
+	case FLOW_WAIT: /* behind a request for an upgrade that is not answered yet */
 		if (flow->kept_len + len > HTTP_HEAD_MAX)
 			unfollow(c, "more before the upgrade than is kept");
 		else
 			(void)keep(c, flow, buf, len);
 		return len;
-	case FLOW_WS:
-		ws_bytes(c, SIDE_VISITOR, buf, len);
-		return len;
-	case FLOW_EOF:
-		break;
-	}
-	return len;
-}
-
-static size_t answer_bytes(struct capture_conn *c, const char *buf, size_t len)
-{
-	switch (c->flow[SIDE_SERVICE].state) {
-	case FLOW_HEAD:
-		return head_bytes(c, SIDE_SERVICE, buf, len);
-	case FLOW_LENGTH:
-		return length_bytes(c, SIDE_SERVICE, buf, len);
-	case FLOW_CHUNKED:
-		return chunked_bytes(c, SIDE_SERVICE, buf, len);
-	case FLOW_EOF:
-		add_body(c, SIDE_SERVICE, buf, len);
+	case FLOW_EOF: /* an answer's body; requests have none of that kind */
+		if (from == SIDE_SERVICE)
+			add_body(c, from, buf, len);
 		return len;
 	case FLOW_WS:
-		ws_bytes(c, SIDE_SERVICE, buf, len);
+		ws_bytes(c, from, buf, len);
 		return len;
-	case FLOW_WAIT:
-		break;
 	}
 	return len;
 }
@@ -682,7 +663,7 @@ void capture_conn_bytes(struct capture_conn *c, enum side from, const char *buf,
 		return;
 	c->now = clock_ns();
 	for (; len && !c->off; buf += n, len -= n)
-		n = from == SIDE_VISITOR ? request_bytes(c, buf, len) : answer_bytes(c, buf, len);
+		n = flow_bytes(c, from, buf, len);
 }
 
 void capture_conn_eof(struct capture_conn *c, enum side from)

@@ -407,14 +407,20 @@ void store_add_interim(struct capture *s, struct capture_txn *t, int64_t at_ns, 
 	t->interim_n += i->head.text != NULL;
 }
 
+/* How many of len bytes may be kept behind `kept` of `size`. */
+static size_t may_keep(const struct capture *s, uint64_t size, size_t kept, size_t len)
+{
+	/* A gap can't be told from what was sent: after one byte lost no more are kept. */
+	if (size != kept || size >= s->limits.max_body)
+		return 0;
+	return len < s->limits.max_body - size ? len : s->limits.max_body - size;
+}
+
 void store_add_body(struct capture *s, struct capture_txn *t, struct capture_body *b,
 		    const char *data, size_t len)
 {
-	size_t keep = 0;
+	size_t keep = may_keep(s, b->size, b->blob.len, len);
 
-	/* A gap can't be told from what was sent: after one byte lost no more are kept. */
-	if (b->size == b->blob.len && b->size < s->limits.max_body)
-		keep = len < s->limits.max_body - b->size ? len : s->limits.max_body - b->size;
 	b->size += len;
 	if (keep && store_charge(s, t, blob_cost(&b->blob, keep)))
 		blob_add(&b->blob, data, keep);
@@ -500,10 +506,8 @@ struct capture_frame *store_add_frame(struct capture *s, struct capture_txn *t,
 void store_grow_frame(struct capture *s, struct capture_txn *t, struct capture_frame *f,
 		      const char *data, size_t len)
 {
-	size_t keep = 0;
+	size_t keep = may_keep(s, f->size, f->blob.len, len);
 
-	if (f->size == f->blob.len && f->size < s->limits.max_body)
-		keep = len < s->limits.max_body - f->size ? len : s->limits.max_body - f->size;
 	f->size += len;
 	/* Half of what it costs may be the last part's room: then less of it is kept. */
 	for (; keep; keep /= 2) {

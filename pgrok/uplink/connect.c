@@ -309,27 +309,37 @@ static void tls_failed(struct connect *a, const char *whom, const struct tls_cli
 			     : "");
 }
 
-static void on_tls_ready(void *arg, int dirs)
+/* Is the handshake over, and with whom it should be? False: not yet, or it failed. */
+static bool tls_shaken(struct connect *a, const char *whom, const struct tls_client_conf *tls,
+		       char pin[static TLS_PIN_TEXT])
 {
-	struct connect *a = arg;
-	const struct connector_conf *conf = &a->c->conf;
+	SSL *ssl = stream_ssl(a->s);
 	char err[256];
 
 	switch (stream_handshake(a->s)) {
 	case STREAM_AGAIN:
-		return;
+		return false;
 	case STREAM_OK:
 		break;
 	default:
-		tls_failed(a, conf->server->text, &conf->tls);
+		tls_failed(a, whom, tls);
+		return false;
+	}
+	if (!ssl || tls_check_server(ssl, tls, pin, err))
+		return true;
+	fail(a, "%s: %.200s", whom, err);
+	return false;
+}
+
+static void on_tls_ready(void *arg, int dirs)
+{
+	struct connect *a = arg;
+	const struct connector_conf *conf = &a->c->conf;
+
+	if (!tls_shaken(a, conf->server->text, &conf->tls, a->c->pin))
 		return;
-	}
-	if (tls_check_server(stream_ssl(a->s), &conf->tls, a->c->pin, err)) {
-		note_experience(a->c, stream_ssl(a->s), a->offered);
-		succeed(a);
-	} else {
-		fail(a, "%s: %.200s", conf->server->text, err);
-	}
+	note_experience(a->c, stream_ssl(a->s), a->offered);
+	succeed(a);
 }
 
 /* Takes fd. */
@@ -460,22 +470,10 @@ static void ask_proxy(struct connect *a)
 
 static void greet_proxy(struct connect *a)
 {
-	char err[256], pin[TLS_PIN_TEXT];
-	SSL *ssl = stream_ssl(a->s);
+	char pin[TLS_PIN_TEXT];
 
-	switch (stream_handshake(a->s)) {
-	case STREAM_AGAIN:
+	if (!tls_shaken(a, "the proxy", &a->c->proxy_tls, pin))
 		return;
-	case STREAM_OK:
-		break;
-	default:
-		tls_failed(a, "the proxy", &a->c->proxy_tls);
-		return;
-	}
-	if (ssl && !tls_check_server(ssl, &a->c->proxy_tls, pin, err)) {
-		fail(a, "the proxy: %.200s", err);
-		return;
-	}
 	a->request = http_proxy_request(a->c->conf.proxy, a->c->conf.server->text);
 	a->request_len = strlen(a->request);
 	a->state = CONNECT_PROXY_SAYS;
