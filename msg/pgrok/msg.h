@@ -1,7 +1,7 @@
 /*
  * The nine messages of the pgrok protocol and their JSON form: {"Type":"...","Payload":{...}}, all
  * fields of a payload always written, in a fixed order, as Go's encoding/json does. Keys that only
- * our ends know (Features, Mux, LastName, LastPort) are left out when they have their default value.
+ * our ends know (Features, Mux, LastName, LastPort) are left out if they have their default value.
  */
 #ifndef MSG_PGROK_MSG_H
 #define MSG_PGROK_MSG_H
