@@ -19,8 +19,8 @@
  * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the
  *   answers owed are complete; then JUDGE_LEAVE, and its head begins what did not pass. If the
  *   answers can't be followed it is refused, without a page.
- * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a request
- *   for): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
+ * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a
+ *   request): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
  */
 #ifndef COMMON_HTTP_TRACK_H

@@ -1,4 +1,4 @@
-/* What mux.c (the session) and stream.c (its streams) share; no other file includes it, but a test. */
+/* What mux.c (the session) and stream.c (its streams) share. */
 #ifndef COMMON_MUX_SESSION_H
 #define COMMON_MUX_SESSION_H
 
