@@ -54,8 +54,8 @@ struct http_head {
  * Zeroed *h at first; BAD is final.
  * BAD for requests as soon as the byte is there: control characters but HTAB (bare CR, bare LF and
  * NUL among them); in the request line HTAB, anything but single spaces, a method that is not a
- * token, CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the line's
- * end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
+ * token, CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the
+ * line's end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
  * Content-Length with Transfer-Encoding, a second Content-Length or one that is not all digits,
  * Transfer-Encoding other than exactly one "chunked" (501 if another coding is in front of it) or
  * in HTTP/1.0, obs-fold, blank before a colon, two Host, two Authorization, no colon, empty or non-
