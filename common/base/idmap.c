@@ -216,10 +216,16 @@ static struct str_entry *str_find(const struct strmap *m, const char *key)
 	return e;
 }
 
+/* A key may be a ClientId. */
+static void str_free(struct str_entry *e)
+{
+	xfree_secret(e, sizeof(*e) + e->hh.keylen + 1);
+}
+
 static void str_remove(struct strmap *m, struct str_entry *e)
 {
 	HASH_DEL(m->head, e);
-	free(e);
+	str_free(e);
 }
 
 void strmap_free(struct strmap *m)
@@ -232,7 +238,7 @@ void strmap_free(struct strmap *m)
 	HASH_CLEAR(hh, m->head); /* the table goes, the chain of entries stays */
 	for (; e; e = next) {
 		next = e->hh.next;
-		free(e);
+		str_free(e);
 	}
 	free(m);
 }
