@@ -152,21 +152,21 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
 }
 
 static enum flags_rc bad_value(const struct flag *f, const char *text, const char *wrong,
-			       char err[static 256])
+			       struct err *err)
 {
 	char quoted[160];
 
 	quote(text, quoted, sizeof quoted);
 	if (f->type == FLAG_BOOL)
-		snprintf(err, 256, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
+		err_set(err, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
 	else
-		snprintf(err, 256, "invalid value %s for flag -%s: %s", quoted, f->name, wrong);
+		err_set(err, "invalid value %s for flag -%s: %s", quoted, f->name, wrong);
 	return FLAGS_BAD;
 }
 
 /* One flag at argv[*i], with its value; *i moves behind both. */
 static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, int *i,
-			       char err[static 256])
+			       struct err *err)
 {
 	const char *arg = argv[(*i)++];
 	const char *name = arg + (arg[1] == '-' ? 2 : 1);
@@ -176,13 +176,13 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 	const char *wrong;
 
 	if (len == 0 || name[0] == '-') {
-		snprintf(err, 256, "bad flag syntax: %s", arg);
+		err_set(err, "bad flag syntax: %s", arg);
 		return FLAGS_BAD;
 	}
 	if (!f) {
 		if ((len == 1 && name[0] == 'h') || (len == 4 && memcmp(name, "help", 4) == 0))
 			return FLAGS_HELP;
-		snprintf(err, 256, "flag provided but not defined: -%.*s", (int)len, name);
+		err_set(err, "flag provided but not defined: -%.*s", (int)len, name);
 		return FLAGS_BAD;
 	}
 	if (!value && f->type == FLAG_BOOL)
@@ -190,7 +190,7 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 	if (!value && *i < argc)
 		value = argv[(*i)++];
 	if (!value) {
-		snprintf(err, 256, "flag needs an argument: -%s", f->name);
+		err_set(err, "flag needs an argument: -%s", f->name);
 		return FLAGS_BAD;
 	}
 	wrong = set_value(f, value);
@@ -202,16 +202,16 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 }
 
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
-			  char err[static 256])
+			  struct err *err)
 {
 	int i = 1;
 
-	err[0] = '\0';
+	err->text[0] = '\0';
 	set_defaults(table);
 	for (int k = 1; k < argc; k++) {
 		/* Everything given here may end up in a message, which is JSON, hence UTF-8. */
 		if (!utf8_valid(argv[k], strlen(argv[k]))) {
-			snprintf(err, 256, "argument %d is not valid UTF-8", k);
+			err_set(err, "argument %d is not valid UTF-8", k);
 			return FLAGS_BAD;
 		}
 	}

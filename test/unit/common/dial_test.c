@@ -56,11 +56,11 @@ static struct outcome dial(const char *host, uint16_t port, uint64_t ms)
 /* A port that accepts (in the kernel); *fds to be closed. */
 static uint16_t open_port(const char *where, struct listener_fds *fds)
 {
-	char err[256];
+	struct err err;
 	struct addr a;
 
-	if (!listener_bind(where, fds, err))
-		fail_msg("%s", err);
+	if (!listener_bind(where, fds, &err))
+		fail_msg("%s", err.text);
 	a = listener_addr(fds);
 	return addr_get_port(&a);
 }

@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/httpd/httpd.h"
 
 struct server {
@@ -31,12 +32,12 @@ static inline void *server_thread(void *arg)
 static inline void server_start(struct server *s, const struct httpd_config *conf)
 {
 	struct listener_fds fds;
-	char err[256];
+	struct err err;
 	struct addr a;
 
 	s->loop = loop_new();
-	if (!listener_bind("127.0.0.1:0", &fds, err))
-		fail_msg("%s", err);
+	if (!listener_bind("127.0.0.1:0", &fds, &err))
+		fail_msg("%s", err.text);
 	a = listener_addr(&fds);
 	s->port = addr_get_port(&a);
 	s->h = httpd_start(s->loop, &fds, conf);

@@ -48,9 +48,9 @@ static int teardown(void **state)
 
 static void must_open(const char *target, const char *level)
 {
-	char err[256];
+	struct err err;
 
-	assert_true(log_open(target, level, err));
+	assert_true(log_open(target, level, &err));
 }
 
 static const char *slurp_fd(int fd)
@@ -182,17 +182,19 @@ static void none_is_silent(void **state)
 
 static void bad_targets(void **state)
 {
-	char err[256], missing[128];
+	char missing[128];
+	struct err err;
 
-	assert_false(log_open(path, "LOUD", err));
-	assert_string_equal(err, "unknown log level \"LOUD\": use DEBUG, INFO, WARNING or ERROR");
-	assert_false(log_open(path, "", err));
+	assert_false(log_open(path, "LOUD", &err));
+	assert_string_equal(err.text,
+			    "unknown log level \"LOUD\": use DEBUG, INFO, WARNING or ERROR");
+	assert_false(log_open(path, "", &err));
 	assert_int_equal(access(path, F_OK), -1);
 	snprintf(missing, sizeof missing, "%s/none/x.log", dir);
-	assert_false(log_open(missing, "INFO", err));
-	assert_non_null(strstr(err, "/none/x.log: No such file or directory"));
-	assert_false(log_open("", "INFO", err));
-	assert_false(log_open(dir, "INFO", err));
+	assert_false(log_open(missing, "INFO", &err));
+	assert_non_null(strstr(err.text, "/none/x.log: No such file or directory"));
+	assert_false(log_open("", "INFO", &err));
+	assert_false(log_open(dir, "INFO", &err));
 	assert_false(log_wants(LOG_ERROR));
 }
 
@@ -299,11 +301,12 @@ static void devices_stay(void **state)
 
 static void a_link_is_followed_only_to_a_file_of_ours(void **state)
 {
-	char err[256], target[128];
+	char target[128];
+	struct err err;
 
 	snprintf(target, sizeof(target), "%s.1", path);
 	assert_int_equal(symlink(target, path), 0);
-	assert_false(log_open(path, "INFO", err)); /* leads nowhere */
+	assert_false(log_open(path, "INFO", &err)); /* leads nowhere */
 	close(open(target, O_WRONLY | O_CREAT, 0600));
 	must_open(path, "INFO");
 	log_info(NULL, "behind the link");
@@ -311,8 +314,8 @@ static void a_link_is_followed_only_to_a_file_of_ours(void **state)
 	assert_kept(1, "behind the link\n");
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/dev/null", path), 0);
-	assert_false(log_open(path, "INFO", err));
-	assert_non_null(strstr(err, "is a link to something that is not a file of this user"));
+	assert_false(log_open(path, "INFO", &err));
+	assert_non_null(strstr(err.text, "is a link to something that is not a file of this user"));
 }
 
 /* What grows too large is moved away; five old ones are kept; no line is lost on the way. */
@@ -546,10 +549,10 @@ static void what_strangers_cause_is_summed_up(void **state)
 
 static void fifo_without_reader(void **state)
 {
-	char err[256];
+	struct err err;
 
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_false(log_open(path, "INFO", err));
+	assert_false(log_open(path, "INFO", &err));
 }
 
 static void *write_lines(void *arg)

@@ -48,11 +48,11 @@ static int teardown(void **state)
 static SSL_CTX *selfsigned(const char *state_dir, const char *domain, char note[static 256])
 {
 	struct tls_server_conf c = {.state_dir = state_dir, .domain = domain};
-	char err[256];
-	SSL_CTX *ctx = tls_server_ctx(&c, note, err);
+	struct err err;
+	SSL_CTX *ctx = tls_server_ctx(&c, note, &err);
 
 	if (!ctx)
-		fail_msg("%s", err);
+		fail_msg("%s", err.text);
 	return ctx;
 }
 
