@@ -226,7 +226,7 @@ class Pgrok(Peer):
     def server(self, cell):
         ip, port, web = cell.place.public_ip, self.bench.ports.take(), self.bench.ports.take()
         cell.server_address, cell.http_address = (ip, port), (ip, web)
-        cmd = [self.pgrokd, "-domain=bench.test", f"-httpAddr={ip}:{web}", "-httpsAddr=",
+        cmd = [self.pgrokd, "-domain=pgrokd.test", f"-httpAddr={ip}:{web}", "-httpsAddr=",
                f"-tunnelAddr={ip}:{port}", "-log=stdout", "-log-level=WARN"]
         state = os.path.join(cell.folder, "state")
         os.makedirs(state, exist_ok=True)

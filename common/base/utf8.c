@@ -60,7 +60,7 @@ bool utf8_valid(const char *s, size_t len)
 	size_t n;
 
 	for (; len; s += n, len -= n) {
-		n = utf8_len(s, len);
+		n = (unsigned char)*s < 0x80 ? 1 : utf8_len(s, len);
 		if (!n)
 			return false;
 	}

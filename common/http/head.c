@@ -251,8 +251,10 @@ static bool target_begins(const char *text, size_t len)
 
 static bool version_begins(const char *text, size_t len)
 {
-	static const char form[] = "HTTP/0.0";
+	static const char form[] = "HTTP/0.0", usual[] = "HTTP/1.1";
 
+	if (len == sizeof(usual) - 1 && !memcmp(text, usual, sizeof(usual) - 1))
+		return true;
 	for (size_t i = 0; i < len; i++) {
 		char c = text[i] >= '0' && text[i] <= '9' ? '0' : text[i];
 

@@ -12,20 +12,22 @@
 /* One side, and the direction that starts at it. */
 struct half {
 	struct pair *pair;
+	struct half *peer;
 	struct stream *s; /* NULL: taken */
 	char *buf;        /* pending bytes, then held ones; NULL: none */
 	uint64_t bytes;   /* passed */
 	uint32_t off;     /* where the pending bytes start */
 	uint32_t pending; /* passed by the judge, not yet taken by the other side */
 	uint32_t held;    /* not passed yet */
-	bool rejudge;     /* held bytes are to be judged again, without new ones */
-	bool hold;        /* the judge wants no more until pair_release() */
-	bool stopped;     /* nothing more is read from this side */
-	bool eof;         /* this side has ended */
-	bool eof_told;    /* ... and that may be passed on */
-	bool eof_held;    /* ... and that may not be passed on yet */
-	bool finished;    /* ... and the other side was told: this direction ended cleanly */
-	bool dead;        /* the other side takes no more bytes */
+	/* Bits, so that the compiler asks for several at once: that is done at every wake-up. */
+	bool rejudge : 1;  /* held bytes are to be judged again, without new ones */
+	bool hold : 1;     /* the judge wants no more until pair_release() */
+	bool stopped : 1;  /* nothing more is read from this side */
+	bool eof : 1;      /* this side has ended */
+	bool eof_told : 1; /* ... and that may be passed on */
+	bool eof_held : 1; /* ... and that may not be passed on yet */
+	bool finished : 1; /* ... and the other side was told: this direction ended cleanly */
+	bool dead : 1;     /* the other side takes no more bytes */
 };
 
 struct pair {
@@ -39,18 +41,14 @@ struct pair {
 	struct half *leaving; /* its judge said JUDGE_LEAVE */
 	int quiet;            /* quarters of PAIR_SILENCE_MS without a byte */
 	bool cut;
-	bool over; /* done was called */
+	bool ending; /* cut or leaving: nothing more is read; what was passed is still delivered */
+	bool over;   /* done was called */
 };
 
 static void on_silence(void *arg);
 
 /* Held bytes of a side, and behind them what is read. One per thread: it is empty between pumps. */
 static _Thread_local char io_buf[PAIR_HELD + PAIR_READ];
-
-static struct half *peer_of(struct half *h)
-{
-	return &h->pair->side[h == &h->pair->side[SIDE_VISITOR] ? SIDE_SERVICE : SIDE_VISITOR];
-}
 
 static enum side side_of(const struct half *h)
 {
@@ -81,7 +79,7 @@ static bool ended(const struct half *h)
  */
 static void check_left(struct pair *p)
 {
-	struct half *h = p->leaving, *t = peer_of(h);
+	struct half *h = p->leaving, *t = h->peer;
 
 	if (t->dead || *stream_error(h->s))
 		over(p, PAIR_ABORT);
@@ -116,7 +114,7 @@ static void aborted(struct half *h)
 	struct pair *p = h->pair;
 
 	p->error = stream_error(h->s);
-	over(p, peer_of(h)->finished ? PAIR_DONE : PAIR_ABORT);
+	over(p, h->peer->finished ? PAIR_DONE : PAIR_ABORT);
 }
 
 static void drop(struct half *h)
@@ -147,7 +145,7 @@ static void watch_silence(struct pair *p)
 static void direction_dead(struct half *h)
 {
 	h->dead = true;
-	h->pair->error = stream_error(peer_of(h)->s);
+	h->pair->error = stream_error(h->peer->s);
 	if (h->pair->leaving == h)
 		skip_pending(h);
 	else
@@ -176,7 +174,7 @@ static void keep(struct half *h, const char *from, size_t pending, size_t held)
 static bool offer(struct half *h, const char *buf, size_t len, size_t *taken)
 {
 	*taken = 0;
-	if (len && stream_write(peer_of(h)->s, buf, len, taken) == STREAM_ABORT) {
+	if (len && stream_write(h->peer->s, buf, len, taken) == STREAM_ABORT) {
 		direction_dead(h);
 		return false;
 	}
@@ -205,6 +203,7 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	p->cut |= verdict == JUDGE_CUT;
 	if (verdict == JUDGE_LEAVE)
 		p->leaving = h;
+	p->ending = p->cut || p->leaving;
 	if (offer(h, buf, pass, &taken))
 		keep(h, buf + taken, pass - taken, len - pass);
 	else if (p->leaving == h)
@@ -244,7 +243,7 @@ static bool end_allowed(struct half *h)
 static void pass_end(struct half *h)
 {
 	struct pair *p = h->pair;
-	struct stream *to = peer_of(h)->s;
+	struct stream *to = h->peer->s;
 
 	if (h->finished)
 		return;
@@ -253,7 +252,7 @@ static void pass_end(struct half *h)
 	 * The other direction has ended before: closing will say it, with one system call less. Not
 	 * so on TLS: a close_notify is bytes, for which the socket may have no room just now.
 	 */
-	if (peer_of(h)->finished && !stream_ssl(to) && stream_flushed(to)) {
+	if (h->peer->finished && !stream_ssl(to) && stream_flushed(to)) {
 		h->finished = true;
 		return;
 	}
@@ -287,7 +286,7 @@ static bool pass_seen(struct half *h)
 /* Where to read to, and how much: best where the other side would put it anyway. */
 static char *reading_place(struct half *h, size_t *cap)
 {
-	char *room = h->held ? NULL : stream_room(peer_of(h)->s, cap);
+	char *room = h->held ? NULL : stream_room(h->peer->s, cap);
 
 	if (room && *cap >= ROOM_MIN)
 		return room;
@@ -328,18 +327,12 @@ static bool read_once(struct half *h)
 	}
 }
 
-/* Nothing more is read; what was passed is still delivered. */
-static bool at_end(const struct pair *p)
-{
-	return p->cut || p->leaving;
-}
-
 /* One step of the direction that starts at h. False: it has to wait for something. */
 static bool step(struct half *h)
 {
 	if (h->pair->over || h->dead || !flush_pending(h))
 		return false;
-	if (h->stopped || h->hold || at_end(h->pair))
+	if (h->stopped || h->hold || h->pair->ending)
 		return false;
 	if (h->rejudge) {
 		h->rejudge = false;
@@ -365,14 +358,15 @@ static void pump(struct half *h)
 
 static void want(struct half *h)
 {
-	struct half *t = peer_of(h);
-	bool reads =
-		!h->eof && !h->stopped && !h->hold && !h->dead && !h->pending && !at_end(h->pair);
-	bool ends = t->eof && !t->finished && !t->dead && !t->eof_held && !t->stopped &&
-		    !at_end(h->pair);
-	bool leaves = h->pair->leaving == h && !stream_flushed(h->s);
-	bool writes = t->pending || ends || leaves;
+	const struct half *t = h->peer;
+	bool reads = !h->eof && !h->stopped && !h->hold && !h->dead && !h->pending;
+	bool writes = t->pending || (t->eof && !t->finished && !t->dead && !t->eof_held &&
+				     !t->stopped && !h->pair->ending);
 
+	if (h->pair->ending) {
+		reads = false;
+		writes |= h->pair->leaving == h && !stream_flushed(h->s);
+	}
 	stream_want(h->s, (reads ? STREAM_READ : 0) | (writes ? STREAM_WRITE : 0));
 }
 
@@ -392,7 +386,7 @@ static void on_ready(void *arg, int dirs)
 	if (dirs & STREAM_READ)
 		pump(h);
 	if ((dirs & STREAM_WRITE) && !p->over)
-		pump(peer_of(h));
+		pump(h->peer);
 	want_both(p);
 }
 
@@ -433,6 +427,8 @@ struct pair *pair_new(struct stream *visitor, struct stream *service,
 	p->side[SIDE_VISITOR].s = visitor;
 	p->side[SIDE_SERVICE].s = service;
 	p->side[0].pair = p->side[1].pair = p;
+	p->side[0].peer = &p->side[1];
+	p->side[1].peer = &p->side[0];
 	p->hooks = hooks;
 	p->arg = arg;
 	p->loop = stream_loop(visitor);
@@ -522,7 +518,7 @@ void pair_close(struct pair *p, bool abort)
 	loop_tick_cancel(p->loop, &p->tick);
 	for (int i = 0; i < 2; i++) {
 		struct half *h = &p->side[i];
-		bool complete = h->eof && peer_of(h)->finished;
+		bool complete = h->eof && h->peer->finished;
 
 		drop(h);
 		if (!h->s)

@@ -83,6 +83,16 @@ static size_t repair_step(const char *p, size_t left, char put_to[6], size_t *pu
 	return n;
 }
 
+/* Where the first byte is that may begin either kind of damage: most texts have none. */
+static size_t harmless(const char *in, size_t len)
+{
+	size_t i = 0;
+
+	while (i < len && (unsigned char)in[i] < 0x80 && in[i] != '\\')
+		i++;
+	return i;
+}
+
 /*
  * Go takes bytes that are not UTF-8 and lone surrogates for U+FFFD, jansson refuses them, even
  * below keys that nobody knows. Returns the repaired text (owned, *out_len), NULL if nothing is
@@ -93,7 +103,7 @@ static char *repair(const char *in, size_t len, size_t *out_len)
 	char *out = NULL, put_to[6];
 	size_t used, n, at = 0;
 
-	for (size_t i = 0; i < len; i += used) {
+	for (size_t i = harmless(in, len); i < len; i += used) {
 		used = repair_step(in + i, len - i, put_to, &n);
 		if (n && !out) {
 			out = xmalloc(3 * len + 1); /* one wrong byte becomes three */
