@@ -30,7 +30,7 @@ enum flags_rc {
 
 /*
  * Sets every value to its default, then parses argv[1..] with the rules of Go's flag package:
- * stops at the first argument that is no flag, at "-" (kept as argument) and after "--" (dropped).
+ * stops at an argument that is not a flag, at "-" (kept as argument) and after "--" (dropped).
  * *rest = index of the first argument not consumed. Texts that are not UTF-8 are refused.
  */
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,

@@ -84,7 +84,7 @@ void loop_tick_cancel(struct loop *l, struct loop_tick *t);
  */
 void loop_free_later(struct loop *l, void *p, void (*free_fn)(void *p));
 
-/* ---- exit hooks: for objects that nobody owns any more (a lingering close) ---- */
+/* ---- exit hooks: for objects that have no owner any more (a lingering close) ---- */
 
 struct loop_exit {
 	struct loop_exit *prev, *next;

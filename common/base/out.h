@@ -1,7 +1,7 @@
 /*
  * A descriptor that takes lines without ever blocking: stdout, stderr, a log file. What can't be
- * written now (a pipe nobody reads, a paused terminal, a full disk) is dropped and counted; when
- * there is room again a line says how much is missing.
+ * written now (a pipe without a reader, a paused terminal, a full disk) is dropped and counted; a
+ * line says how much is missing when there is room again.
  */
 #ifndef COMMON_BASE_OUT_H
 #define COMMON_BASE_OUT_H

@@ -21,12 +21,12 @@ struct text {
 	size_t len;
 	size_t off;  /* bytes taken from the front: p - off is the block */
 	size_t cap;  /* of the block */
-	bool secret; /* set at first: what is left behind when it grows or ends is wiped */
+	bool secret; /* set at first: memory it leaves when it grows or ends is wiped */
 };
 
 void text_free(struct text *t);
 /*
- * Room for n more bytes (and a NUL) behind what is there; the caller adds to len what it has
+ * Room for n more bytes (and a NUL) behind its text; the caller adds to len what it has
  * written. What is there may move.
  */
 char *text_room(struct text *t, size_t n) MUSTCHECK;
@@ -36,7 +36,7 @@ void text_fmt(struct text *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Takes n bytes off the front; when they were the last, the memory goes back. */
 void text_drop(struct text *t, size_t n);
 
-/* A JSON string, quotes included, as Go writes it; what is not UTF-8 becomes U+FFFD. */
+/* A JSON string, quotes included, as Go writes it; invalid UTF-8 becomes U+FFFD. */
 void text_json(struct text *t, const char *s, size_t len);
 /* The same; NULL is null. */
 void text_json_str(struct text *t, const char *s);

@@ -53,9 +53,9 @@ struct http_head {
  * buf is the start of the message, len all that has come; call again with the same bytes and more.
  * Zeroed *h at first; BAD is final.
  * BAD for requests as soon as the byte is there: control characters but HTAB (bare CR, bare LF and
- * NUL among them); in the request line HTAB, anything but single spaces, a method that is no token,
- * CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the line's
- * end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
+ * NUL among them); in the request line HTAB, anything but single spaces, a method that is not a
+ * token, CONNECT, a target that is neither a path, nor http(s)://, nor the "*" of OPTIONS. At the
+ * line's end: no version or one that is not HTTP/1.x, userinfo in an authority. At the head's end:
  * Content-Length with Transfer-Encoding, a second Content-Length or one that is not all digits,
  * Transfer-Encoding other than exactly one "chunked" (501 if another coding is in front of it) or
  * in HTTP/1.0, obs-fold, blank before a colon, two Host, two Authorization, no colon, empty or non-

@@ -19,8 +19,8 @@
  * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the
  *   answers owed are complete; then JUDGE_LEAVE, and its head begins what did not pass. If the
  *   answers can't be followed it is refused, without a page.
- * - A response that can't be followed (not HTTP, a 101 nobody asked for, an answer nobody asked
- *   for): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
+ * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a
+ *   request): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
  */
 #ifndef COMMON_HTTP_TRACK_H
@@ -94,7 +94,7 @@ void http_track_response_eof(struct http_track *t);
  */
 bool http_track_at_rest(const struct http_track *t);
 /*
- * Are there answers still owed to the visitor (false when raw: nobody knows)? Unfollowed: true
+ * Are there answers still owed to the visitor (false when raw: unknown)? Unfollowed: true
  * until the backend's EOF once any request is open.
  */
 bool http_track_owes(const struct http_track *t);

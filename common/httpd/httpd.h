@@ -2,10 +2,10 @@
  * A small HTTP/1.1 server for the tools of this machine (inspector, admin pages): one loop, a
  * route table, answers whole, piece by piece, or later; WebSocket. Not for visitors of tunnels.
  *
- * Before any route is looked up a request must pass the guard. Its Host has to be localhost, a
+ * Before any route is looked up a request must pass the guard. Its Host must be localhost, a
  * loopback address, the address that was connected to, or listed: else any web page could reach
  * the tool through a name of its own that resolves to 127.0.0.1. An Origin, if sent with anything
- * but GET, HEAD or OPTIONS or with an upgrade, has to be the same host and port, and
+ * but GET, HEAD or OPTIONS or with an upgrade, must be the same host and port, and
  * Sec-Fetch-Site not cross-site. Where a token is asked for, it comes as "Authorization: Bearer
  * T", or once as ?token=T, which is answered with a session cookie.
  */

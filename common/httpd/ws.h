@@ -26,7 +26,7 @@ struct httpd_ws_hooks {
 };
 
 /*
- * Queues a message (text has to be UTF-8); it leaves in this turn of the loop. Never blocks and
+ * Queues a message (text must be UTF-8); it leaves in this turn of the loop. Never blocks and
  * never calls back. A peer too slow to take what is queued is dropped: false, and `closed`
  * follows with "slow reader". A message that finds an empty queue is taken whatever its length.
  */
@@ -45,7 +45,7 @@ struct httpd_ws *ws_new(struct stream *s, const char *in, size_t in_len, const c
 			void (*over)(void *owner), void *owner) MUSTCHECK;
 /* Ends it now: a close frame is tried, `closed` is called, over is not. */
 void ws_end(struct httpd_ws *ws, const char *why);
-/* The answer to a Sec-WebSocket-Key of len bytes. False: it is no base64 of 16 bytes. */
+/* The answer to a Sec-WebSocket-Key of len bytes. False: it is not base64 of 16 bytes. */
 bool ws_accept_key(const char *key, size_t len, char out[static 29]) MUSTCHECK;
 
 #endif

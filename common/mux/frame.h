@@ -33,7 +33,7 @@ struct mux_frame {
 
 void mux_frame_put(uint8_t out[static MUX_HEADER], struct mux_frame f);
 /*
- * False: no yamux frame (*why says what is wrong): another version, an unknown type or flag, a
+ * False: not a yamux frame (*why says what is wrong): another version, an unknown type or flag, a
  * stream id where none belongs or none where one does, SYN and ACK or SYN and RST together.
  */
 bool mux_frame_get(const uint8_t in[static MUX_HEADER], struct mux_frame *f,

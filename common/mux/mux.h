@@ -47,7 +47,7 @@ struct mux_conf {
 };
 
 struct mux_hooks {
-	/* Acceptor: a new stream, owned by the callee; on_ready has to be set before returning. */
+	/* Acceptor: a new stream, owned by the callee; set on_ready before returning. */
 	void (*accepted)(void *arg, struct stream *s);
 	/*
 	 * Called once, from the loop, when the session can carry no new streams any more: transport

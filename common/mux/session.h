@@ -1,4 +1,4 @@
-/* What mux.c (the session) and stream.c (its streams) share; nobody else's, but a test's. */
+/* What mux.c (the session) and stream.c (its streams) share. */
 #ifndef COMMON_MUX_SESSION_H
 #define COMMON_MUX_SESSION_H
 
@@ -13,7 +13,7 @@
 #include "common/stream/kind.h"
 
 #define OUT_CAP (256u << 10)        /* the session's output */
-#define OUT_HIGH (2 * STREAM_PIECE) /* above it streams have to wait */
+#define OUT_HIGH (2 * STREAM_PIECE) /* above it streams wait */
 
 /* Control frames that a stream owes its peer: flags, so that a flood of causes costs nothing. */
 #define OWE_SYN 1
@@ -56,7 +56,7 @@ struct mux {
 	struct mux_conf conf;
 	struct mux_account *account;
 	uint32_t start_ring;           /* the buffer that holds conf.start_window */
-	const struct mux_hooks *hooks; /* NULL: nobody owns the session */
+	const struct mux_hooks *hooks; /* NULL: the session has no owner any more */
 	void *arg;
 	struct idmap *streams; /* those that are not closed */
 	uint32_t count;        /* streams, closed ones with something owed included */
@@ -93,7 +93,7 @@ struct mux {
 	bool emptied; /* its last stream has gone; the owner is to hear of it */
 	bool ids_used;
 	struct loop_tick tick;
-	struct loop_timer drain; /* nobody's any more, and its last frames do not leave */
+	struct loop_timer drain; /* no owner any more, and its last frames do not leave */
 	struct loop_exit exit;
 };
 

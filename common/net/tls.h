@@ -43,7 +43,7 @@ struct tls_client_conf {
  * With none of host_roots, root_cas and pin any certificate is accepted (as pgrok always did). With
  * a pin alone the key decides; with roots the chain and the name must be right; with both, both.
  * host_roots honours SSL_CERT_FILE and SSL_CERT_DIR. Names are looked for in subjectAltName only,
- * as in Go; a certificate in root_cas is trusted itself, be it a CA's or not.
+ * as in Go; a certificate in root_cas is trusted itself, a CA's or not.
  */
 SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256]) MUSTCHECK;
 /*

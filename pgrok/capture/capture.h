@@ -4,7 +4,7 @@
  * comes from a pair's tap; nothing here can block, slow or change the traffic, and what can't be
  * followed is left alone. All on one loop; ids, not pointers, are kept across its turns.
  *
- * Bounds. A body keeps its first max_body bytes; what is over is counted. All that is kept, heads,
+ * Bounds. A body keeps its first max_body bytes; the rest is only counted. All that is kept, heads,
  * bodies, frames, with the memory management's share, is at most max_total bytes: to make room the
  * transactions that finished first go first, then the oldest open ones; pinned ones stay, and with
  * nothing left to give up, what is new is not kept. From the configuration: max_total is

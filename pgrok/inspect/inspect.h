@@ -15,7 +15,7 @@ struct inspect;
 
 #define INSPECT_ERR 256
 
-/* A tunnel that somebody asks for at run time; NULL: not said. Borrowed. */
+/* A tunnel asked for at run time; NULL: not said. Borrowed. */
 struct inspect_tunnel {
 	const char *name, *proto, *addr, *subdomain, *hostname, *auth;
 	uint16_t remote_port;

@@ -1,6 +1,6 @@
 /*
- * What stands on the terminal's screen, row by row, before any terminal is involved: made anew from
- * the model for each drawing.
+ * What stands on the terminal's screen, row by row, before any terminal is involved: made from the
+ * model for each drawing.
  */
 #ifndef PGROK_SHOW_TERM_PAGE_H
 #define PGROK_SHOW_TERM_PAGE_H

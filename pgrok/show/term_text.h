@@ -13,7 +13,7 @@
 /*
  * The text in at most `columns` columns, as wide characters. Texts may come from a visitor or a
  * server: controls, and whatever could turn the direction of writing or hide, become '?', as does
- * what is no UTF-8; without `utf8` (what the terminal understands) everything beyond ASCII. Cut
+ * invalid UTF-8; without `utf8` (what the terminal understands) everything beyond ASCII. Cut
  * texts end in an ellipsis if `mark`. Returns the columns used. out has room for cap > 0
  * characters, NUL included.
  */

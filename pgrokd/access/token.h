@@ -12,7 +12,7 @@ struct token {
 	unsigned char hash[TOKEN_HASH];
 };
 
-/* "" is no token. */
+/* "" is not a token. */
 struct token token_of(const char *text);
 /* The same, and not both missing? In constant time. */
 bool token_same(const struct token *a, const struct token *b);

@@ -20,7 +20,7 @@ enum carrier_kind {
 	CARRIER_POOLED  /* the connection itself, for one visitor */
 };
 
-/* What a carrier has to know of a visitor, and to say of it. */
+/* What a carrier knows of a visitor, and tells it. */
 struct carrier_visit {
 	const char *url;         /* of its tunnel */
 	const struct addr *peer; /* its address */

@@ -72,7 +72,7 @@ struct carrier {
 /* carrier.c */
 /* Takes k out of its list, stops and frees it, and says so in the log. */
 void carrier_link_close(struct carrier_link *k, const char *why);
-/* A stream of k for the visit, begun; false: another connection has to be tried. */
+/* A stream of k for the visit, begun; false: try another connection. */
 bool carrier_link_serve(struct carrier_link *k, const struct carrier_visit *v,
 			struct stream **s) MUSTCHECK;
 /* Gives s to w, which waits. */
@@ -86,7 +86,7 @@ void pool_ask(struct carrier *c);
 void pool_came(struct carrier *c);
 /* One was taken: asks for at least one more, as the Go server does, unless enough are there. */
 void pool_refill(struct carrier *c);
-/* A visitor has to wait: asks for a connection and remembers the demand. */
+/* A visitor waits: asks for a connection and remembers the demand. */
 void pool_missed(struct carrier *c);
 /* None is idle and none is under way: asks for one. */
 void pool_warm(struct carrier *c);

@@ -29,7 +29,7 @@ struct client_conf {
 struct client *client_new(struct worker *w, const struct client_conf *conf) MUSTCHECK;
 /*
  * Takes c: its tunnels, requests and connections go, and its session by proto->stopped(). Joined
- * visitors stay. Where so many leave at once that the others would have to wait for it, that comes
+ * visitors stay. Where so many leave at once that the others would wait for it, that comes
  * in one of the next turns, and until then the session is quiet. why lives as long as the session.
  */
 void client_close(struct client *c, const char *why);

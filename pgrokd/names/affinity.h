@@ -25,8 +25,8 @@ struct affinity_keys {
 };
 
 /*
- * By ClientId and by token; by address for ports only, since a name behind somebody else's address
- * may carry somebody else's visitors. category is the tunnel's name in the client's config, so that
+ * By ClientId and by token; by address for ports only: a name behind a shared address may carry
+ * another owner's visitors. category is the tunnel's name in the client's config, so that
  * each of several tunnels comes back to its own.
  */
 void affinity_keys(struct affinity_keys *out, enum affinity_kind kind, const char *client_id,

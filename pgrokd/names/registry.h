@@ -16,7 +16,7 @@ void registry_free(struct registry *r);
 
 /* ---- routes ---- */
 
-/* Returns a reference (the caller's), or NULL: nobody has it. */
+/* Returns a reference (the caller's), or NULL: no client has it. */
 struct route *registry_find(struct registry *r, const char *key) MUSTCHECK;
 
 /* Why a route could not be registered. */

@@ -1,5 +1,5 @@
 /*
- * Host names that are no tunnel's: what the server itself is known by, and names of a domain that
+ * Host names that no tunnel gets: what the server itself is known by, and names of a domain that
  * other programs trust. Who had one could get a certificate for it, or be taken for the server.
  */
 #ifndef PGROKD_NAMES_RESERVED_H

@@ -577,7 +577,7 @@ def test_flags_are_those_of_the_programs(program, page):
 def test_keys_are_those_of_the_client():
     """The same of the configuration's keys."""
     source = "".join(p.read_text() for p in sorted((ROOT / "pgrok").rglob("*.c")))
-    keys = set(re.findall(r'\{"([a-z_]+)", FIELD_', source))
+    keys = set(re.findall(r'\{"([a-z_]+)", (?:yaml_)?set_', source))
     page = ROOT / "docs/client.md"
     rows = rows_of(page, "Keys") + rows_of(page, "Keys of a tunnel")
     assert keys == set(re.findall(r"`([a-z_]+)`", " ".join(rows)))

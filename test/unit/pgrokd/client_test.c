@@ -148,6 +148,7 @@ static void want(struct session *s, struct wanted w)
 	w.subdomain = w.subdomain ? w.subdomain : "";
 	w.http_auth = w.http_auth ? w.http_auth : "";
 	w.category = w.category ? w.category : "";
+	w.last_name = w.last_name ? w.last_name : "";
 	assert_true(client_request(s->client, &w));
 }
 
@@ -507,7 +508,7 @@ static void test_so_many_wait(void **state)
 {
 	struct rig *r = *state;
 	static struct session owner, asker;
-	struct wanted one = {"req", "http", "", "x", "", "", 0, 0, true};
+	struct wanted one = {"req", "http", "", "x", "", "", "", 0, 0, true};
 	char name[16];
 
 	come(r, 0, &owner, "owner", "t");
