@@ -18,7 +18,8 @@ struct piece {
 
 struct chan {
 	struct stream *s;
-	size_t max; /* the largest frame this peer takes */
+	size_t max;       /* the largest frame this peer takes */
+	size_t queue_max; /* as queued */
 
 	/* The frame that is coming in. */
 	unsigned char head[FRAME_HEADER];
@@ -28,7 +29,7 @@ struct chan {
 	bool bad; /* what follows a bad message has no meaning */
 
 	struct piece *first, **last;
-	size_t queued; /* bytes not yet taken by the stream */
+	size_t queued; /* bytes not yet taken by the stream, and what their pieces take */
 	struct err err;
 };
 
@@ -38,6 +39,7 @@ struct chan *chan_new(struct stream *s)
 
 	c->s = s;
 	c->max = FRAME_GO_MAX;
+	c->queue_max = CHAN_QUEUE_MAX;
 	c->last = &c->first;
 	return c;
 }
@@ -57,7 +59,7 @@ static void drop_first(struct chan *c)
 	c->first = p->next;
 	if (!c->first)
 		c->last = &c->first;
-	c->queued -= p->len - p->off;
+	c->queued -= p->len - p->off + sizeof(*p);
 	xfree_secret(p->data, p->len);
 	free(p);
 }
@@ -82,6 +84,11 @@ void chan_free(struct chan *c)
 void chan_set_max(struct chan *c, size_t max)
 {
 	c->max = max;
+}
+
+void chan_set_queue(struct chan *c, size_t max)
+{
+	c->queue_max = max;
 }
 
 bool chan_waiting(const struct chan *c)
@@ -169,7 +176,7 @@ bool chan_send(struct chan *c, const struct msg *m)
 
 	if (!frame)
 		return false;
-	if (c->queued + len > CHAN_QUEUE_MAX) {
+	if (c->first && c->queued + len + sizeof(*p) > c->queue_max) {
 		err_set(&c->err, "the peer does not read: %zu bytes wait", c->queued);
 		xfree_secret(frame, len);
 		return false;
@@ -179,7 +186,7 @@ bool chan_send(struct chan *c, const struct msg *m)
 	p->len = len;
 	*c->last = p;
 	c->last = &p->next;
-	c->queued += len;
+	c->queued += len + sizeof(*p);
 	return chan_flush(c) != STREAM_ABORT;
 }
 
