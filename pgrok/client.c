@@ -219,7 +219,7 @@ static const char *http_proxy_url(const struct config *conf, const char **name)
 	const char *url = conf->http_proxy;
 
 	*name = names[0];
-	for (size_t i = 0; (!url || !*url) && i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; (!url || !*url) && i < sizeof(names) / sizeof(names[0]); i++) {
 		*name = names[i];
 		url = getenv(names[i]);
 	}

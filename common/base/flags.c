@@ -40,7 +40,7 @@ static bool parse_bool(const char *text, bool *out)
 	static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
 	static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
 
-	for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		bool is_yes = strcmp(text, yes[i]) == 0;
 		if (is_yes || strcmp(text, no[i]) == 0) {
 			*out = is_yes;
@@ -156,7 +156,7 @@ static enum flags_rc bad_value(const struct flag *f, const char *text, const cha
 {
 	char quoted[160];
 
-	quote(text, quoted, sizeof quoted);
+	quote(text, quoted, sizeof(quoted));
 	if (f->type == FLAG_BOOL)
 		err_set(err, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
 	else
@@ -236,7 +236,7 @@ static void print_default(const struct flag *f, FILE *out)
 
 	switch (f->type) {
 	case FLAG_STRING:
-		quote(default_of(f), quoted, sizeof quoted);
+		quote(default_of(f), quoted, sizeof(quoted));
 		if (*default_of(f))
 			fprintf(out, " (default %s)", quoted);
 		break;

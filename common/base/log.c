@@ -295,7 +295,7 @@ void log_closed(enum log_level level, const char *prefix, const char *why, uint6
 	if (!log_wants(level))
 		return;
 	va_start(ap, fmt);
-	vsnprintf(more, sizeof more, fmt, ap);
+	vsnprintf(more, sizeof(more), fmt, ap);
 	va_end(ap);
 	log_line(level, prefix, "Closed: %s (age %.1f s%s)", why, (double)age_ms / 1000, more);
 }

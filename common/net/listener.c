@@ -176,7 +176,7 @@ static bool look_up(const char *host, uint16_t port, struct addr *out, struct er
 	char digits[8];
 	int rc;
 
-	snprintf(digits, sizeof digits, "%u", port);
+	snprintf(digits, sizeof(digits), "%u", port);
 	rc = getaddrinfo(host, digits, &hints, &list);
 	if (rc != 0 || !list)
 		return err_set(err, "listen tcp: lookup %s: %s", host,
@@ -185,7 +185,7 @@ static bool look_up(const char *host, uint16_t port, struct addr *out, struct er
 		;
 	if (!best)
 		best = list;
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	memcpy(&out->sa, best->ai_addr, best->ai_addrlen);
 	out->len = best->ai_addrlen;
 	freeaddrinfo(list);
@@ -205,7 +205,7 @@ static int port_number(const char *text, struct err *err)
 		err_set(err, "listen tcp: address %s: invalid port", *text ? text : "''");
 		return -1;
 	}
-	if (getservbyname_r(text, "tcp", &entry, buf, sizeof buf, &found) != 0 || !found) {
+	if (getservbyname_r(text, "tcp", &entry, buf, sizeof(buf), &found) != 0 || !found) {
 		err_set(err, "listen tcp: lookup tcp/%s: unknown port", text);
 		return -1;
 	}
@@ -220,7 +220,7 @@ bool listener_bind(const char *addr, struct listener_fds *out, struct err *err)
 	int port;
 
 	fds_none(out);
-	if (!addr_split(addr, host, sizeof host, port_text, sizeof port_text, &why))
+	if (!addr_split(addr, host, sizeof(host), port_text, sizeof(port_text), &why))
 		return err_set(err, "listen tcp: address %s: %s", addr, why);
 	port = port_number(port_text, err);
 	if (port < 0)
@@ -358,8 +358,8 @@ static int accept_one(int listen_fd, struct addr *peer)
 {
 	int fd;
 
-	memset(peer, 0, sizeof *peer);
-	peer->len = sizeof peer->sa;
+	memset(peer, 0, sizeof(*peer));
+	peer->len = sizeof(peer->sa);
 #ifdef __linux__
 	fd = accept4(listen_fd, (struct sockaddr *)&peer->sa, &peer->len,
 		     SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -428,7 +428,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
 				void *arg)
 {
-	struct listener *ln = xcalloc(1, sizeof *ln);
+	struct listener *ln = xcalloc(1, sizeof(*ln));
 
 	ln->loop = l;
 	ln->fn = fn;

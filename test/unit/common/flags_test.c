@@ -30,7 +30,7 @@ static enum flags_rc parse(const char *const *args, int *rest, int *argc, struct
 	static char copies[MAX_ARGS][256];
 
 	for (*argc = 0; args[*argc]; (*argc)++) {
-		snprintf(copies[*argc], sizeof copies[0], "%s", args[*argc]);
+		snprintf(copies[*argc], sizeof(copies[0]), "%s", args[*argc]);
 		argv[*argc + 1] = copies[*argc];
 	}
 	++*argc;
@@ -92,7 +92,7 @@ static const struct good good[] = {
 
 static void good_lines(void **state)
 {
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		const struct good *g = &good[i];
 		struct err err;
 		int rest, argc;
@@ -151,7 +151,7 @@ static void bad_lines(void **state)
 		{{"start", "a", "\xed\xa0\x80"}, "argument 3 is not valid UTF-8"},
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct err err;
 		int rest, argc;
 		assert_int_equal(parse(bad[i].args, &rest, &argc, &err), FLAGS_BAD);
@@ -165,10 +165,10 @@ static void long_values_fit_the_message(void **state)
 	struct err err;
 	int rest, argc;
 
-	memset(arg + 9, '\x01', sizeof arg - 10);
+	memset(arg + 9, '\x01', sizeof(arg) - 10);
 	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, &err), FLAGS_BAD);
 	assert_non_null(strstr(err.text, "\\x01\" for flag -workers: parse error"));
-	memset(arg + 1, 'x', sizeof arg - 2);
+	memset(arg + 1, 'x', sizeof(arg) - 2);
 	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, &err), FLAGS_BAD);
 	assert_int_equal(strlen(err.text),
 			 strlen("flag provided but not defined: -") + sizeof(arg) - 2);
@@ -183,7 +183,7 @@ static void help_is_asked_for(void **state)
 	struct err err;
 	int rest, argc;
 
-	for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
 		const char *args[] = {"-tls", asks[i], "-badflag", NULL};
 		assert_int_equal(parse(args, &rest, &argc, &err), FLAGS_HELP);
 	}

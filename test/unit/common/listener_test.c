@@ -34,7 +34,7 @@ static uint16_t bind_ok(const char *where, struct listener_fds *fds)
 static int get_int(int fd, int level, int option)
 {
 	int value = -1;
-	socklen_t len = sizeof value;
+	socklen_t len = sizeof(value);
 
 	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
 	return value;
@@ -117,7 +117,7 @@ static void test_bad_addresses(void **state)
 		{"192.0.2.1:80", "listen tcp 192.0.2.1:80: bind: cannot assign requested address"},
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct listener_fds fds;
 		struct err err = {""};
 
@@ -144,7 +144,7 @@ static void test_every_address(void **state)
 {
 	static const char *const all[] = {":0", "0.0.0.0:0", "[::]:0"};
 
-	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		struct listener_fds fds;
 		uint16_t port = bind_ok(all[i], &fds);
 		struct addr a = listener_addr(&fds);
@@ -189,21 +189,21 @@ static void test_second_daemon(void **state)
 	struct err err;
 
 	assert_true(listener_bind_sibling(&first, &sibling, &err));
-	snprintf(where, sizeof where, ":%u", port);
+	snprintf(where, sizeof(where), ":%u", port);
 	assert_false(listener_bind(where, &second, &err));
-	snprintf(want, sizeof want, "listen tcp 0.0.0.0:%u: bind: address already in use", port);
+	snprintf(want, sizeof(want), "listen tcp 0.0.0.0:%u: bind: address already in use", port);
 	assert_string_equal(err.text, want);
 	assert_int_equal(second.fd[0], -1);
-	snprintf(where, sizeof where, "127.0.0.1:%u", port);
+	snprintf(where, sizeof(where), "127.0.0.1:%u", port);
 	assert_false(listener_bind(where, &second, &err));
 	if (have_ipv6()) {
-		snprintf(where, sizeof where, "[::1]:%u", port);
+		snprintf(where, sizeof(where), "[::1]:%u", port);
 		assert_false(listener_bind(where, &second, &err));
 	}
 	listener_fds_close(&first);
 	listener_fds_close(&sibling);
 	/* at once again: a restart does not wait for TIME_WAIT */
-	snprintf(where, sizeof where, ":%u", port);
+	snprintf(where, sizeof(where), ":%u", port);
 	assert_int_equal(bind_ok(where, &first), port);
 	listener_fds_close(&first);
 }
@@ -219,9 +219,9 @@ static void test_half_taken(void **state)
 	if (!have_ipv6())
 		skip();
 	port = bind_ok("[::1]:0", &six);
-	snprintf(where, sizeof where, ":%u", port);
+	snprintf(where, sizeof(where), ":%u", port);
 	assert_false(listener_bind(where, &both, &err));
-	snprintf(want, sizeof want, "listen tcp [::]:%u: bind: address already in use", port);
+	snprintf(want, sizeof(want), "listen tcp [::]:%u: bind: address already in use", port);
 	assert_string_equal(err.text, want);
 	assert_int_equal(both.fd[0], -1);
 	assert_int_equal(visit("127.0.0.1", port), -1);
@@ -439,7 +439,7 @@ static void test_no_descriptors(void **state)
 		_exit(starve(port, &fds, visitor, N));
 	}
 	close(out[1]);
-	while ((n = read(out[0], text + used, sizeof text - 1 - used)) > 0)
+	while ((n = read(out[0], text + used, sizeof(text) - 1 - used)) > 0)
 		used += (size_t)n;
 	text[used] = '\0';
 	close(out[0]);

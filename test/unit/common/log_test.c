@@ -28,7 +28,7 @@ static int setup(void **state)
 	strcpy(dir, "/tmp/pgrok-log-test.XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
-	snprintf(path, sizeof path, "%s/x.log", dir);
+	snprintf(path, sizeof(path), "%s/x.log", dir);
 	return 0;
 }
 
@@ -40,7 +40,7 @@ static int teardown(void **state)
 	log_set_format(LOG_TEXT);
 	unlink(path);
 	for (int i = 1; i < 9; i++) {
-		snprintf(name, sizeof name, "%s.%d", path, i);
+		snprintf(name, sizeof(name), "%s.%d", path, i);
 		unlink(name);
 	}
 	return rmdir(dir);
@@ -58,7 +58,7 @@ static const char *slurp_fd(int fd)
 	size_t len = 0;
 	ssize_t n;
 
-	while ((n = read(fd, text + len, sizeof text - 1 - len)) > 0)
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
 	text[len] = '\0';
 	close(fd);
@@ -151,7 +151,7 @@ static void levels(void **state)
 		{"Warn", LOG_WARN},   {"ERROR", LOG_ERROR},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		must_open(path, rows[i].name);
 		for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
 			assert_int_equal(log_wants(l), l >= (int)rows[i].lowest);
@@ -160,7 +160,7 @@ static void levels(void **state)
 		const char *s = slurp(path);
 		for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
 			char want[32];
-			snprintf(want, sizeof want, "level=%d\n", l);
+			snprintf(want, sizeof(want), "level=%d\n", l);
 			assert_int_equal(strstr(s, want) != NULL, l >= (int)rows[i].lowest);
 		}
 	}
@@ -190,7 +190,7 @@ static void bad_targets(void **state)
 			    "unknown log level \"LOUD\": use DEBUG, INFO, WARNING or ERROR");
 	assert_false(log_open(path, "", &err));
 	assert_int_equal(access(path, F_OK), -1);
-	snprintf(missing, sizeof missing, "%s/none/x.log", dir);
+	snprintf(missing, sizeof(missing), "%s/none/x.log", dir);
 	assert_false(log_open(missing, "INFO", &err));
 	assert_non_null(strstr(err.text, "/none/x.log: No such file or directory"));
 	assert_false(log_open("", "INFO", &err));
@@ -218,12 +218,12 @@ static void no_line_is_forged(void **state)
 		{"\"quoted\" \\ back", "\"quoted\" \\ back"},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char want[256];
 		must_open(path, "INFO");
 		log_info("p\n", "%s", rows[i].in);
 		const char *s = slurp(path);
-		snprintf(want, sizeof want, " [INFO] [p\\x0a] %s\n", rows[i].out);
+		snprintf(want, sizeof(want), " [INFO] [p\\x0a] %s\n", rows[i].out);
 		assert_string_equal(strchr(s, ']') + 1, want);
 		unlink(path);
 	}
@@ -233,7 +233,7 @@ static void long_lines_are_cut(void **state)
 {
 	static char big[5000];
 
-	memset(big, 'a', sizeof big - 1);
+	memset(big, 'a', sizeof(big) - 1);
 	must_open(path, "INFO");
 	log_info("p", "%s", big);
 	const char *s = slurp(path);
@@ -243,7 +243,7 @@ static void long_lines_are_cut(void **state)
 
 	/* Never in the middle of a character or of an escape. */
 	for (int shift = 0; shift < 4; shift++) {
-		for (int i = 0; i + 3 < (int)sizeof big; i += 3)
+		for (int i = 0; i + 3 < (int)sizeof(big); i += 3)
 			memcpy(big + i, shift % 2 ? "\xe2\x82\xac" : "\n\n\n", 3);
 		must_open(path, "INFO");
 		log_info(NULL, "%.*s%s", shift, "xxxx", big);
@@ -347,7 +347,7 @@ static void reopen_follows_the_name(void **state)
 {
 	char moved[128];
 
-	snprintf(moved, sizeof moved, "%s.7", path);
+	snprintf(moved, sizeof(moved), "%s.7", path);
 	must_open(path, "INFO");
 	log_info(NULL, "one");
 	assert_int_equal(rename(path, moved), 0);

@@ -24,7 +24,7 @@ static const char *path(const char *name)
 	char whole[128];
 	int i = 0;
 
-	snprintf(whole, sizeof whole, "%s/%s", dir, name);
+	snprintf(whole, sizeof(whole), "%s/%s", dir, name);
 	while (known[i][0] && strcmp(known[i], whole) != 0)
 		assert_true(++i < 32);
 	strcpy(known[i], whole);
@@ -117,7 +117,7 @@ static int teardown(void **state)
 
 	free_id(&ca);
 	free_id(&other_ca);
-	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
 	return system(cmd) ? -1 : 0;
 }
 
@@ -257,7 +257,7 @@ static void test_roots(void **state)
 	};
 	struct tls_client_conf c = {.root_cas = path("ca.pem")};
 
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		struct seen s =
 			visit_id(make_id("leaf", (struct spec){.alt_names = row[i].alt_names,
 							       .issuer = row[i].issuer,
@@ -299,7 +299,7 @@ static void test_leaf_as_root(void **state)
 	struct tls_client_conf c = {.root_cas = ca_file};
 	struct seen s;
 
-	snprintf(ca_file, sizeof ca_file, "%s/cert.pem", state_dir);
+	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", state_dir);
 	s = visit(ctx, &c, "pgrok.example");
 	assert_string_equal(s.err.text, "");
 	assert_true(s.good);
@@ -328,8 +328,8 @@ static void test_no_host(void **state)
 	SSL_CTX *ctx = tls_client_ctx(&strict, &err);
 	SSL *ssl;
 
-	memset(long_name, 'a', sizeof long_name - 1);
-	long_name[sizeof long_name - 1] = '\0';
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
 	assert_non_null(ctx);
 	assert_null(tls_connect_ssl(ctx, &strict, ""));
 	assert_null(tls_connect_ssl(ctx, &strict, long_name));
@@ -355,7 +355,7 @@ static void test_sni(void **state)
 	SSL_CTX *cctx = tls_client_ctx(&c, &err);
 	SSL_CTX *sctx = serve(make_id("leaf", (struct spec){0}));
 
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		SSL *client = tls_connect_ssl(cctx, &c, row[i].host);
 		SSL *server = tls_accept_ssl(sctx);
 		const char *got;
@@ -417,14 +417,14 @@ static void test_pin(void **state)
 	c.pin = wrong;
 	s = visit(ctx, &c, "whatever");
 	assert_false(s.good);
-	snprintf(text, sizeof text, "the server's key is %s, not the pinned one", pin);
+	snprintf(text, sizeof(text), "the server's key is %s, not the pinned one", pin);
 	assert_string_equal(s.err.text, text);
 	assert_string_equal(s.pin, pin);
 
-	snprintf(both, sizeof both, "%s;%s", wrong, pin);
+	snprintf(both, sizeof(both), "%s;%s", wrong, pin);
 	c.pin = both;
 	assert_true(visit(ctx, &c, "whatever").good);
-	snprintf(both, sizeof both, "%s;%s", wrong, wrong);
+	snprintf(both, sizeof(both), "%s;%s", wrong, wrong);
 	assert_false(visit(ctx, &c, "whatever").good);
 	SSL_CTX_free(ctx);
 }
@@ -455,14 +455,14 @@ static void test_pin_and_roots(void **state)
 	struct tls_client_conf c = {.pin = pin, .root_cas = root};
 	SSL_CTX *ctx = serve(make_id("leaf", (struct spec){.alt_names = "DNS:a", .issuer = &ca}));
 
-	snprintf(root, sizeof root, "%s", path("ca.pem"));
+	snprintf(root, sizeof(root), "%s", path("ca.pem"));
 	tls_ctx_pin(ctx, pin);
 	assert_true(visit(ctx, &c, "a").good);
 	assert_false(visit(ctx, &c, "b").good);
 	pin[9] ^= pin[9] == 'a' ? 3 : 'a' ^ pin[9]; /* another letter or digit */
 	assert_false(visit(ctx, &c, "a").good);
 	tls_ctx_pin(ctx, pin);
-	snprintf(root, sizeof root, "%s", path("other.pem"));
+	snprintf(root, sizeof(root), "%s", path("other.pem"));
 	assert_false(visit(ctx, &c, "a").good);
 	SSL_CTX_free(ctx);
 }
@@ -514,7 +514,7 @@ static void test_server_handshake(void **state)
 
 	/* whatever the system's openssl.cnf says */
 	assert_int_equal(SSL_CTX_get_min_proto_version(sctx), TLS1_2_VERSION);
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		SSL *client, *server;
 
 		cctx = SSL_CTX_new(TLS_client_method());
@@ -592,8 +592,8 @@ static void test_resumption(void **state)
 	one_resumption(sctx, &c, TLS1_2_VERSION);
 	SSL_CTX_free(sctx);
 
-	snprintf(cert, sizeof cert, "%s", path("visitor.pem"));
-	snprintf(key, sizeof key, "%s", path("visitor.key"));
+	snprintf(cert, sizeof(cert), "%s", path("visitor.pem"));
+	snprintf(key, sizeof(key), "%s", path("visitor.key"));
 	save_id(&visitor, cert, key);
 	free_id(&visitor);
 	c.cert = cert;
@@ -675,8 +675,8 @@ static void test_client_certificates(void **state)
 	conf.client_ca = path("ca.pem");
 	sctx = serve_conf(&conf);
 	assert_false(let_in(sctx, &c));
-	snprintf(cert, sizeof cert, "%s", path("c.pem"));
-	snprintf(key, sizeof key, "%s", path("c.key"));
+	snprintf(cert, sizeof(cert), "%s", path("c.pem"));
+	snprintf(key, sizeof(key), "%s", path("c.key"));
 	c.cert = cert;
 	c.key = key;
 	save_id(&bad, cert, key);
@@ -693,9 +693,9 @@ static void test_bad_files(void **state)
 	char ca_pem[256], ca_key[256], none[256], note[256];
 	struct err err = {""};
 
-	snprintf(ca_pem, sizeof ca_pem, "%s", path("ca.pem"));
-	snprintf(ca_key, sizeof ca_key, "%s", path("ca.key"));
-	snprintf(none, sizeof none, "%s", path("none.pem"));
+	snprintf(ca_pem, sizeof(ca_pem), "%s", path("ca.pem"));
+	snprintf(ca_key, sizeof(ca_key), "%s", path("ca.key"));
+	snprintf(none, sizeof(none), "%s", path("none.pem"));
 	struct tls_server_conf server[] = {
 		{.cert = none, .key = ca_key},
 		{.cert = ca_pem, .key = none},
@@ -713,12 +713,12 @@ static void test_bad_files(void **state)
 		{.cert = ca_pem},
 	};
 
-	for (size_t i = 0; i < sizeof server / sizeof server[0]; i++) {
+	for (size_t i = 0; i < sizeof(server) / sizeof(server[0]); i++) {
 		err.text[0] = '\0';
 		assert_null(tls_server_ctx(&server[i], note, &err));
 		assert_true(err.text[0] != '\0');
 	}
-	for (size_t i = 0; i < sizeof client / sizeof client[0]; i++) {
+	for (size_t i = 0; i < sizeof(client) / sizeof(client[0]); i++) {
 		err.text[0] = '\0';
 		assert_null(tls_client_ctx(&client[i], &err));
 		assert_true(err.text[0] != '\0');
