@@ -85,7 +85,10 @@ static void control_send(struct pgrok_control *k, const struct msg *m)
 	control_fail(k, false, "a message could not be sent");
 }
 
-/* Who has come. Of many that have no tunnel yet only some are told of at once, the others when they get one. */
+/*
+ * Who has come. Of many that have no tunnel yet only some are told of at once, the others when they
+ * get one.
+ */
 static void control_introduce(struct pgrok_control *k, bool always)
 {
 	static struct log_kind kind;
