@@ -44,6 +44,7 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 	visitors_open(&t->visitors);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
+	c->had_tunnel = true;
 	c->worker->count.tunnels++;
 	if (!route->mux)
 		carrier_warm(c->carrier);

@@ -41,9 +41,10 @@ struct stream *guest_leave(struct guest *g)
 void guest_close(struct guest *g, enum log_level level, const char *why)
 {
 	static const char *const at[PORTS] = {"http", "https", "tunnel"};
+	static struct log_kind kinds[LOG_ERROR + 1]; /* by level: one floods none of another */
 	char text[ADDR_TEXT];
 
-	if (log_wants(level))
+	if (log_wants(level) && log_may(&kinds[level], level, "lobby"))
 		log_line(level, "lobby", "Closed %s on the %s port: %s", addr_text(&g->peer, text),
 			 at[g->port], why);
 	stream_close(guest_leave(g), false);
