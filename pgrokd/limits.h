@@ -13,6 +13,8 @@
 #define LIMIT_WAITING 256    /* waiting visitors per client, then 503 */
 #define LIMIT_OWED_MS 30000  /* for answers owed after a refused request */
 #define LIMIT_REPLY_MS 10000 /* for a page to go out */
+#define LIMIT_KEPT_MS 60000  /* after a page, for the next request on the connection */
+#define LIMIT_SKIPPED 65536  /* bytes of a body that are dropped for that */
 
 /* Controls. */
 #define LIMIT_PING_MS 30000    /* silence after which a control is dropped */

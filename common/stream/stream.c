@@ -5,7 +5,7 @@
 
 bool stream_movable(const struct stream *s)
 {
-	return s->ops->detach && stream_flushed(s);
+	return s->ops->detach && stream_flushed(s) && (!s->ops->movable || s->ops->movable(s));
 }
 
 void stream_detach(struct stream *s, int *fd, SSL **ssl)

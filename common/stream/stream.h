@@ -55,7 +55,10 @@ struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
  * afterwards.
  */
 struct stream *stream_settle(struct stream *s) MUSTCHECK;
-/* Can it be taken apart now? Only a direct one, and only after what it took is out. */
+/*
+ * Can it be taken apart now? Only after what it took is out; a bufferevent only if all that it has
+ * got was read, and not from inside its on_ready.
+ */
 bool stream_movable(const struct stream *s);
 /*
  * Takes apart a stream that is movable, so that it can be handed to another thread: events deleted,

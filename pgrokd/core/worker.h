@@ -20,7 +20,10 @@
 struct door;
 struct proto_ops;
 struct listener;
+struct parcel;
 struct settings;
+struct stream;
+struct worker;
 
 enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
 
@@ -51,6 +54,8 @@ struct core {
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
+	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
+	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
 	int n_workers;
 	struct worker *worker; /* [n_workers] */
 };

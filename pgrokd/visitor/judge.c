@@ -54,14 +54,11 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 
-	if (!v->at)
-		return 404;
-	int status = route_allows(v->route, h, head);
-
-	if (!status && v->asked && v->at->one_request)
+	v->again = v->at && route_allows(v->route, h, head) == 0;
+	if (!v->again || (v->asked && v->at->one_request))
 		return TRACK_LEAVE;
 	v->asked = true;
-	return status;
+	return 0;
 }
 
 /*

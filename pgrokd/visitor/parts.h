@@ -36,9 +36,9 @@ struct visitor {
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
 	struct carrier_waiter waiter;
-	bool head_only;            /* before it is joined: the request is a HEAD */
 	bool half_close;           /* as its tunnel's */
 	bool asked;                /* a request has gone over the stream to its client */
+	bool again;                /* it leaves its pair for another one of the same tunnel */
 	bool fin_held;             /* its end waits until the answers are out */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
 	struct pair *pair;         /* VISITOR_JOINED */

@@ -88,23 +88,30 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 
 /* ---- step 2: a stream to its client, now or later ---- */
 
-/* Its own name, for a page. */
-static struct reply_host host_of(const struct route *r)
+/* Not joined, http: takes v, hands on its connection and its request. */
+static void visitor_back(struct visitor *v, int status, const char *why)
 {
-	const char *name = url_host(r->url);
+	struct worker *w = v->worker;
+	struct stream *s = v->stream;
+	struct parcel *p = parcel_new(w->core->back, NULL, &v->peer);
 
-	return (struct reply_host){name, strlen(name)};
+	p->route = route_ref(v->route);
+	p->status = status;
+	p->unread = v->unread;
+	p->unread_len = v->unread_len;
+	v->unread = NULL;
+	v->stream = NULL;
+	visitor_close(v, false, why);
+	parcel_send(p, w, w->index, s);
 }
 
-/* Not joined: answers (http) and closes. */
+/* Not joined: gets a page (http), or is closed. */
 static void visitor_refuse(struct visitor *v, int status, const char *why)
 {
-	if (is_http(v)) {
-		v->worker->count.pages++;
-		reply_send(v->stream, status, v->head_only, host_of(v->route));
-		v->stream = NULL;
-	}
-	visitor_close(v, false, why);
+	if (is_http(v))
+		visitor_back(v, status, why);
+	else
+		visitor_close(v, false, why);
 }
 
 static void visitor_claim(struct visitor *v)
@@ -132,15 +139,13 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 	struct visitors *at = idmap_get(w->tunnels, parcel->route->tunnel_id);
 
 	if (!at) { /* it died while the visitor was on its way */
-		w->count.pages++;
-		reply_send(s, 404, parcel->head_only, host_of(parcel->route));
+		w->core->back(w, s, parcel);
 		return;
 	}
 	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
 
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
-	v->head_only = parcel->head_only;
 	parcel->unread = NULL;
 	visitor_claim(v);
 }
@@ -167,20 +172,19 @@ static void visitor_count(struct visitor *v)
 	}
 }
 
-/* The pair is at rest: the next request, which is in hand, goes over another stream. */
+/* The pair is at rest, and the next request in hand: it goes over another stream. */
 static void visitor_leave(struct visitor *v)
 {
 	visitor_count(v);
 	v->stream = pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len);
-	v->head_only = v->track->head_only;
 	pair_close(v->pair, false);
 	v->pair = NULL;
 	visitor_no_timer(v);
 	visitor_state(v, VISITOR_NEW);
-	if (v->at)
+	if (v->at && v->again)
 		visitor_claim(v);
 	else
-		visitor_refuse(v, 404, "its tunnel closed");
+		visitor_back(v, 0, v->at ? "left for another tunnel" : "its tunnel closed");
 }
 
 /* A later request was refused, and all answers before it are out. */
@@ -192,7 +196,8 @@ static void visitor_refused(struct visitor *v)
 	snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	v->worker->count.pages++;
-	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only, host_of(v->route));
+	reply_send(pair_take(v->pair, SIDE_VISITOR),
+		   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
 	visitor_close(v, false, reason);
 }
 
