@@ -22,14 +22,17 @@
 #define LIMIT_NAME_LOOK_MS 100 /* how often that is looked at */
 
 /* Controls. */
-#define LIMIT_PING_MS 30000    /* silence after which a control is dropped */
-#define LIMIT_REAP_MS 10000    /* how often that is looked at */
-#define LIMIT_TUNNELS 256      /* per control */
-#define LIMIT_CLIENT_ID 64     /* characters */
-#define LIMIT_AUTH 1024        /* characters of user:password */
-#define LIMIT_NAME 253         /* characters of a public name */
-#define LIMIT_MESSAGES 64      /* handled per wake-up, so that no control starves the others */
-#define LIMIT_TAKEOVER_MS 5000 /* for the owner of a wanted name to show that it lives */
+#define LIMIT_PING_MS 30000 /* silence after which a control is dropped */
+#define LIMIT_REAP_MS 10000 /* how often that is looked at */
+#define LIMIT_TUNNELS 256   /* per control */
+#define LIMIT_CLIENT_ID 64  /* characters */
+#define LIMIT_AUTH 1024     /* characters of user:password */
+#define LIMIT_NAME 253      /* characters of a public name */
+#define LIMIT_MESSAGES 64   /* handled per wake-up, so that no control starves the others */
+#define LIMIT_CONTROL_QUEUE (64 << 10)  /* bytes that wait for one to read them */
+#define LIMIT_CONTROL_SOCKET (64 << 10) /* and so many in its socket, about */
+#define LIMIT_CONTROL_WRITE_MS 10000    /* is how long they may wait */
+#define LIMIT_TAKEOVER_MS 5000          /* for the owner of a wanted name to show that it lives */
 
 /* The pool of proxy connections of one control. */
 #define LIMIT_POOL 10       /* as the Go server */

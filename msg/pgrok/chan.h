@@ -6,7 +6,7 @@
 #include "common/stream/stream.h"
 #include "msg/pgrok/frame.h"
 
-#define CHAN_QUEUE_MAX (1u << 20) /* bytes that wait for a peer that does not read */
+#define CHAN_QUEUE_MAX (1u << 20) /* see chan_set_queue() */
 
 struct chan;
 
@@ -21,6 +21,11 @@ void chan_feed(struct chan *c, const void *buf, size_t len);
 void chan_free(struct chan *c);
 /* The largest frame this peer takes; at first FRAME_GO_MAX. */
 void chan_set_max(struct chan *c, size_t max);
+/*
+ * Bytes, what their keeping takes included, that may wait for a peer that does not read; at first
+ * CHAN_QUEUE_MAX. A single frame may always wait.
+ */
+void chan_set_queue(struct chan *c, size_t max);
 
 enum chan_rc {
 	CHAN_OK,    /* *out is a message: msg_free() it */
@@ -39,7 +44,7 @@ enum chan_rc chan_recv(struct chan *c, struct msg *out) MUSTCHECK;
 
 /*
  * Queues m and writes what can be written. False: too large for this peer, not UTF-8, the queue is
- * over CHAN_QUEUE_MAX, or the stream aborted (chan_error()).
+ * full, or the stream aborted (chan_error()).
  */
 bool chan_send(struct chan *c, const struct msg *m) MUSTCHECK;
 /* Writes on (after WRITE readiness). OK: nothing waits any more; AGAIN: want WRITE; ABORT. */

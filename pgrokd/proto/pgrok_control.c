@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/base/log.h"
 #include "common/net/socket.h"
@@ -29,18 +30,32 @@ struct pgrok_control {
 	uint64_t last_ping;
 	const char *why; /* CONTROL_FAILED */
 	struct loop_timer reap;
-	struct loop_tick more; /* messages left to handle, or CONTROL_FAILED */
+	struct loop_timer unread; /* while messages wait to be written */
+	struct loop_tick more;    /* messages left to handle, or CONTROL_FAILED */
 };
 
 static void control_ready(void *arg, int dirs);
 
 /* ---- sending ---- */
 
+/* Its socket is full of what it did not read. */
+static void control_unread(void *arg)
+{
+	struct pgrok_control *k = arg;
+
+	client_close(k->client, "its client does not read");
+}
+
 static void control_want(struct pgrok_control *k)
 {
 	int dirs = k->state == CONTROL_UP ? STREAM_READ : 0;
+	bool waits = chan_waiting(k->chan);
 
-	stream_want(k->stream, dirs | (chan_waiting(k->chan) ? STREAM_WRITE : 0));
+	stream_want(k->stream, dirs | (waits ? STREAM_WRITE : 0));
+	if (!waits)
+		loop_timer_stop(&k->unread);
+	else if (!loop_timer_pending(&k->unread))
+		loop_after(&k->unread, LIMIT_CONTROL_WRITE_MS);
 }
 
 /* Closes on the next tick; linger: what was sent last should arrive. */
@@ -151,9 +166,10 @@ static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r
 static void take_message(struct pgrok_control *k, const struct msg *m)
 {
 	struct msg pong = msg_new(MSG_PONG);
+	bool reads = !chan_waiting(k->chan); /* else it may say what it likes */
 
 	/* Of a client that is not pinged older messages may be under way. */
-	if (k->feature_ping)
+	if (k->feature_ping && reads)
 		client_alive(k->client);
 	switch (m->type) {
 	case MSG_REQ_TUNNEL:
@@ -164,7 +180,8 @@ static void take_message(struct pgrok_control *k, const struct msg *m)
 			client_give_back(k->client, m->new_tunnel.url);
 		break;
 	case MSG_PING:
-		k->last_ping = loop_now(k->worker->loop);
+		if (reads)
+			k->last_ping = loop_now(k->worker->loop);
 		control_send(k, &pong);
 		break;
 	default: /* the Go server ignores these, too */
@@ -254,6 +271,8 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 	k->worker = w;
 	k->stream = stream_settle(s);
 	k->chan = chan_new(k->stream);
+	chan_set_queue(k->chan, LIMIT_CONTROL_QUEUE);
+	socket_set(stream_fd(k->stream), SOL_SOCKET, SO_SNDBUF, LIMIT_CONTROL_SOCKET);
 	k->last_ping = loop_now(w->loop);
 	k->features = *auth->features;
 	k->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
@@ -262,6 +281,7 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 	if (k->features)
 		chan_set_max(k->chan, FRAME_HEADER + FRAME_BODY_MAX);
 	k->more = (struct loop_tick){.fn = control_tick, .arg = k};
+	loop_timer_init(&k->unread, w->loop, control_unread, k);
 	loop_timer_init(&k->reap, w->loop, control_reap, k);
 	loop_after(&k->reap, LIMIT_REAP_MS);
 	return k;
@@ -317,6 +337,7 @@ void pgrok_control_quiet(void *session)
 	k->state = CONTROL_QUIET;
 	stream_want(k->stream, 0);
 	loop_timer_stop(&k->reap);
+	loop_timer_stop(&k->unread);
 	loop_tick_cancel(k->worker->loop, &k->more);
 }
 

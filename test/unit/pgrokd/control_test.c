@@ -1,0 +1,175 @@
+/* Control connections over socket pairs, whose far end reads or does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "pgrokd/client/client.h"
+#include "pgrokd/core/settings.h"
+#include "pgrokd/proto/pgrok_in.h"
+#include "test/unit/common/mux_pipe.h"
+
+#define SCALE 0.05
+#define PING "\x1c\0\0\0\0\0\0\0{\"Type\":\"Ping\",\"Payload\":{}}"
+#define FRAME 36
+
+struct rig {
+	struct config config;
+	struct settings settings;
+	struct core core;
+	struct worker worker;
+	int near, far; /* the server's end, which it owns; the client's */
+};
+
+static int set_up(void **state)
+{
+	struct rig *r = xcalloc(1, sizeof(*r));
+
+	r->config = (struct config){.mux = true};
+	r->core.config = &r->config;
+	r->core.registry = registry_new(1);
+	r->core.site = (struct name_site){.domain = "t.test"};
+	r->core.n_workers = 1;
+	r->core.worker = &r->worker;
+	worker_init(&r->worker, &r->core, 0, &r->settings);
+	*state = r;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct rig *r = *state;
+
+	client_close_all(&r->worker, "the test is over");
+	turns(r->worker.loop, 4);
+	close(r->far);
+	worker_free(&r->worker);
+	registry_free(r->core.registry);
+	free(r);
+	return 0;
+}
+
+/* The far end says what it likes, and never waits for us. */
+static void come(struct rig *r, const char *features)
+{
+	struct parcel p = {.client_id = "abc", .first = msg_new(MSG_AUTH)};
+	int fd[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	r->near = fd[0];
+	r->far = fd[1];
+	p.first.auth.features = features;
+	assert_true(addr_numeric("127.0.0.1", 1234, &p.peer));
+	registry_enter(r->core.registry, p.client_id);
+	pgrok_control_adopt(&r->worker, stream_new_direct(r->worker.loop, r->near, NULL), &p);
+	assert_non_null(client_find(&r->worker, "abc"));
+}
+
+static bool there(struct rig *r)
+{
+	return client_find(&r->worker, "abc") != NULL;
+}
+
+static bool ping(struct rig *r)
+{
+	bool sent = there(r) && write(r->far, PING, FRAME) == FRAME;
+
+	turns(r->worker.loop, 2);
+	return sent;
+}
+
+/* A socket counts as full when a quarter of it is. */
+static void fill(struct rig *r)
+{
+	struct pollfd p = {.fd = r->near, .events = POLLOUT};
+	int n = 0;
+
+	for (; poll(&p, 1, 0) == 1; n++)
+		assert_true(ping(r));
+	for (n *= 4; n > 0; n--)
+		assert_true(ping(r));
+	assert_true(there(r));
+}
+
+static size_t read_all(struct rig *r)
+{
+	static char buf[1 << 16];
+	size_t all = 0;
+	ssize_t n;
+
+	while ((n = read(r->far, buf, sizeof(buf))) > 0)
+		all += (size_t)n;
+	return all;
+}
+
+/* What waits for it is bounded, in our memory and in its socket. */
+static void test_never_reads_all_at_once(void **state)
+{
+	struct rig *r = *state;
+	size_t pings = 0;
+
+	come(r, "");
+	while (ping(r))
+		pings++;
+	assert_false(there(r));
+	assert_in_range(pings, LIMIT_CONTROL_QUEUE / FRAME / 3,
+			(LIMIT_CONTROL_QUEUE + 2 * LIMIT_CONTROL_SOCKET) / FRAME);
+}
+
+/* Its Pings are no life while it reads nothing: it goes after LIMIT_CONTROL_WRITE_MS. */
+static void test_never_reads(void **state)
+{
+	struct rig *r = *state;
+	uint64_t since, took;
+
+	come(r, "ping");
+	fill(r);
+	since = clock_us();
+	for (int i = 0; there(r) && i < 400; i++) {
+		(void)ping(r);
+		turns_for(r->worker.loop, 5);
+	}
+	took = (clock_us() - since) / 1000;
+	assert_false(there(r));
+	/* Later than that a silent one is closed anyway. */
+	assert_in_range(took, LIMIT_CONTROL_WRITE_MS * SCALE / 2, LIMIT_PING_MS * SCALE - 100);
+}
+
+/* Many Pings do no harm to one that reads their Pongs, even if it sometimes is late. */
+static void test_reads_late(void **state)
+{
+	struct rig *r = *state;
+	size_t got = 0;
+
+	come(r, "");
+	for (int i = 0; i < 20; i++) {
+		fill(r);
+		turns_for(r->worker.loop, 50);
+		got += read_all(r);
+		turns(r->worker.loop, 2);
+		assert_true(there(r));
+	}
+	assert_in_range(got, 20 * 100 * FRAME, 20 * 1000 * FRAME);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_never_reads_all_at_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_never_reads, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_reads_late, set_up, tear_down),
+	};
+
+	setenv("PGROK_TIME_SCALE", "0.05", 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
