@@ -61,7 +61,7 @@ void pair_release(struct pair *p, enum side from);
 /* What a judge can say, from outside: JUDGE_CUT, and JUDGE_LEAVE of `side`. done() comes later. */
 void pair_cut(struct pair *p);
 void pair_let_go(struct pair *p, enum side side);
-/* Could this side's stream be taken out as it is: nothing is lost, or waits, and it has not ended? */
+/* Could this side's stream be taken out as it is? Nothing waits, or is lost, and it lives on. */
 bool pair_clean(const struct pair *p, enum side side);
 /* A side's stream, for questions. Borrowed. */
 struct stream *pair_stream(const struct pair *p, enum side side);
