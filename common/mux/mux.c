@@ -362,6 +362,7 @@ static void got_pong(struct mux *m)
 {
 	got_round_trip(m, clock_us() - m->ping_us);
 	m->ping_us = 0;
+	m->known_below = m->pinged_below;
 	if (m->probes > 1 && !path_is_known(m)) {
 		m->probes--;
 		mux_measure(m);
@@ -499,6 +500,7 @@ void mux_measure(struct mux *m)
 		return;
 	m->ping_us = clock_us();
 	m->pinged_us = m->ping_us;
+	m->pinged_below = m->next_id;
 	mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_SYN, 0, ++m->ping_id});
 }
 

@@ -82,6 +82,8 @@ struct mux {
 
 	uint64_t ping_us, pinged_us;
 	uint32_t ping_id, rtt_us;
+	/* Streams with lower ids the peer knows of by the next pong, and by the last one. */
+	uint32_t pinged_below, known_below;
 	struct {
 		uint32_t least_us, last_us; /* the shortest of the latest ones, of those before */
 		unsigned pongs;             /* of the latest */

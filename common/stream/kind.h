@@ -16,6 +16,7 @@ struct stream_ops {
 	enum stream_rc (*finish)(struct stream *s);
 	bool (*flushed)(const struct stream *s);
 	void (*close)(struct stream *s, bool abort);
+	bool (*known)(struct stream *s);                      /* NULL: there is no telling */
 	bool (*movable)(const struct stream *s);              /* besides flushed; NULL: always */
 	void (*detach)(struct stream *s, int *fd, SSL **ssl); /* NULL: stays on its loop */
 	const char *(*error)(const struct stream *s);

@@ -65,6 +65,11 @@ bool stream_flushed(const struct stream *s)
 	return s->ops->flushed(s);
 }
 
+bool stream_known(struct stream *s)
+{
+	return !s->ops->known || s->ops->known(s);
+}
+
 void stream_close(struct stream *s, bool abort)
 {
 	if (!s)

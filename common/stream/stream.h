@@ -105,6 +105,11 @@ enum stream_rc stream_finish(struct stream *s) MUSTCHECK;
 /* Is everything that was taken out of this process's hands? Then close loses nothing. */
 bool stream_flushed(const struct stream *s);
 /*
+ * Does the peer's program know of this stream? If that is not known it is asked, and the answer may
+ * be found by a later call. True for kinds that can't tell.
+ */
+bool stream_known(struct stream *s);
+/*
  * Takes s. abort: the peer is to see a reset. Otherwise close_notify is tried once and the socket
  * closed. Memory goes back on the next tick; on_ready is not called any more.
  */

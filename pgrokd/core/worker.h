@@ -70,10 +70,12 @@ struct worker {
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
 	struct visitor_list visitors; /* all of tunnels at home here */
-	struct strmap *client_ids;    /* ClientId -> struct client */
-	struct idmap *clients;        /* id -> struct client */
-	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
-	struct idmap *tickets;        /* id -> struct takeover_ticket that waits */
+	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
+	struct loop_timer hear;
+	struct strmap *client_ids; /* ClientId -> struct client */
+	struct idmap *clients;     /* id -> struct client */
+	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
+	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

@@ -36,7 +36,8 @@ struct guest {
 	void (*own_free)(void *own);
 	struct addr peer;
 	struct loop_timer timer;
-	struct loop_tick soon; /* more to do in the next turn, though nothing comes */
+	void (*alarm)(struct guest *g); /* when it rings; NULL: the guest is closed */
+	struct loop_tick soon;          /* more to do in the next turn, though nothing comes */
 };
 
 /*

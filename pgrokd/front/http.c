@@ -18,10 +18,12 @@
 
 /* What is known of a visitor besides its request. */
 struct kept {
-	int status;  /* of the page that its request is to get; 0: none was decided on */
-	bool paged;  /* a page goes out, and the body of its request is dropped */
-	bool body;   /* there is more of it */
-	bool chunks; /* it is chunked */
+	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
+	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
+	int status;        /* of the page that its request is to get; 0: none was decided on */
+	bool paged;        /* a page goes out, and the body of its request is dropped */
+	bool body;         /* there is more of it */
+	bool chunks;       /* it is chunked */
 	struct http_chunked chunked;
 	uint64_t left, dropped;
 	struct text page; /* what is still to be written */
@@ -42,6 +44,7 @@ static void kept_free(void *own)
 {
 	struct kept *k = own;
 
+	route_unref(k->was);
 	text_free(&k->page);
 	free(k);
 }
@@ -239,6 +242,33 @@ static int route(struct guest *g, struct route **route, const char **why)
 	return 421;
 }
 
+static void try_again(struct guest *g);
+
+/*
+ * The client of the tunnel that it was with has lost its connection, as it seems: it will be back
+ * in a moment. No other visitor waits for a name, or there would be no end of them.
+ */
+static bool wait_for_name(struct guest *g)
+{
+	struct worker *w = g->worker;
+	struct kept *k = g->own;
+	const struct http_head *h = &g->head;
+	char key[ROUTE_KEY_MAX];
+
+	if (!k || !k->was ||
+	    !route_key(k->was->proto, g->buf + h->authority.off, h->authority.len, key) ||
+	    strcmp(key, k->was->key) != 0 || !registry_held(w->core->registry, key))
+		return false;
+	if (!k->waits)
+		k->waits = loop_now(w->loop);
+	if (loop_now(w->loop) - k->waits >= loop_scaled(LIMIT_NAME_MS))
+		return false;
+	g->alarm = try_again;
+	stream_want(g->stream, 0);
+	loop_after(&g->timer, LIMIT_NAME_LOOK_MS);
+	return true;
+}
+
 static void visit(struct guest *g)
 {
 	struct worker *w = g->worker;
@@ -249,6 +279,14 @@ static void visit(struct guest *g)
 
 	if (!status)
 		status = route(g, &to, &why);
+	if (status == 404 && wait_for_name(g))
+		return;
+	if (status == 404 && k && k->waits) {
+		status = 502;
+		why = "its client did not come back";
+	}
+	if (k)
+		k->waits = 0;
 	if (status) {
 		answer(g, status, why);
 		return;
@@ -264,9 +302,15 @@ static void visit(struct guest *g)
 	parcel_send(p, w, to->home, s);
 }
 
+static void try_again(struct guest *g)
+{
+	g->alarm = NULL;
+	visit(g);
+}
+
 static void http_hello(struct guest *g)
 {
-	if (g->own && !page_done(g, g->own))
+	if (g->alarm || (g->own && !page_done(g, g->own)))
 		return;
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
@@ -304,13 +348,16 @@ void http_back(struct worker *w, struct stream *s, struct parcel *p)
 	g->buf = p->unread;
 	g->len = g->cap = p->unread_len;
 	p->unread = NULL;
-	loop_after(&g->timer, LIMIT_HEAD_MS);
-	if (!p->status) {
-		guest_soon(g);
-		return;
-	}
+	kept_of(g)->was = route_ref(p->route);
 	kept_of(g)->status = p->status;
-	http_hello(g);
+	loop_after(&g->timer, g->len ? LIMIT_HEAD_MS : LIMIT_KEPT_MS);
+	if (p->status) {
+		http_hello(g);
+	} else if (!g->len && !(g->counted = door_enter(w->core->door, &g->peer))) {
+		guest_close(g, LOG_DEBUG, "too many half-open connections of its address");
+	} else {
+		guest_soon(g);
+	}
 }
 
 const struct proto_ops http_proto = {

@@ -60,6 +60,10 @@ static void guest_time_out(void *arg)
 		[GUEST_FIRST] = "no first bytes in time",
 	};
 
+	if (g->alarm) {
+		g->alarm(g);
+		return;
+	}
 	guest_close(g, LOG_DEBUG, g->state == GUEST_HELLO ? g->proto->late : late[g->state]);
 }
 

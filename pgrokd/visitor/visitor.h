@@ -27,10 +27,11 @@ struct visitors {
 /* From now on visitors may come. */
 void visitors_open(struct visitors *at);
 /*
- * The tunnel closes. Those that wait get a page; those that are joined end with the answer under
- * way, streams run on.
+ * The tunnel closes. Those that wait get a page. Those that are joined go on with the answer under
+ * way, streams run on; lost: its client won't be heard of again, so that they end, too. Between
+ * requests they leave: their next one finds another tunnel, or none.
  */
-void visitors_close(struct visitors *at);
+void visitors_close(struct visitors *at, bool lost);
 
 /* A visitor of a TCP tunnel; takes fd. */
 void visitor_accept(struct visitors *at, int fd, const struct addr *peer);

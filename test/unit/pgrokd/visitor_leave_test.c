@@ -102,7 +102,7 @@ static void test_rules_of_the_other(void **state)
 	struct rig *r = *state;
 
 	registry_unregister(r->core.registry, r->other.route, false);
-	visitors_close(&r->other);
+	visitors_close(&r->other, false);
 	carrier_close(r->other.carrier, "another comes");
 	route_unref(r->other.route);
 	open_tunnel(r, &r->other, URL_B, "u:p");

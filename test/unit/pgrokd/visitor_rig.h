@@ -74,6 +74,7 @@ static inline void open_tunnel(struct rig *r, struct visitors *at, const char *u
 		.sum = &r->sum,
 	};
 	at->route->tunnel_id = id++;
+	at->route->mux = true;
 	assert_true(registry_claim(r->core.registry, &at->route, 1, &why));
 	visitors_open(at);
 }
@@ -98,7 +99,7 @@ static inline int set_up(void **state)
 static inline void close_tunnel(struct rig *r)
 {
 	registry_unregister(r->core.registry, r->at.route, false);
-	visitors_close(&r->at);
+	visitors_close(&r->at, false);
 	r->open = false;
 }
 
@@ -108,7 +109,7 @@ static inline int tear_down(void **state)
 
 	if (r->open)
 		close_tunnel(r);
-	visitors_close(&r->other);
+	visitors_close(&r->other, false);
 	visitor_close_all(&r->worker, "the test is over");
 	lobby_close_all(&r->worker);
 	carrier_close(r->at.carrier, "the test is over");
@@ -132,10 +133,9 @@ static inline void pass(struct rig *r)
 
 /* ---- far ends ---- */
 
-/* A visitor with the head of its first request; its own end. */
-static inline struct fake *come(struct rig *r, const char *head)
+/* A visitor with the head of its first request, and both ends of its connection. */
+static inline struct parcel *a_visitor(struct rig *r, const char *head, struct fake *end[2])
 {
-	struct fake *end[2];
 	struct parcel *p;
 	struct addr peer;
 
@@ -145,6 +145,15 @@ static inline struct fake *come(struct rig *r, const char *head)
 	p->route = route_ref(r->at.route);
 	p->unread = xstrdup(head);
 	p->unread_len = strlen(head);
+	return p;
+}
+
+/* It comes; its own end. */
+static inline struct fake *come(struct rig *r, const char *head)
+{
+	struct fake *end[2];
+	struct parcel *p = a_visitor(r, head, end);
+
 	parcel_send(p, &r->worker, 0, &end[0]->s);
 	pass(r);
 	return end[1];

@@ -108,6 +108,7 @@ static void test_tunnel_closes_while_waiting(void **state)
 	hang_up(r, v);
 }
 
+/* Its connection stays: the next request finds another tunnel, or none. */
 static void test_tunnel_closes_at_rest(void **state)
 {
 	struct rig *r = *state;
@@ -117,13 +118,22 @@ static void test_tunnel_closes_at_rest(void **state)
 	hear(v, OK5);
 	close_tunnel(r);
 	pass(r);
-	hear_end(v, STREAM_EOF);
+	hear(c, URL GET);
+	hear_end(c, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
+	say(r, v, GET2);
+	hear_status(v, 404);
+	struct fake *d = connection_of(r, &r->other);
+
+	say(r, v, ELSEWHERE);
+	hear(d, URL_B ELSEWHERE);
 	hang_up(r, v);
 	hang_up(r, c);
+	hang_up(r, d);
 }
 
-/* The rest of the answer comes, then the end. */
+/* The rest of the answer comes, then it is at rest. */
 static void test_tunnel_closes_inside_an_answer(void **state)
 {
 	struct rig *r = *state;
@@ -136,9 +146,177 @@ static void test_tunnel_closes_inside_an_answer(void **state)
 	hear_end(v, STREAM_AGAIN);
 	say(r, c, "llo");
 	hear(v, "llo");
-	hear_end(v, STREAM_EOF);
+	hear(c, URL GET);
+	hear_end(c, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
 	assert_int_equal(r->at.count.bytes[SIDE_SERVICE], 0); /* the tunnel has said its own */
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* The same if its connection breaks first. */
+static void test_way_is_cut_at_rest(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	fake_kill(c);
+	pass(r);
+	hear_end(v, STREAM_AGAIN);
+	assert_true(TAILQ_EMPTY(&r->worker.visitors));
+	hang_up(r, c);
+	say(r, v, GET2);
+	c = connection(r);
+	hear(c, URL GET2);
+	fake_kill(c); /* not so inside an answer */
+	pass(r);
+	hear_end(v, STREAM_ABORT);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* A request that has not been passed on yet is as good as a new one. */
+static void test_tunnel_closes_as_it_comes(void **state)
+{
+	struct rig *r = *state;
+	struct fake *end[2], *c = connection(r);
+	struct parcel *p = a_visitor(r, GET, end);
+
+	parcel_send(p, &r->worker, 0, &end[0]->s);
+	close_tunnel(r);
+	pass(r);
+	hear_status(end[1], 404);
+	hang_up(r, end[1]);
+	hang_up(r, c);
+}
+
+/* Where more of an answer can't come any more, nobody waits for it. */
+static void lose(struct rig *r)
+{
+	registry_unregister(r->core.registry, r->at.route, true);
+	visitors_close(&r->at, true);
+	r->open = false;
+	pass(r);
+}
+
+static void test_client_lost_before_the_answer(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET), *d = connection(r), *w = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	say(r, v, HEAD "POST / HTTP/1.1\r\nContent-Length: 100\r\n" HOST "part");
+	lose(r);
+	hear_page(v, 502, false);
+	hear_end(v, STREAM_EOF);
+	hear_page(w, 502, false);
+	hear_end(w, STREAM_EOF);
+	hang_up(r, v);
+	hang_up(r, w);
+	hang_up(r, c);
+	hang_up(r, d);
+	wait_ms(r, LINGER_MS);
+	assert_int_equal(r->worker.count.pages, 2);
+}
+
+static void test_client_lost_inside_the_answer(void **state)
+{
+	static const char *const begun[] = {
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",
+		"HTTP/1.1 200 OK\r\n\r\nhe",
+		"HTTP/1.1 101 Go\r\n\r\n",
+	};
+	struct rig *r = *state;
+	struct fake *c[3], *v[3];
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = connection(r);
+		v[i] = come(r, i == 2 ? UPGRADE : GET);
+		say(r, c[i], begun[i]);
+		hear(v[i], begun[i]);
+	}
+	lose(r);
+	for (int i = 0; i < 3; i++) {
+		hear_end(v[i], STREAM_ABORT);
+		hear_end(c[i], STREAM_ABORT);
+		hang_up(r, v[i]);
+		hang_up(r, c[i]);
+	}
+}
+
+/* Lost or not: between requests there is nothing to miss. */
+static void test_client_lost_at_rest(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	hear_end(v, STREAM_AGAIN);
+	say(r, v, ELSEWHERE);
+	assert_int_equal(r->worker.count.waiting_now, 1);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* The name is held for its client, which comes back. */
+static void test_name_comes_back(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+	struct carrier *old = r->at.carrier;
+	struct route *was = r->at.route;
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	say(r, v, GET2 GET);
+	hear(v, "");
+	wait_ms(r, LIMIT_NAME_MS / 2);
+	hear(v, "");
+	struct fake *other = come(r, ELSEWHERE); /* whom nothing keeps waiting */
+
+	assert_int_equal(r->worker.count.waiting_now, 1);
+	open_tunnel(r, &r->at, URL, "");
+	r->open = true;
+	struct fake *d = connection(r);
+
+	wait_ms(r, LIMIT_NAME_LOOK_MS);
+	hear(d, URL GET2 GET);
+	say(r, d, OK0 OK5);
+	hear(v, OK0 OK5);
+	hang_up(r, v);
+	hang_up(r, c);
+	hang_up(r, d);
+	hang_up(r, other);
+	carrier_close(old, "its client has another");
+	route_unref(was);
+}
+
+static void test_name_does_not_come_back(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	for (int i = 0; i < 2; i++) {
+		say(r, v, GET2);
+		wait_ms(r, LIMIT_NAME_MS / 2);
+		hear(v, "");
+		wait_ms(r, LIMIT_NAME_MS);
+		hear_status(v, 502);
+	}
+	struct fake *late = come(r, GET); /* it was on its way */
+
+	hear(late, "");
+	hang_up(r, late);
 	hang_up(r, v);
 	hang_up(r, c);
 }
@@ -415,6 +593,13 @@ int main(void)
 		TEST(test_tunnel_closes_while_waiting),
 		TEST(test_tunnel_closes_at_rest),
 		TEST(test_tunnel_closes_inside_an_answer),
+		TEST(test_way_is_cut_at_rest),
+		TEST(test_tunnel_closes_as_it_comes),
+		TEST(test_client_lost_before_the_answer),
+		TEST(test_client_lost_inside_the_answer),
+		TEST(test_client_lost_at_rest),
+		TEST(test_name_comes_back),
+		TEST(test_name_does_not_come_back),
 		TEST(test_tunnel_closes_before_the_next),
 		TEST(test_tunnel_closes_under_a_stream),
 		TEST(test_later_request_refused),
