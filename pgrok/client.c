@@ -107,18 +107,17 @@ static char *copy(const char *s)
 
 /* NULL: err says why not. */
 static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_tunnel *it,
-					 char err[static INSPECT_ERR])
+					 struct err *err)
 {
 	struct config_tunnel *t = config_find_tunnel(c->conf, it->name);
-	char why[CONFIG_ERR];
 
 	if (t && t->start) {
-		snprintf(err, INSPECT_ERR, "there is a tunnel %.100s already", it->name);
+		err_set(err, "there is a tunnel %.100s already", it->name);
 		return NULL;
 	}
 	t = config_add_more(c->conf, it->name, is_used, c);
 	if (!t) {
-		snprintf(err, INSPECT_ERR, "too many tunnels");
+		err_set(err, "too many tunnels");
 		return NULL;
 	}
 	t->subdomain = copy(it->subdomain);
@@ -126,16 +125,15 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	t->auth = copy(it->auth);
 	t->remote_port = it->remote_port;
 	t->inspect = it->inspect;
-	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, why) &&
-	    config_check_tunnel(t, why))
+	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, err) &&
+	    config_check_tunnel(t, err))
 		return t;
-	snprintf(err, INSPECT_ERR, "%.200s", why);
 	retire_tunnel(c, t);
 	return NULL;
 }
 
 static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it, uint64_t id,
-				      char err[static INSPECT_ERR])
+				      struct err *err)
 {
 	struct client *c = arg;
 	struct config_tunnel *t = make_tunnel(c, it, err);
@@ -145,7 +143,7 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 		return INSPECT_REFUSED;
 	if (!c->uplink->ops->open_tunnel(c->uplink, t)) {
 		/* ngrok's words: there are programs that try again when they see them. */
-		snprintf(err, INSPECT_ERR, "tunnel session not ready yet");
+		err_set(err, "tunnel session not ready yet");
 		retire_tunnel(c, t);
 		return INSPECT_FAILED;
 	}
@@ -157,7 +155,7 @@ static enum inspect_order open_tunnel(void *arg, const struct inspect_tunnel *it
 }
 
 static enum inspect_order close_tunnel(void *arg, const struct model_tunnel *m, uint64_t id,
-				       char err[static INSPECT_ERR])
+				       struct err *err)
 {
 	struct client *c = arg;
 	const struct config_tunnel *conf = m->conf;
@@ -221,7 +219,7 @@ static const char *http_proxy_url(const struct config *conf, const char **name)
 	const char *url = conf->http_proxy;
 
 	*name = names[0];
-	for (size_t i = 0; (!url || !*url) && i < sizeof names / sizeof names[0]; i++) {
+	for (size_t i = 0; (!url || !*url) && i < sizeof(names) / sizeof(names[0]); i++) {
 		*name = names[i];
 		url = getenv(names[i]);
 	}
@@ -229,19 +227,16 @@ static const char *http_proxy_url(const struct config *conf, const char **name)
 }
 
 /* The proxy of the configuration, else the environment's, unless no_proxy exempts the server. */
-static bool choose_http_proxy(struct client *c, char err[static 256])
+static bool choose_http_proxy(struct client *c, struct err *err)
 {
 	const struct endpoint *server = &c->conf->server;
 	const char *exempt = getenv("no_proxy"), *name;
 	const char *url = http_proxy_url(c->conf, &name);
-	char why[256];
 
 	if (!url)
 		return true;
-	if (!http_proxy_parse(&c->http_proxy, url, why)) {
-		snprintf(err, 256, "%s: %.230s", name, why);
-		return false;
-	}
+	if (!http_proxy_parse(&c->http_proxy, url, err))
+		return err_set(err, "%s: %s", name, err->text);
 	if (!exempt)
 		exempt = getenv("NO_PROXY");
 	if (no_proxy_match(exempt, server->host, server->port)) {
@@ -303,15 +298,12 @@ static const struct inspect_hooks inspect_hooks = {
 	.open = open_tunnel, .close = close_tunnel, .is_ours = is_ours};
 
 /* -inspectpublic: one more tunnel, which leads to the inspector. */
-static bool publish_inspector(struct client *c, char err[static 256])
+static bool publish_inspector(struct client *c, struct err *err)
 {
 	struct config_tunnel *t = config_add_tunnel(c->conf, "inspector");
-	char why[CONFIG_ERR];
 
-	if (!config_set_protos(t, "http", inspect_addr(c->inspect), t->name, why)) {
-		snprintf(err, 256, "-inspectpublic: %.200s", why);
-		return false;
-	}
+	if (!config_set_protos(t, "http", inspect_addr(c->inspect), t->name, err))
+		return err_set(err, "-inspectpublic: %s", err->text);
 	t->inspect = false;
 	t->start = true;
 	return true;
@@ -341,7 +333,7 @@ static void on_capture(void *arg, enum capture_event ev, const struct capture_tx
 	free(reason);
 }
 
-static bool start_inspector(struct client *c, char err[static 256])
+static bool start_inspector(struct client *c, struct err *err)
 {
 	struct capture_limits limits;
 
@@ -366,7 +358,7 @@ static bool start_inspector(struct client *c, char err[static 256])
 	return !c->conf->inspect_public || publish_inspector(c, err);
 }
 
-static bool client_start(struct client *c, char err[static 256])
+static bool client_start(struct client *c, struct err *err)
 {
 	const struct config *conf = c->conf;
 
@@ -434,16 +426,16 @@ static void client_end(struct client *c)
 int client_run(struct config *conf)
 {
 	struct client c = {.conf = conf};
-	char err[256];
+	struct err err;
 
 	socket_raise_nofile();
-	if (client_start(&c, err)) {
+	if (client_start(&c, &err)) {
 		loop_run(c.loop);
 	} else {
-		log_error("", "%s", err);
+		log_error("", "%s", err.text);
 		term_close(c.term);
 		c.term = NULL;
-		console_line(stdout, "%s", err);
+		console_line(stdout, "%s", err.text);
 		c.status = 1;
 	}
 	client_end(&c);

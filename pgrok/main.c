@@ -74,7 +74,7 @@ static const struct flag flags[] = {
 PRINTF_LIKE(1, 2)
 static int complain(const char *fmt, ...)
 {
-	char text[CONFIG_ERR + 64];
+	char text[ERR_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -94,31 +94,19 @@ static bool set_log_format(const char *text)
 	return json || strcmp(text, "text") == 0;
 }
 
-static bool open_log(char err[static CONFIG_ERR])
+static bool open_log(struct err *err)
 {
-	char why[256];
 	enum stream_engine engine;
 
-	if (!set_log_format(opt.log_format)) {
-		snprintf(err, CONFIG_ERR, "-log-format is text or json, not '%.40s'",
-			 opt.log_format);
-		return false;
-	}
-	if (!stream_engine_parse(opt.engine, &engine)) {
-		snprintf(err, CONFIG_ERR, "-engine is direct or bufferevent, not '%.40s'",
-			 opt.engine);
-		return false;
-	}
+	if (!set_log_format(opt.log_format))
+		return err_set(err, "-log-format is text or json, not '%.40s'", opt.log_format);
+	if (!stream_engine_parse(opt.engine, &engine))
+		return err_set(err, "-engine is direct or bufferevent, not '%.40s'", opt.engine);
 	stream_set_engine(engine);
-	if (opt.log_max < 0) {
-		snprintf(err, CONFIG_ERR, "-log-max is a number of megabytes, not %d", opt.log_max);
-		return false;
-	}
+	if (opt.log_max < 0)
+		return err_set(err, "-log-max is a number of megabytes, not %d", opt.log_max);
 	log_set_max((uint64_t)opt.log_max << 20);
-	if (log_open(opt.log, opt.log_level, why))
-		return true;
-	snprintf(err, CONFIG_ERR, "%s", why);
-	return false;
+	return log_open(opt.log, opt.log_level, err);
 }
 
 static void on_config_warning(void *arg, const char *text)
@@ -129,7 +117,7 @@ static void on_config_warning(void *arg, const char *text)
 }
 
 /* The whole of it, checked. NULL: err says what is wrong. */
-static struct config *load_config(char err[static CONFIG_ERR])
+static struct config *load_config(struct err *err)
 {
 	struct config *c = config_new();
 	struct config_flags f = {
@@ -151,22 +139,22 @@ static struct config *load_config(char err[static CONFIG_ERR])
 /* ---- commands ---- */
 
 /* Marks what this command line asks for. False: err says why that can't be. */
-typedef bool select_fn(struct config *c, int argc, char **argv, char err[static CONFIG_ERR]);
+typedef bool select_fn(struct config *c, int argc, char **argv, struct err *err);
 
 static int run(select_fn *select, int argc, char **argv)
 {
-	char err[CONFIG_ERR];
+	struct err err;
 	struct config *c = NULL;
 	int status = 1;
 
-	if (!open_log(err))
+	if (!open_log(&err))
 		goto fail;
-	c = load_config(err);
-	if (!c || !select(c, argc, argv, err))
+	c = load_config(&err);
+	if (!c || !select(c, argc, argv, &err))
 		goto fail;
 	if (!c->server.text) {
-		snprintf(err, CONFIG_ERR, "no server: -serveraddr=HOST:PORT, or server_addr in %s",
-			 c->file ? c->file : "~/.pgrok");
+		err_set(&err, "no server: -serveraddr=HOST:PORT, or server_addr in %s",
+			c->file ? c->file : "~/.pgrok");
 		goto fail;
 	}
 	if (!opt.log_format_given && c->log_format)
@@ -175,95 +163,78 @@ static int run(select_fn *select, int argc, char **argv)
 	status = client_run(c);
 	goto end;
 fail:
-	log_error("", "%s", err);
-	complain("%s", err);
+	log_error("", "%s", err.text);
+	complain("%s", err.text);
 end:
 	config_free(c);
 	log_close();
 	return status;
 }
 
-static bool select_named(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+static bool select_named(struct config *c, int argc, char **argv, struct err *err)
 {
-	if (argc == 0) {
-		snprintf(err, CONFIG_ERR, "You must specify at least one tunnel to start");
-		return false;
-	}
+	if (argc == 0)
+		return err_set(err, "You must specify at least one tunnel to start");
 	for (int i = 0; i < argc; i++) {
 		struct config_tunnel *t = config_find_tunnel(c, argv[i]);
-		if (!t) {
-			snprintf(err, CONFIG_ERR,
-				 "Requested to start tunnel %s which is not defined in the config "
-				 "file.",
-				 argv[i]);
-			return false;
-		}
+		if (!t)
+			return err_set(
+				err,
+				"Requested to start tunnel %s which is not defined in the config "
+				"file.",
+				argv[i]);
 		t->start = true;
 	}
 	return true;
 }
 
-static bool select_all(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+static bool select_all(struct config *c, int argc, char **argv, struct err *err)
 {
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		c->tunnels[i].start = true;
 	if (c->tunnels_n || c->inspect_public)
 		return true;
-	snprintf(err, CONFIG_ERR, "There are no tunnels to start: %s has none.",
-		 c->file ? c->file : "there is no ~/.pgrok, and -config");
-	return false;
+	return err_set(err, "There are no tunnels to start: %s has none.",
+		       c->file ? c->file : "there is no ~/.pgrok, and -config");
 }
 
 /* The one tunnel that flags describe. */
-static bool select_address(struct config *c, int argc, char **argv, char err[static CONFIG_ERR])
+static bool select_address(struct config *c, int argc, char **argv, struct err *err)
 {
 	struct endpoint e = {0};
-	char why[CONFIG_ERR];
-
 	enum proto p;
 
-	if (argc == 2 && proto_parse(argv[0], strlen(argv[0]), &p)) {
-		snprintf(err, CONFIG_ERR, "no command %s: write pgrok -proto=%s %.300s", argv[0],
-			 argv[0], argv[1]);
-		return false;
-	}
+	if (argc == 2 && proto_parse(argv[0], strlen(argv[0]), &p))
+		return err_set(err, "no command %s: write pgrok -proto=%s %.300s", argv[0], argv[0],
+			       argv[1]);
 	if (argc != 1) {
-		size_t used = (size_t)snprintf(err, CONFIG_ERR,
-					       "You may only specify one port to tunnel to on the "
-					       "command line, got %d: [",
-					       argc);
-		for (int i = 0; i < argc && used < CONFIG_ERR; i++)
-			used += (size_t)snprintf(err + used, CONFIG_ERR - used, "%s%s", argv[i],
-						 i + 1 < argc ? " " : "]");
+		err_set(err,
+			"You may only specify one port to tunnel to on the command line, got %d: [",
+			argc);
+		for (int i = 0; i < argc; i++)
+			err_set(err, "%s%s%s", err->text, argv[i], i + 1 < argc ? " " : "]");
 		if (argv[1][0] == '-')
 			on_config_warning(NULL, "Flags stand before the port or command.");
 		return false;
 	}
-	if (!endpoint_parse_local(&e, argv[0], why)) {
-		snprintf(err, CONFIG_ERR, "Invalid address  '%.100s': %.300s", argv[0], why);
-		return false;
-	}
+	if (!endpoint_parse_local(&e, argv[0], err))
+		return err_set(err, "Invalid address  '%.100s': %s", argv[0], err->text);
 	endpoint_free(&e);
-	if (!config_auth_valid(opt.httpauth)) {
-		snprintf(err, CONFIG_ERR, "-httpauth: user:password is wanted, there is no ':'");
-		return false;
-	}
+	if (!config_auth_valid(opt.httpauth))
+		return err_set(err, "-httpauth: user:password is wanted, there is no ':'");
 	struct config_tunnel *t = config_add_tunnel(c, "default");
 	t->subdomain = xstrdup(opt.subdomain);
 	t->hostname = xstrdup(opt.hostname);
 	t->auth = xstrdup(opt.httpauth);
 	t->start = true;
 	t->any_proto = !opt.proto_given;
-	if (!config_set_protos(t, opt.proto, argv[0], t->name, why)) {
-		snprintf(err, CONFIG_ERR, "-proto: %.400s", why);
-		return false;
-	}
+	if (!config_set_protos(t, opt.proto, argv[0], t->name, err))
+		return err_set(err, "-proto: %s", err->text);
 	if (opt.subdomain && *opt.subdomain && opt.hostname && *opt.hostname)
 		on_config_warning(NULL, "-subdomain has no effect beside -hostname.");
-	if (config_check_tunnel(t, why))
+	if (config_check_tunnel(t, err))
 		return true;
-	snprintf(err, CONFIG_ERR, "-httpauth: %.300s", why);
-	return false;
+	return err_set(err, "-httpauth: %s", err->text);
 }
 
 static int cmd_start(int argc, char **argv)
@@ -278,11 +249,11 @@ static int cmd_start_all(int argc, char **argv)
 
 static int cmd_list(int argc, char **argv)
 {
-	char err[CONFIG_ERR];
-	struct config *c = load_config(err);
+	struct err err;
+	struct config *c = load_config(&err);
 
 	if (!c)
-		return complain("%s", err);
+		return complain("%s", err.text);
 	for (size_t i = 0; i < c->tunnels_n; i++)
 		puts(c->tunnels[i].name);
 	config_free(c);
@@ -338,14 +309,14 @@ static int cmd_help(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	char err[256];
+	struct err err;
 	int rest;
 
-	switch (flags_parse(flags, argc, argv, &rest, err)) {
+	switch (flags_parse(flags, argc, argv, &rest, &err)) {
 	case FLAGS_HELP:
 		return cmd_help(0, NULL);
 	case FLAGS_BAD:
-		fprintf(stderr, "%s\n'pgrok -h' lists the flags.\n", err);
+		fprintf(stderr, "%s\n'pgrok -h' lists the flags.\n", err.text);
 		return 2;
 	case FLAGS_OK:
 		break;

@@ -134,12 +134,12 @@ static void save_at_end(struct program *p)
 static void run(const struct config *config)
 {
 	struct program p = {.config = config};
-	char err[256];
+	struct err err;
 
 	p.loop = loop_new();
-	p.server = server_new(config, err);
+	p.server = server_new(config, &err);
 	if (!p.server)
-		fatal("%s", err);
+		fatal("%s", err.text);
 	load(&p);
 	block_signals(SIG_BLOCK);
 	program_start(&p);
@@ -158,11 +158,11 @@ static void run(const struct config *config)
 int main(int argc, char **argv)
 {
 	struct config config;
-	char err[256];
+	struct err err;
 
 	/* A heap per thread would keep what another thread freed. */
 	mallopt(M_ARENA_MAX, 2);
-	switch (config_parse(&config, argc, argv, err)) {
+	switch (config_parse(&config, argc, argv, &err)) {
 	case CONFIG_HELP:
 		config_usage(stdout);
 		config_free(&config);
@@ -172,16 +172,16 @@ int main(int argc, char **argv)
 		config_free(&config);
 		return 0;
 	case CONFIG_USAGE:
-		fprintf(stderr, "%s\n'pgrokd -h' lists the flags.\n", err);
+		fprintf(stderr, "%s\n'pgrokd -h' lists the flags.\n", err.text);
 		config_free(&config);
 		return 2;
 	case CONFIG_BAD:
-		fatal("%s", err);
+		fatal("%s", err.text);
 	case CONFIG_OK:
 		break;
 	}
-	if (!log_open(config.log, config.log_level, err))
-		fatal("%s", err);
+	if (!log_open(config.log, config.log_level, &err))
+		fatal("%s", err.text);
 	log_set_format(config.log_format);
 	log_set_max(config.log_max);
 	stream_set_engine(config.engine);

@@ -35,15 +35,14 @@ static const struct proto_ops *const *const spoken[PORTS] = {
 
 /* ---- ports ---- */
 
-static bool bind_port(struct server *s, enum port p, const char *addr, char err[static 256])
+static bool bind_port(struct server *s, enum port p, const char *addr, struct err *err)
 {
 	struct listener_fds first, next;
-	char why[256];
 
-	if (!listener_bind(addr, &first, why))
+	if (!listener_bind(addr, &first, err))
 		goto fail;
 	for (int i = 1; i < s->core.n_workers; i++) {
-		if (!listener_bind_sibling(&first, &next, why)) {
+		if (!listener_bind_sibling(&first, &next, err)) {
 			listener_fds_close(&first);
 			goto fail;
 		}
@@ -59,11 +58,10 @@ static bool bind_port(struct server *s, enum port p, const char *addr, char err[
 	s->core.worker[0].listener[p] = lobby_listen(&s->core.worker[0], p, &first);
 	return true;
 fail:
-	snprintf(err, 256, "%s: %.220s", port_option[p], why);
-	return false;
+	return err_set(err, "%s: %s", port_option[p], err->text);
 }
 
-static bool bind_ports(struct server *s, char err[static 256])
+static bool bind_ports(struct server *s, struct err *err)
 {
 	const char *addr[PORTS] = {s->core.config->http_addr, s->core.config->https_addr,
 				   s->core.config->tunnel_addr};
@@ -97,7 +95,7 @@ static void stop(struct worker *w, void *arg)
 
 /* ---- life ---- */
 
-struct server *server_new(const struct config *c, char err[static 256])
+struct server *server_new(const struct config *c, struct err *err)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
 
@@ -158,11 +156,11 @@ void server_start(struct server *s)
 
 void server_reload(struct server *s)
 {
-	char err[256];
-	struct settings *next = settings_load(&s->core, s->settings, err);
+	struct err err;
+	struct settings *next = settings_load(&s->core, s->settings, &err);
 
 	if (!next) {
-		log_error("server", "Not reloaded: %s", err);
+		log_error("server", "Not reloaded: %s", err.text);
 		return;
 	}
 	settings_publish(&s->core, next);

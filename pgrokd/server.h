@@ -2,6 +2,7 @@
 #ifndef PGROKD_SERVER_H
 #define PGROKD_SERVER_H
 
+#include "common/base/err.h"
 #include "pgrokd/config/config.h"
 #include "pgrokd/core/census.h"
 #include "pgrokd/names/registry.h"
@@ -9,7 +10,7 @@
 struct server;
 
 /* Binds, loads certificates, makes the workers. NULL: err names the option. */
-struct server *server_new(const struct config *c, char err[static 256]) MUSTCHECK;
+struct server *server_new(const struct config *c, struct err *err) MUSTCHECK;
 /* Borrowed. */
 struct registry *server_registry(struct server *s);
 /* Starts the threads and says so in the log. */

@@ -108,7 +108,7 @@ static bool parse_ip6(const char *host, struct sockaddr_in6 *in6)
 	char ip[INET6_ADDRSTRLEN];
 	size_t len = strcspn(host, "%");
 
-	if (!copy_text(ip, sizeof ip, host, len))
+	if (!copy_text(ip, sizeof(ip), host, len))
 		return false;
 	if (inet_pton(AF_INET6, ip, &in6->sin6_addr) != 1)
 		return false;
@@ -123,21 +123,21 @@ bool addr_numeric(const char *host, uint16_t port, struct addr *out)
 	struct sockaddr_in *in = (struct sockaddr_in *)&out->sa;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&out->sa;
 
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	/* Not inet_aton: "1" and "010.1" are names here, as they are to a user who reads them. */
 	if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
 		in->sin_family = AF_INET;
 		in->sin_port = htons(port);
-		out->len = sizeof *in;
+		out->len = sizeof(*in);
 		return true;
 	}
 	if (parse_ip6(host, in6)) {
 		in6->sin6_family = AF_INET6;
 		in6->sin6_port = htons(port);
-		out->len = sizeof *in6;
+		out->len = sizeof(*in6);
 		return true;
 	}
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	return false;
 }
 
@@ -233,7 +233,7 @@ bool addr_is_loopback(const struct addr *a)
 
 	if (ip.family == AF_INET)
 		return ip.bytes[0] == 127;
-	return ip.family == AF_INET6 && memcmp(ip.bytes, one, sizeof one) == 0;
+	return ip.family == AF_INET6 && memcmp(ip.bytes, one, sizeof(one)) == 0;
 }
 
 bool addr_same_ip(const struct addr *a, const struct addr *b)
@@ -242,7 +242,7 @@ bool addr_same_ip(const struct addr *a, const struct addr *b)
 
 	if (x.family == AF_UNSPEC || x.family != y.family || x.scope != y.scope)
 		return false;
-	return memcmp(x.bytes, y.bytes, sizeof x.bytes) == 0;
+	return memcmp(x.bytes, y.bytes, sizeof(x.bytes)) == 0;
 }
 
 uint64_t addr_household(const struct addr *a)
@@ -266,8 +266,8 @@ static struct addr addr_of(int fd, name_fn *ask)
 {
 	struct addr a;
 
-	memset(&a, 0, sizeof a);
-	a.len = sizeof a.sa;
+	memset(&a, 0, sizeof(a));
+	a.len = sizeof(a.sa);
 	if (ask(fd, (struct sockaddr *)&a.sa, &a.len) < 0)
 		a.len = 0;
 	else if (a.sa.any.sa_family != AF_INET && a.sa.any.sa_family != AF_INET6)

@@ -40,7 +40,7 @@ static bool parse_bool(const char *text, bool *out)
 	static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True"};
 	static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False"};
 
-	for (size_t i = 0; i < sizeof yes / sizeof yes[0]; i++) {
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		bool is_yes = strcmp(text, yes[i]) == 0;
 		if (is_yes || strcmp(text, no[i]) == 0) {
 			*out = is_yes;
@@ -152,21 +152,21 @@ static const struct flag *find_flag(const struct flag *table, const char *name, 
 }
 
 static enum flags_rc bad_value(const struct flag *f, const char *text, const char *wrong,
-			       char err[static 256])
+			       struct err *err)
 {
 	char quoted[160];
 
-	quote(text, quoted, sizeof quoted);
+	quote(text, quoted, sizeof(quoted));
 	if (f->type == FLAG_BOOL)
-		snprintf(err, 256, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
+		err_set(err, "invalid boolean value %s for -%s: %s", quoted, f->name, wrong);
 	else
-		snprintf(err, 256, "invalid value %s for flag -%s: %s", quoted, f->name, wrong);
+		err_set(err, "invalid value %s for flag -%s: %s", quoted, f->name, wrong);
 	return FLAGS_BAD;
 }
 
 /* One flag at argv[*i], with its value; *i moves behind both. */
 static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, int *i,
-			       char err[static 256])
+			       struct err *err)
 {
 	const char *arg = argv[(*i)++];
 	const char *name = arg + (arg[1] == '-' ? 2 : 1);
@@ -176,13 +176,13 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 	const char *wrong;
 
 	if (len == 0 || name[0] == '-') {
-		snprintf(err, 256, "bad flag syntax: %s", arg);
+		err_set(err, "bad flag syntax: %s", arg);
 		return FLAGS_BAD;
 	}
 	if (!f) {
 		if ((len == 1 && name[0] == 'h') || (len == 4 && memcmp(name, "help", 4) == 0))
 			return FLAGS_HELP;
-		snprintf(err, 256, "flag provided but not defined: -%.*s", (int)len, name);
+		err_set(err, "flag provided but not defined: -%.*s", (int)len, name);
 		return FLAGS_BAD;
 	}
 	if (!value && f->type == FLAG_BOOL)
@@ -190,7 +190,7 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 	if (!value && *i < argc)
 		value = argv[(*i)++];
 	if (!value) {
-		snprintf(err, 256, "flag needs an argument: -%s", f->name);
+		err_set(err, "flag needs an argument: -%s", f->name);
 		return FLAGS_BAD;
 	}
 	wrong = set_value(f, value);
@@ -202,16 +202,16 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 }
 
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
-			  char err[static 256])
+			  struct err *err)
 {
 	int i = 1;
 
-	err[0] = '\0';
+	err->text[0] = '\0';
 	set_defaults(table);
 	for (int k = 1; k < argc; k++) {
 		/* Everything given here may end up in a message, which is JSON, hence UTF-8. */
 		if (!utf8_valid(argv[k], strlen(argv[k]))) {
-			snprintf(err, 256, "argument %d is not valid UTF-8", k);
+			err_set(err, "argument %d is not valid UTF-8", k);
 			return FLAGS_BAD;
 		}
 	}
@@ -236,7 +236,7 @@ static void print_default(const struct flag *f, FILE *out)
 
 	switch (f->type) {
 	case FLAG_STRING:
-		quote(default_of(f), quoted, sizeof quoted);
+		quote(default_of(f), quoted, sizeof(quoted));
 		if (*default_of(f))
 			fprintf(out, " (default %s)", quoted);
 		break;

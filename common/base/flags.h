@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
 
 enum flag_type { FLAG_STRING, FLAG_BOOL, FLAG_INT };
@@ -34,7 +35,7 @@ enum flags_rc {
  * *rest = index of the first argument not consumed. Texts that are not UTF-8 are refused.
  */
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
-			  char err[static 256]) MUSTCHECK;
+			  struct err *err) MUSTCHECK;
 /* The table's part of the usage text, two lines a flag, as Go prints it, in the table's order. */
 void flags_usage(const struct flag *table, FILE *out);
 

@@ -50,7 +50,7 @@ static struct id_entry **id_find(const struct idmap *m, uint64_t id)
 
 struct idmap *idmap_new(void)
 {
-	struct idmap *m = xcalloc(1, sizeof *m);
+	struct idmap *m = xcalloc(1, sizeof(*m));
 
 	m->mask = BUCKETS_MIN - 1;
 	m->bucket = xcalloc(BUCKETS_MIN, sizeof(struct id_entry *));
@@ -90,7 +90,7 @@ static void id_grow(struct idmap *m)
 
 void idmap_put(struct idmap *m, uint64_t id, void *value)
 {
-	struct id_entry *e = xmalloc(sizeof *e);
+	struct id_entry *e = xmalloc(sizeof(*e));
 
 	assert(!*id_find(m, id));
 	if (m->count > m->mask)
@@ -151,7 +151,7 @@ static pthread_once_t hash_once = PTHREAD_ONCE_INIT;
 
 static void hash_init(void)
 {
-	rand_bytes(hash_key, sizeof hash_key);
+	rand_bytes(hash_key, sizeof(hash_key));
 }
 
 static uint64_t rotl(uint64_t x, int bits)
@@ -216,10 +216,16 @@ static struct str_entry *str_find(const struct strmap *m, const char *key)
 	return e;
 }
 
+/* A key may be a ClientId. */
+static void str_free(struct str_entry *e)
+{
+	xfree_secret(e, sizeof(*e) + e->hh.keylen + 1);
+}
+
 static void str_remove(struct strmap *m, struct str_entry *e)
 {
 	HASH_DEL(m->head, e);
-	free(e);
+	str_free(e);
 }
 
 void strmap_free(struct strmap *m)
@@ -232,7 +238,7 @@ void strmap_free(struct strmap *m)
 	HASH_CLEAR(hh, m->head); /* the table goes, the chain of entries stays */
 	for (; e; e = next) {
 		next = e->hh.next;
-		free(e);
+		str_free(e);
 	}
 	free(m);
 }
@@ -246,7 +252,7 @@ void strmap_put(struct strmap *m, const char *key, void *value)
 		e->value = value;
 		return;
 	}
-	e = xmalloc(sizeof *e + len + 1);
+	e = xmalloc(sizeof(*e) + len + 1);
 	memcpy(e->key, key, len + 1);
 	e->value = value;
 	HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->head, e->key, len, str_hash(key, len), e);

@@ -295,7 +295,7 @@ void log_closed(enum log_level level, const char *prefix, const char *why, uint6
 	if (!log_wants(level))
 		return;
 	va_start(ap, fmt);
-	vsnprintf(more, sizeof more, fmt, ap);
+	vsnprintf(more, sizeof(more), fmt, ap);
 	va_end(ap);
 	log_line(level, prefix, "Closed: %s (age %.1f s%s)", why, (double)age_ms / 1000, more);
 }
@@ -371,16 +371,14 @@ static bool parse_level(const char *text, int *level)
 	return false;
 }
 
-bool log_open(const char *target, const char *level, char err[static 256])
+bool log_open(const char *target, const char *level, struct err *err)
 {
 	int wanted;
 
 	log_close();
-	if (!parse_level(level, &wanted)) {
-		snprintf(err, 256, "unknown log level \"%s\": use DEBUG, INFO, WARNING or ERROR",
-			 level);
-		return false;
-	}
+	if (!parse_level(level, &wanted))
+		return err_set(err, "unknown log level \"%s\": use DEBUG, INFO, WARNING or ERROR",
+			       level);
 	if (strcmp(target, "none") == 0)
 		return true;
 	/* Whoever read our output may leave: that is an EPIPE, not our end. */
@@ -398,10 +396,10 @@ void log_set_max(uint64_t bytes)
 
 void log_reopen(void)
 {
-	char err[256];
+	struct err err;
 
-	if (!logfile_reopen(err))
-		log_warn(NULL, "%s", err);
+	if (!logfile_reopen(&err))
+		log_warn(NULL, "%s", err.text);
 }
 
 void log_close(void)

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -24,7 +25,7 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * process. Open, reopen and close belong to the main thread; everything below log_close() may be
  * called from any.
  */
-bool log_open(const char *target, const char *level, char err[static 256]) MUSTCHECK;
+bool log_open(const char *target, const char *level, struct err *err) MUSTCHECK;
 /* A file that grows beyond so many bytes is moved away as at a start; 0: never. */
 void log_set_max(uint64_t bytes);
 void log_set_format(enum log_format format);

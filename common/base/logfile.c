@@ -28,21 +28,18 @@ static int open_append(const char *path)
 }
 
 /* A link that somebody else could have put there must not lead to a file of another user. */
-static bool may_follow(const char *path, char err[static 256])
+static bool may_follow(const char *path, struct err *err)
 {
 	struct stat link, st;
 
 	if (lstat(path, &link) < 0 || !S_ISLNK(link.st_mode))
 		return true;
-	if (stat(path, &st) < 0 && errno == ENOENT) {
-		snprintf(err, 256, "log file %s is a link that leads nowhere", path);
-		return false;
-	}
+	if (stat(path, &st) < 0 && errno == ENOENT)
+		return err_set(err, "log file %s is a link that leads nowhere", path);
 	if (S_ISREG(st.st_mode) && st.st_uid == geteuid())
 		return true;
-	snprintf(err, 256, "log file %s is a link to something that is not a file of this user",
-		 path);
-	return false;
+	return err_set(err, "log file %s is a link to something that is not a file of this user",
+		       path);
 }
 
 /* FILE -> FILE.1 -> FILE.2 ...; the oldest goes. */
@@ -65,23 +62,19 @@ static bool shift(const char *path)
 	return true;
 }
 
-static bool open_file(const char *path, char err[static 256])
+static bool open_file(const char *path, struct err *err)
 {
 	struct stat st;
 
 	if (!may_follow(path, err))
 		return false;
 	/* Only plain files: never /dev/null. */
-	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !shift(path)) {
-		snprintf(err, 256, "cannot rename log file %s: %s", path, strerror(errno));
-		return false;
-	}
+	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !shift(path))
+		return err_set(err, "cannot rename log file %s: %s", path, strerror(errno));
 	int fd = open_append(path);
 
-	if (fd < 0) {
-		snprintf(err, 256, "cannot open log file %s: %s", path, strerror(errno));
-		return false;
-	}
+	if (fd < 0)
+		return err_set(err, "cannot open log file %s: %s", path, strerror(errno));
 	is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 	atomic_store(&written, is_regular ? (unsigned long long)st.st_size : 0);
 	file_name = xstrdup(path);
@@ -89,7 +82,7 @@ static bool open_file(const char *path, char err[static 256])
 	return true;
 }
 
-bool logfile_open(const char *target, char err[static 256])
+bool logfile_open(const char *target, struct err *err)
 {
 	logfile_close();
 	bool to_stdout = strcmp(target, "stdout") == 0 || strcmp(target, "/dev/stdout") == 0;
@@ -103,14 +96,14 @@ bool logfile_open(const char *target, char err[static 256])
 }
 
 /* Onto the same number: a thread in the middle of a line needs to know nothing of it. */
-static bool follow_name(char err[static 256])
+static bool follow_name(struct err *err)
 {
 	int fd = open_append(file_name);
 	bool ok = fd >= 0 && dup2(fd, out.fd) >= 0 && fcntl(out.fd, F_SETFD, FD_CLOEXEC) == 0;
 	struct stat st;
 
 	if (!ok)
-		snprintf(err, 256, "cannot reopen log file %s: %s", file_name, strerror(errno));
+		err_set(err, "cannot reopen log file %s: %s", file_name, strerror(errno));
 	else if (is_regular && fstat(out.fd, &st) == 0)
 		atomic_store(&written, (unsigned long long)st.st_size);
 	if (fd >= 0)
@@ -118,7 +111,7 @@ static bool follow_name(char err[static 256])
 	return ok;
 }
 
-bool logfile_reopen(char err[static 256])
+bool logfile_reopen(struct err *err)
 {
 	if (!file_name)
 		return true;
@@ -160,12 +153,12 @@ void logfile_set_max(uint64_t bytes)
  */
 static void rotate(void)
 {
-	char err[256];
+	struct err err;
 
 	if (pthread_mutex_trylock(&rotating) != 0)
 		return; /* another thread is at it */
 	if (atomic_load(&written) > atomic_load(&max_bytes) &&
-	    !(shift(file_name) && follow_name(err)) && ftruncate(out.fd, 0) == 0)
+	    !(shift(file_name) && follow_name(&err)) && ftruncate(out.fd, 0) == 0)
 		atomic_store(&written, 0);
 	pthread_mutex_unlock(&rotating);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
 
 #define LOGFILE_KEPT 5 /* older files: FILE.1 is the youngest, FILE.5 the oldest */
@@ -15,9 +16,9 @@
  * /dev/stdout and /dev/stderr are those descriptors. A symbolic link is followed only to a regular
  * file that belongs to this user. False with a message in err. Main thread, as all but the write.
  */
-bool logfile_open(const char *target, char err[static 256]) MUSTCHECK;
+bool logfile_open(const char *target, struct err *err) MUSTCHECK;
 /* Opens the file again under its name. False with a message in err; it goes on in the old one. */
-bool logfile_reopen(char err[static 256]) MUSTCHECK;
+bool logfile_reopen(struct err *err) MUSTCHECK;
 void logfile_close(void);
 bool logfile_is_stdout(void);
 /* Above so many bytes the file becomes FILE.1 and a new one is begun; 0: never. */

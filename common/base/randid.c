@@ -39,7 +39,7 @@ uint32_t rand_below(uint32_t bound)
 	uint32_t n;
 
 	do {
-		rand_bytes(&n, sizeof n);
+		rand_bytes(&n, sizeof(n));
 	} while (n < skip);
 	return n % bound;
 }

@@ -103,10 +103,10 @@ static void note_error(struct dial *d, const char *call, int error)
 
 	addr_text(&d->addr[d->at], where);
 	if (call)
-		snprintf(d->error, sizeof d->error, "dial tcp %s: %s: %s", where, call,
+		snprintf(d->error, sizeof(d->error), "dial tcp %s: %s: %s", where, call,
 			 errno_text(error, why));
 	else
-		snprintf(d->error, sizeof d->error, "dial tcp %s: i/o timeout", where);
+		snprintf(d->error, sizeof(d->error), "dial tcp %s: i/o timeout", where);
 }
 
 /*
@@ -202,7 +202,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct dial *d = arg;
 	int error = 0;
-	socklen_t len = sizeof error;
+	socklen_t len = sizeof(error);
 
 	if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
@@ -229,7 +229,7 @@ static void on_deadline(void *arg)
 	struct dial *d = arg;
 
 	if (d->state == DIAL_RESOLVING)
-		snprintf(d->error, sizeof d->error, "dial tcp: lookup %s: i/o timeout", d->host);
+		snprintf(d->error, sizeof(d->error), "dial tcp: lookup %s: i/o timeout", d->host);
 	else
 		note_error(d, NULL, 0);
 	quiet(d);
@@ -243,12 +243,12 @@ static void on_resolved(void *arg, const struct resolve_result *r)
 
 	d->lookup = NULL;
 	if (r->error) {
-		snprintf(d->error, sizeof d->error, "dial tcp: lookup %s: %s", d->host, r->error);
+		snprintf(d->error, sizeof(d->error), "dial tcp: lookup %s: %s", d->host, r->error);
 		report(d);
 		return;
 	}
 	d->n = r->n;
-	memcpy(d->addr, r->addr, sizeof d->addr);
+	memcpy(d->addr, r->addr, sizeof(d->addr));
 	d->share_ms /= (uint64_t)d->n;
 	if (d->share_ms < SHARE_MIN_MS)
 		d->share_ms = SHARE_MIN_MS;
@@ -258,7 +258,7 @@ static void on_resolved(void *arg, const struct resolve_result *r)
 struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_t timeout_ms,
 			dial_fn *fn, void *arg)
 {
-	struct dial *d = xcalloc(1, sizeof *d);
+	struct dial *d = xcalloc(1, sizeof(*d));
 
 	d->loop = l;
 	d->fn = fn;

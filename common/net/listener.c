@@ -42,12 +42,11 @@ struct listener {
 
 /* ---- binding ---- */
 
-static bool bind_failed(const struct addr *a, const char *call, int error, char err[static 256])
+static bool bind_failed(const struct addr *a, const char *call, int error, struct err *err)
 {
 	char where[ADDR_TEXT], why[ERRNO_TEXT];
 
-	snprintf(err, 256, "listen tcp %s: %s: %s", addr_text(a, where), call,
-		 errno_text(error, why));
+	err_set(err, "listen tcp %s: %s: %s", addr_text(a, where), call, errno_text(error, why));
 	errno = error;
 	return false;
 }
@@ -106,7 +105,7 @@ static void fds_none(struct listener_fds *fds)
 		fds->fd[i] = -1;
 }
 
-static bool bind_single(const struct addr *a, struct listener_fds *out, char err[static 256])
+static bool bind_single(const struct addr *a, struct listener_fds *out, struct err *err)
 {
 	const char *call;
 	int error;
@@ -117,7 +116,7 @@ static bool bind_single(const struct addr *a, struct listener_fds *out, char err
 }
 
 /* One try at both families. *again: port 0, and the port found for IPv4 is taken in IPv6. */
-static bool bind_both(uint16_t port, struct listener_fds *out, bool *again, char err[static 256])
+static bool bind_both(uint16_t port, struct listener_fds *out, bool *again, struct err *err)
 {
 	struct addr any4, any6;
 	const char *call;
@@ -149,7 +148,7 @@ static bool bind_both(uint16_t port, struct listener_fds *out, bool *again, char
 	return bind_failed(&any6, call, error, err);
 }
 
-static bool bind_everywhere(uint16_t port, struct listener_fds *out, char err[static 256])
+static bool bind_everywhere(uint16_t port, struct listener_fds *out, struct err *err)
 {
 	bool again = true;
 
@@ -170,25 +169,23 @@ static bool is_any(const struct addr *a)
 }
 
 /* A name to bind to: its first IPv4 address, else its first one, as in Go. */
-static bool look_up(const char *host, uint16_t port, struct addr *out, char err[static 256])
+static bool look_up(const char *host, uint16_t port, struct addr *out, struct err *err)
 {
 	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 	struct addrinfo *list = NULL, *best;
 	char digits[8];
 	int rc;
 
-	snprintf(digits, sizeof digits, "%u", port);
+	snprintf(digits, sizeof(digits), "%u", port);
 	rc = getaddrinfo(host, digits, &hints, &list);
-	if (rc != 0 || !list) {
-		snprintf(err, 256, "listen tcp: lookup %.150s: %.80s", host,
-			 rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
-		return false;
-	}
+	if (rc != 0 || !list)
+		return err_set(err, "listen tcp: lookup %s: %s", host,
+			       rc == EAI_NONAME ? "no such host" : gai_strerror(rc));
 	for (best = list; best && best->ai_family != AF_INET; best = best->ai_next)
 		;
 	if (!best)
 		best = list;
-	memset(out, 0, sizeof *out);
+	memset(out, 0, sizeof(*out));
 	memcpy(&out->sa, best->ai_addr, best->ai_addrlen);
 	out->len = best->ai_addrlen;
 	freeaddrinfo(list);
@@ -196,7 +193,7 @@ static bool look_up(const char *host, uint16_t port, struct addr *out, char err[
 }
 
 /* "80" or "http"; -1 with a message. */
-static int port_number(const char *text, char err[static 256])
+static int port_number(const char *text, struct err *err)
 {
 	struct servent entry, *found = NULL;
 	char buf[1024];
@@ -205,17 +202,17 @@ static int port_number(const char *text, char err[static 256])
 	if (port >= 0)
 		return port;
 	if (text[strspn(text, "0123456789")] == '\0') {
-		snprintf(err, 256, "listen tcp: address %s: invalid port", *text ? text : "''");
+		err_set(err, "listen tcp: address %s: invalid port", *text ? text : "''");
 		return -1;
 	}
-	if (getservbyname_r(text, "tcp", &entry, buf, sizeof buf, &found) != 0 || !found) {
-		snprintf(err, 256, "listen tcp: lookup tcp/%s: unknown port", text);
+	if (getservbyname_r(text, "tcp", &entry, buf, sizeof(buf), &found) != 0 || !found) {
+		err_set(err, "listen tcp: lookup tcp/%s: unknown port", text);
 		return -1;
 	}
 	return ntohs((uint16_t)found->s_port);
 }
 
-bool listener_bind(const char *addr, struct listener_fds *out, char err[static 256])
+bool listener_bind(const char *addr, struct listener_fds *out, struct err *err)
 {
 	char host[256], port_text[32];
 	const char *why;
@@ -223,10 +220,8 @@ bool listener_bind(const char *addr, struct listener_fds *out, char err[static 2
 	int port;
 
 	fds_none(out);
-	if (!addr_split(addr, host, sizeof host, port_text, sizeof port_text, &why)) {
-		snprintf(err, 256, "listen tcp: address %s: %s", addr, why);
-		return false;
-	}
+	if (!addr_split(addr, host, sizeof(host), port_text, sizeof(port_text), &why))
+		return err_set(err, "listen tcp: address %s: %s", addr, why);
 	port = port_number(port_text, err);
 	if (port < 0)
 		return false;
@@ -240,7 +235,7 @@ bool listener_bind(const char *addr, struct listener_fds *out, char err[static 2
 }
 
 bool listener_bind_sibling(const struct listener_fds *first, struct listener_fds *out,
-			   char err[static 256])
+			   struct err *err)
 {
 	fds_none(out);
 	for (int i = 0; i < LISTENER_FDS; i++) {
@@ -363,8 +358,8 @@ static int accept_one(int listen_fd, struct addr *peer)
 {
 	int fd;
 
-	memset(peer, 0, sizeof *peer);
-	peer->len = sizeof peer->sa;
+	memset(peer, 0, sizeof(*peer));
+	peer->len = sizeof(peer->sa);
 #ifdef __linux__
 	fd = accept4(listen_fd, (struct sockaddr *)&peer->sa, &peer->len,
 		     SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -433,7 +428,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
 				void *arg)
 {
-	struct listener *ln = xcalloc(1, sizeof *ln);
+	struct listener *ln = xcalloc(1, sizeof(*ln));
 
 	ln->loop = l;
 	ln->fn = fn;

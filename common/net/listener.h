@@ -6,6 +6,7 @@
 #define COMMON_NET_LISTENER_H
 
 #include "common/base/addr.h"
+#include "common/base/err.h"
 #include "common/base/loop.h"
 #include "common/net/socket.h"
 
@@ -29,10 +30,10 @@ struct listener_fds {
  * afterwards, so that siblings may join. False: err says "listen tcp 0.0.0.0:80: bind: address
  * already in use", as does errno, and *out is closed. May block if host is a name.
  */
-bool listener_bind(const char *addr, struct listener_fds *out, char err[static 256]) MUSTCHECK;
+bool listener_bind(const char *addr, struct listener_fds *out, struct err *err) MUSTCHECK;
 /* Another set of sockets on the port that `first` is bound to (one per further worker). */
 bool listener_bind_sibling(const struct listener_fds *first, struct listener_fds *out,
-			   char err[static 256]) MUSTCHECK;
+			   struct err *err) MUSTCHECK;
 /* The bound address; for a pair of families the IPv4 one. */
 struct addr listener_addr(const struct listener_fds *fds);
 void listener_fds_close(struct listener_fds *fds);

@@ -140,13 +140,13 @@ static void keep_error(struct resolve *r, int rc, int sys)
 	case EAI_NODATA:
 	case EAI_ADDRFAMILY:
 #endif
-		snprintf(r->error, sizeof r->error, "no such host");
+		snprintf(r->error, sizeof(r->error), "no such host");
 		break;
 	case EAI_SYSTEM:
 		errno_text(sys, r->error);
 		break;
 	default:
-		snprintf(r->error, sizeof r->error, "%s", gai_strerror(rc));
+		snprintf(r->error, sizeof(r->error), "%s", gai_strerror(rc));
 	}
 	r->result.error = r->error;
 }
@@ -158,7 +158,7 @@ static void look_up(struct resolve *r)
 	char port[8];
 	int rc;
 
-	snprintf(port, sizeof port, "%u", r->port);
+	snprintf(port, sizeof(port), "%u", r->port);
 	/* Without a host getaddrinfo gives the loopback addresses. */
 	rc = getaddrinfo(r->host[0] ? r->host : NULL, port, &hints, &list);
 	if (rc != 0) {
@@ -245,7 +245,7 @@ static void answer_soon(struct resolve *r, const char *error)
 {
 	r->state = JOB_NUMERIC;
 	if (error) {
-		snprintf(r->error, sizeof r->error, "%s", error);
+		snprintf(r->error, sizeof(r->error), "%s", error);
 		r->result.error = r->error;
 	}
 	r->tick.fn = on_tick;
@@ -279,7 +279,7 @@ static void enqueue(struct resolve *r)
 struct resolve *resolve_start(struct loop *l, const char *host, uint16_t port,
 			      void (*fn)(void *arg, const struct resolve_result *r), void *arg)
 {
-	struct resolve *r = xcalloc(1, sizeof *r);
+	struct resolve *r = xcalloc(1, sizeof(*r));
 
 	r->msg.deliver = on_deliver;
 	r->msg.drop = on_drop;

@@ -33,7 +33,7 @@ static int no_password(char *buf, int size, int rwflag, void *arg)
 	return -1;
 }
 
-static SSL_CTX *new_ctx(const SSL_METHOD *method, char err[static 256])
+static SSL_CTX *new_ctx(const SSL_METHOD *method, struct err *err)
 {
 	SSL_CTX *ctx;
 
@@ -53,13 +53,11 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, char err[static 256])
 	return ctx;
 }
 
-static bool use_files(SSL_CTX *ctx, const char *cert, const char *key, char err[static 256])
+static bool use_files(SSL_CTX *ctx, const char *cert, const char *key, struct err *err)
 {
-	if (!cert || !key) {
-		snprintf(err, 256, "a certificate and its key are needed, only the %s is given",
-			 cert ? "certificate" : "key");
-		return false;
-	}
+	if (!cert || !key)
+		return err_set(err, "a certificate and its key are needed, only the %s is given",
+			       cert ? "certificate" : "key");
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
 		tls_file_error(err, "certificate", cert);
 		return false;
@@ -82,7 +80,7 @@ static SSL *new_ssl(SSL_CTX *ctx)
 
 /* ---- server ---- */
 
-static bool require_client_cert(SSL_CTX *ctx, const char *ca, char err[static 256])
+static bool require_client_cert(SSL_CTX *ctx, const char *ca, struct err *err)
 {
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
 
@@ -97,7 +95,7 @@ static bool require_client_cert(SSL_CTX *ctx, const char *ca, char err[static 25
 }
 
 static bool use_selfsigned(SSL_CTX *ctx, const struct tls_server_conf *c, char note[static 256],
-			   char err[static 256])
+			   struct err *err)
 {
 	EVP_PKEY *key = NULL;
 	X509 *cert = NULL;
@@ -113,8 +111,7 @@ static bool use_selfsigned(SSL_CTX *ctx, const struct tls_server_conf *c, char n
 	return ok;
 }
 
-SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
-			char err[static 256])
+SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256], struct err *err)
 {
 	static const unsigned char session_id_context[] = "pgrok";
 	SSL_CTX *ctx = new_ctx(TLS_server_method(), err);
@@ -194,7 +191,7 @@ static bool wants_roots(const struct tls_client_conf *c)
 	return c->host_roots || c->root_cas;
 }
 
-SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256])
+SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, struct err *err)
 {
 	SSL_CTX *ctx = new_ctx(TLS_client_method(), err);
 
@@ -202,9 +199,8 @@ SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256])
 		return NULL;
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (c->pin && !tls_pins_valid(c->pin)) {
-		snprintf(err, 256,
-			 "\"%.80s\" is not a pin: \"sha256//\" and 44 characters of base64",
-			 c->pin);
+		err_set(err, "\"%.80s\" is not a pin: \"sha256//\" and 44 characters of base64",
+			c->pin);
 		goto fail;
 	}
 	if (wants_roots(c) && !tls_verify_roots(ctx, c->host_roots, c->root_cas, err))
@@ -276,19 +272,19 @@ void tls_first_group(SSL *ssl, int group)
 }
 
 bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],
-		      char err[static 256])
+		      struct err *err)
 {
 	X509 *cert = SSL_get0_peer_certificate(ssl);
 	bool good = false;
 
-	err[0] = '\0';
+	err->text[0] = '\0';
 	tls_pin_of(cert, pin);
 	if (tls_verify_refused(ssl, pin, err) || !SSL_is_init_finished(ssl)) {
 		/* that was it; or the handshake failed for another reason, or is not over */
 	} else if (!cert) {
-		snprintf(err, 256, "the server showed no certificate");
+		err_set(err, "the server showed no certificate");
 	} else if (c->pin && !tls_pin_among(pin, c->pin)) {
-		snprintf(err, 256, "the server's key is %s, not the pinned one", pin);
+		err_set(err, "the server's key is %s, not the pinned one", pin);
 	} else {
 		good = !wants_roots(c) || tls_verify_again(ssl, cert, err);
 	}

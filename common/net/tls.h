@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "common/base/compiler.h"
+#include "common/base/err.h"
 #include "common/net/tls_pin.h"
 
 struct tls_server_conf {
@@ -23,7 +24,7 @@ struct tls_server_conf {
  * be kept, was replaced, or is for another domain.
  */
 SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
-			char err[static 256]) MUSTCHECK;
+			struct err *err) MUSTCHECK;
 /* A server-side SSL in accept state. Returns owned. */
 SSL *tls_accept_ssl(SSL_CTX *ctx) MUSTCHECK;
 /* The pin of the context's own certificate ("sha256//..." of its SubjectPublicKeyInfo). */
@@ -45,7 +46,7 @@ struct tls_client_conf {
  * host_roots honours SSL_CERT_FILE and SSL_CERT_DIR. Names are looked for in subjectAltName only,
  * as in Go; a certificate in root_cas is trusted itself, a CA's or not.
  */
-SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, char err[static 256]) MUSTCHECK;
+SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, struct err *err) MUSTCHECK;
 /*
  * A client-side SSL in connect state; host is verified if roots are, and sent as SNI if a name.
  * NULL: the roots are to be verified, but host is empty or no possible name.
@@ -66,5 +67,5 @@ void tls_first_group(SSL *ssl, int group);
  * too, with the reason if it was the certificate, with err "" if it was something else.
  */
 bool tls_check_server(SSL *ssl, const struct tls_client_conf *c, char pin[static TLS_PIN_TEXT],
-		      char err[static 256]) MUSTCHECK;
+		      struct err *err) MUSTCHECK;
 #endif

@@ -6,32 +6,30 @@
 
 #include "common/base/err.h"
 
-static void reason_text(unsigned long e, char *buf, size_t cap)
+static void reason_text(unsigned long e, struct err *err)
 {
 	const char *reason = ERR_reason_error_string(e);
 	char why[ERRNO_TEXT];
 
 	if (!e)
-		snprintf(buf, cap, "%s", "");
+		err->text[0] = '\0';
 	else if (ERR_SYSTEM_ERROR(e))
-		snprintf(buf, cap, "%s", errno_text(ERR_GET_REASON(e), why));
+		err_set(err, "%s", errno_text(ERR_GET_REASON(e), why));
 	else if (reason)
-		snprintf(buf, cap, "%s", reason);
+		err_set(err, "%s", reason);
 	else
-		ERR_error_string_n(e, buf, cap);
+		ERR_error_string_n(e, err->text, sizeof(err->text));
 }
 
-void tls_error_text(char err[static 256])
+void tls_error_text(struct err *err)
 {
-	reason_text(ERR_peek_last_error(), err, 256);
+	reason_text(ERR_peek_last_error(), err);
 	ERR_clear_error();
 }
 
-void tls_file_error(char err[static 256], const char *what, const char *file)
+void tls_file_error(struct err *err, const char *what, const char *file)
 {
-	char why[100];
-
-	reason_text(ERR_peek_error(), why, sizeof(why));
+	reason_text(ERR_peek_error(), err);
 	ERR_clear_error();
-	snprintf(err, 256, "%s %.120s: %s", what, file, why);
+	err_set(err, "%s %s: %s", what, file, err->text);
 }

@@ -290,13 +290,13 @@ static void explain(const struct pair *p, char note[static 256])
 }
 
 bool tls_selfsigned(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
-		    char note[static 256], char err[static 256])
+		    char note[static 256], struct err *err)
 {
 	struct pair p = {.dir = dir, .domain = domain && *domain ? domain : "localhost"};
 	int lock = -1;
 	bool ok;
 
-	err[0] = '\0';
+	err->text[0] = '\0';
 	if (dir) {
 		lock = open_and_lock(dir);
 		if (lock < 0)

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "common/base/compiler.h"
+#include "common/base/err.h"
 
 /*
  * Loads dir/cert.pem and dir/key.pem, or makes what is missing or broken: a P-256 key (0600) and a
@@ -16,6 +17,6 @@
  * are owned. False only with err, and if OpenSSL itself fails.
  */
 bool tls_selfsigned(const char *dir, const char *domain, EVP_PKEY **key, X509 **cert,
-		    char note[static 256], char err[static 256]) MUSTCHECK;
+		    char note[static 256], struct err *err) MUSTCHECK;
 
 #endif

@@ -16,7 +16,7 @@
 
 /* Of a handshake that failed OpenSSL keeps no certificate: what it was is noted when it is seen. */
 struct refusal {
-	char reason[256];
+	struct err reason;
 	char pin[TLS_PIN_TEXT];
 };
 
@@ -68,22 +68,21 @@ static void list_names(X509 *cert, int type, char out[static 256])
 }
 
 /* Go's words, which users search for. host NULL: not known. */
-static void name_reason(X509 *cert, const char *host, bool is_ip, char out[static 256])
+static void name_reason(X509 *cert, const char *host, bool is_ip, struct err *out)
 {
 	char names[256];
 
 	list_names(cert, is_ip ? GEN_IPADD : GEN_DNS, names);
 	if (names[0])
-		snprintf(out, 256, "x509: certificate is valid for %.130s, not %.80s", names, host);
+		err_set(out, "x509: certificate is valid for %s, not %s", names, host);
 	else if (is_ip)
-		snprintf(out, 256,
-			 "x509: cannot validate certificate for %.80s because it doesn't contain "
-			 "any IP SANs",
-			 host);
+		err_set(out,
+			"x509: cannot validate certificate for %s because it doesn't contain "
+			"any IP SANs",
+			host);
 	else
-		snprintf(out, 256,
-			 "x509: certificate is not valid for any names, but wanted to match %.80s",
-			 host);
+		err_set(out, "x509: certificate is not valid for any names, but wanted to match %s",
+			host);
 }
 
 /* The name or address that param asks for. Returns owned (OPENSSL_free). */
@@ -99,7 +98,7 @@ static char *wanted_host(X509_VERIFY_PARAM *param, bool *is_ip)
 	return OPENSSL_strdup(name ? name : "");
 }
 
-static void verify_reason(int code, X509 *cert, X509_VERIFY_PARAM *param, char out[static 256])
+static void verify_reason(int code, X509 *cert, X509_VERIFY_PARAM *param, struct err *out)
 {
 	bool is_ip;
 	char *host;
@@ -111,11 +110,11 @@ static void verify_reason(int code, X509 *cert, X509_VERIFY_PARAM *param, char o
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
 	case X509_V_ERR_CERT_UNTRUSTED:
-		snprintf(out, 256, "x509: certificate signed by unknown authority");
+		err_set(out, "x509: certificate signed by unknown authority");
 		break;
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_CERT_NOT_YET_VALID:
-		snprintf(out, 256, "x509: certificate has expired or is not yet valid");
+		err_set(out, "x509: certificate has expired or is not yet valid");
 		break;
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
@@ -124,7 +123,7 @@ static void verify_reason(int code, X509 *cert, X509_VERIFY_PARAM *param, char o
 		OPENSSL_free(host);
 		break;
 	default:
-		snprintf(out, 256, "x509: %s", X509_verify_cert_error_string(code));
+		err_set(out, "x509: %s", X509_verify_cert_error_string(code));
 	}
 }
 
@@ -143,25 +142,25 @@ static int on_verify(int ok, X509_STORE_CTX *store)
 			fatal("out of memory (TLS connection)");
 	}
 	verify_reason(X509_STORE_CTX_get_error(store), X509_STORE_CTX_get0_cert(store),
-		      X509_STORE_CTX_get0_param(store), r->reason);
+		      X509_STORE_CTX_get0_param(store), &r->reason);
 	tls_pin_of(X509_STORE_CTX_get0_cert(store), r->pin);
 	return 0;
 }
 
-bool tls_verify_refused(SSL *ssl, char pin[static TLS_PIN_TEXT], char err[static 256])
+bool tls_verify_refused(SSL *ssl, char pin[static TLS_PIN_TEXT], struct err *err)
 {
 	const struct refusal *r = refusal_index >= 0 ? SSL_get_ex_data(ssl, refusal_index) : NULL;
 
 	if (!r)
 		return false;
 	memcpy(pin, r->pin, sizeof(r->pin));
-	memcpy(err, r->reason, sizeof(r->reason));
+	*err = r->reason;
 	return true;
 }
 
 /* ---- what is checked ---- */
 
-bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, char err[static 256])
+bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
@@ -195,7 +194,7 @@ bool tls_verify_host(SSL *ssl, const char *host, bool is_ip)
 	return X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
 }
 
-bool tls_verify_again(SSL *ssl, X509 *cert, char err[static 256])
+bool tls_verify_again(SSL *ssl, X509 *cert, struct err *err)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
 	long code = SSL_get_verify_result(ssl);

@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 
+#include "common/base/err.h"
 #include "common/net/tls_pin.h"
 
 /*
@@ -15,15 +16,15 @@
  * those in the PEM file (NULL: none). False: err names the file.
  */
 bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas,
-		      char err[static 256]) MUSTCHECK;
+		      struct err *err) MUSTCHECK;
 /* The name or numeric address to be verified. False: it can't be. */
 bool tls_verify_host(SSL *ssl, const char *host, bool is_ip) MUSTCHECK;
 /* Did the handshake refuse the certificate? Then why, and what its pin was. */
-bool tls_verify_refused(SSL *ssl, char pin[static TLS_PIN_TEXT], char err[static 256]) MUSTCHECK;
+bool tls_verify_refused(SSL *ssl, char pin[static TLS_PIN_TEXT], struct err *err) MUSTCHECK;
 /*
  * What a full handshake has checked, checked again: a resumed one trusts the session's memory.
  * False: the reason is in err.
  */
-bool tls_verify_again(SSL *ssl, X509 *cert, char err[static 256]) MUSTCHECK;
+bool tls_verify_again(SSL *ssl, X509 *cert, struct err *err) MUSTCHECK;
 
 #endif

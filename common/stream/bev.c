@@ -241,10 +241,33 @@ static void bev_free(void *p)
 	free(b);
 }
 
+/* What libevent would write in its next turn, as far as the kernel takes it now. */
+static void write_rest(struct bev *b)
+{
+	struct evbuffer *out = bufferevent_get_output(b->be);
+	struct evbuffer_iovec v;
+	ssize_t n = 1;
+
+	if (!b->connected || b->dead || b->write_dead)
+		return;
+	evbuffer_unfreeze(out, 1);
+	while (n > 0 && evbuffer_peek(out, -1, NULL, &v, 1) > 0 && v.iov_len) {
+		size_t len = v.iov_len < RECORD_MAX ? v.iov_len : RECORD_MAX;
+
+		n = b->s.ssl ? SSL_write(b->s.ssl, v.iov_base, (int)len)
+			     : send(b->s.fd, v.iov_base, len, MSG_NOSIGNAL);
+		if (n > 0)
+			evbuffer_drain(out, (size_t)n);
+	}
+	ERR_clear_error();
+}
+
 static void bev_close(struct stream *s, bool abort)
 {
 	struct bev *b = bev_of(s);
 
+	if (!abort && !b->finished)
+		write_rest(b);
 	if (!abort && !b->finished && !b->write_dead && s->ssl && b->connected)
 		(void)!bev_finish(s);
 	b->aborted = abort;

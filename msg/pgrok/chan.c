@@ -30,7 +30,7 @@ struct chan {
 
 	struct piece *first, **last;
 	size_t queued; /* bytes not yet taken by the stream, and what their pieces take */
-	char err[256];
+	struct err err;
 };
 
 struct chan *chan_new(struct stream *s)
@@ -98,14 +98,14 @@ bool chan_waiting(const struct chan *c)
 
 const char *chan_error(const struct chan *c)
 {
-	return c->err;
+	return c->err.text;
 }
 
 static void note_abort(struct chan *c)
 {
 	const char *why = stream_error(c->s);
 
-	snprintf(c->err, sizeof(c->err), "%s", *why ? why : "connection aborted");
+	err_set(&c->err, "%s", *why ? why : "connection aborted");
 }
 
 /* Reads until buf, of which *have bytes are there, holds want bytes: OK, or why not yet. */
@@ -123,8 +123,7 @@ static enum chan_rc read_up_to(struct chan *c, void *buf, size_t *have, size_t w
 		case STREAM_EOF:
 			if (!c->head_have)
 				return CHAN_EOF;
-			snprintf(c->err, sizeof(c->err),
-				 "the peer closed in the middle of a message");
+			err_set(&c->err, "the peer closed in the middle of a message");
 			return CHAN_ABORT;
 		case STREAM_ABORT:
 			note_abort(c);
@@ -136,7 +135,7 @@ static enum chan_rc read_up_to(struct chan *c, void *buf, size_t *have, size_t w
 
 static enum chan_rc decode_body(struct chan *c, struct msg *out)
 {
-	enum msg_rc rc = msg_decode(c->body, c->body_len, out, c->err);
+	enum msg_rc rc = msg_decode(c->body, c->body_len, out, &c->err);
 
 	drop_body(c);
 	if (rc == MSG_BAD) {
@@ -158,7 +157,7 @@ enum chan_rc chan_recv(struct chan *c, struct msg *out)
 	if (!c->body) {
 		if (frame_parse(c->head, FRAME_HEADER, &c->body_len) == FRAME_BAD) {
 			c->bad = true;
-			snprintf(c->err, sizeof(c->err), "bad length of a message");
+			err_set(&c->err, "bad length of a message");
 			return CHAN_BAD;
 		}
 		c->body = xmalloc(c->body_len);
@@ -172,14 +171,13 @@ enum chan_rc chan_recv(struct chan *c, struct msg *out)
 bool chan_send(struct chan *c, const struct msg *m)
 {
 	size_t len;
-	char *frame = frame_make(m, c->max, &len, c->err);
+	char *frame = frame_make(m, c->max, &len, &c->err);
 	struct piece *p;
 
 	if (!frame)
 		return false;
 	if (c->first && c->queued + len + sizeof(*p) > c->queue_max) {
-		snprintf(c->err, sizeof(c->err), "the peer does not read: %zu bytes wait",
-			 c->queued);
+		err_set(&c->err, "the peer does not read: %zu bytes wait", c->queued);
 		xfree_secret(frame, len);
 		return false;
 	}

@@ -21,20 +21,20 @@ enum frame_rc frame_parse(const void *buf, size_t len, size_t *body_len)
 	return len - FRAME_HEADER < n ? FRAME_MORE : FRAME_OK;
 }
 
-char *frame_make(const struct msg *m, size_t max, size_t *len, char err[static 256])
+char *frame_make(const struct msg *m, size_t max, size_t *len, struct err *err)
 {
 	size_t body_len;
 	char *body = msg_encode(m, &body_len), *frame;
 
 	if (!body) {
-		snprintf(err, 256, "%s: a text is not UTF-8", msg_type_name(m->type));
+		err_set(err, "%s: a text is not UTF-8", msg_type_name(m->type));
 		return NULL;
 	}
 	if (max > FRAME_HEADER + FRAME_BODY_MAX)
 		max = FRAME_HEADER + FRAME_BODY_MAX;
 	if (body_len + FRAME_HEADER > max) {
-		snprintf(err, 256, "%s: a message of %zu bytes is too large for this peer (%zu)",
-			 msg_type_name(m->type), body_len + FRAME_HEADER, max);
+		err_set(err, "%s: a message of %zu bytes is too large for this peer (%zu)",
+			msg_type_name(m->type), body_len + FRAME_HEADER, max);
 		xfree_secret(body, body_len);
 		return NULL;
 	}

@@ -5,6 +5,7 @@
 #ifndef MSG_PGROK_FRAME_H
 #define MSG_PGROK_FRAME_H
 
+#include "common/base/err.h"
 #include "msg/pgrok/msg.h"
 
 #define FRAME_HEADER 8
@@ -25,6 +26,6 @@ enum frame_rc frame_parse(const void *buf, size_t len, size_t *body_len) MUSTCHE
  * A message as one contiguous frame: owned, *len bytes. NULL with err: a text is not UTF-8, or the
  * frame is larger than max bytes (FRAME_GO_MAX or FRAME_HEADER + FRAME_BODY_MAX).
  */
-char *frame_make(const struct msg *m, size_t max, size_t *len, char err[static 256]) MUSTCHECK;
+char *frame_make(const struct msg *m, size_t max, size_t *len, struct err *err) MUSTCHECK;
 
 #endif

@@ -196,17 +196,14 @@ static enum msg_rc decode(json_t *root, struct msg *out, struct err *err)
 	return rc;
 }
 
-enum msg_rc msg_decode(const char *json, size_t len, struct msg *out, char err[static 256])
+enum msg_rc msg_decode(const char *json, size_t len, struct msg *out, struct err *err)
 {
-	struct err why = {""};
-	json_t *root = lenient_load(json, len, &why);
+	json_t *root = lenient_load(json, len, err);
 	enum msg_rc rc = MSG_BAD;
 
 	memset(out, 0, sizeof(*out));
 	if (root)
-		rc = decode(root, out, &why);
+		rc = decode(root, out, err);
 	json_decref(root);
-	if (rc == MSG_BAD)
-		snprintf(err, 256, "%.255s", why.text);
 	return rc;
 }

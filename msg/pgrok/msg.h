@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
 
 #define MSG_PROTO_VERSION "2"
@@ -107,8 +108,7 @@ enum msg_rc {
  * that are not UTF-8 and lone surrogates become U+FFFD, as in Go. Stricter than Go: a NUL inside a
  * text of ours, and numbers that need more than 64 bits under any key, are BAD.
  */
-enum msg_rc msg_decode(const char *json, size_t len, struct msg *out,
-		       char err[static 256]) MUSTCHECK;
+enum msg_rc msg_decode(const char *json, size_t len, struct msg *out, struct err *err) MUSTCHECK;
 /* Frees what msg_decode() put into m, wiping it (tokens are among it). */
 void msg_free(struct msg *m);
 

@@ -82,47 +82,37 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name)
 }
 
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
-		       const char *whose, char err[static CONFIG_ERR])
+		       const char *whose, struct err *err)
 {
-	char why[CONFIG_ERR];
-
 	for (const char *word = protos;; word++) {
 		size_t len = strcspn(word, "+");
 		enum proto p;
-		if (!proto_parse(word, len, &p)) {
-			snprintf(err, CONFIG_ERR, "Invalid protocol for %.200s: %.*s", whose,
-				 (int)len, word);
-			return false;
-		}
-		if (!endpoint_parse_local(&t->local[p], addr, why)) {
-			snprintf(err, CONFIG_ERR, "Invalid address for tunnel %s[%s] '%s': %.300s",
-				 t->name, proto_name(p), addr, why);
-			return false;
-		}
-		if (t->local[p].folder && p == PROTO_TCP) {
-			snprintf(
-				err, CONFIG_ERR,
+		if (!proto_parse(word, len, &p))
+			return err_set(err, "Invalid protocol for %.200s: %.*s", whose, (int)len,
+				       word);
+		if (!endpoint_parse_local(&t->local[p], addr, err))
+			return err_set(err, "Invalid address for tunnel %s[%s] '%s': %s", t->name,
+				       proto_name(p), addr, err->text);
+		if (t->local[p].folder && p == PROTO_TCP)
+			return err_set(
+				err,
 				"Invalid address for tunnel %s[tcp] '%.200s': a folder needs http or "
 				"https",
 				t->name, addr);
-			return false;
-		}
 		word += len;
 		if (!*word)
 			return true;
 	}
 }
 
-bool config_check_tunnel(const struct config_tunnel *t, char err[static CONFIG_ERR])
+bool config_check_tunnel(const struct config_tunnel *t, struct err *err)
 {
 	bool web = t->local[PROTO_HTTP].text || t->local[PROTO_HTTPS].text;
 
 	if (web || !t->auth || !*t->auth)
 		return true;
-	snprintf(err, CONFIG_ERR,
-		 "a password protects http and https only: every visitor of "
-		 "this tcp tunnel would get in");
-	return false;
+	return err_set(err, "a password protects http and https only: every visitor of "
+			    "this tcp tunnel would get in");
 }
 
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT])

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "msg/pgrok/proto.h"
 #include "pgrok/config/endpoint.h"
 
@@ -77,9 +78,9 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
  * ("default", "tunnel x[ftp]").
  */
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
-		       const char *whose, char err[static CONFIG_ERR]) MUSTCHECK;
+		       const char *whose, struct err *err) MUSTCHECK;
 /* Does each of its settings have an effect? False: err says which has none. */
-bool config_check_tunnel(const struct config_tunnel *t, char err[static CONFIG_ERR]) MUSTCHECK;
+bool config_check_tunnel(const struct config_tunnel *t, struct err *err) MUSTCHECK;
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
 #define PROTOS_TEXT 16
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);

@@ -34,26 +34,20 @@ static bool host_is_plain(const char *host)
 	return true;
 }
 
-bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG_ERR])
+bool endpoint_parse(struct endpoint *e, const char *text, struct err *err)
 {
 	char full[320], host[256], port[64];
 	const char *why;
 
 	/* The Go client reads "8080" as ":8080" and shows it as 127.0.0.1:8080. */
 	snprintf(full, sizeof(full), "%s%s", all_digits(text) ? ":" : "", text);
-	if (!addr_split(full, host, sizeof(host), port, sizeof(port), &why)) {
-		snprintf(err, CONFIG_ERR, "address %s: %s", full, why);
-		return false;
-	}
+	if (!addr_split(full, host, sizeof(host), port, sizeof(port), &why))
+		return err_set(err, "address %s: %s", full, why);
 	int number = port_number(port);
-	if (number < 0) {
-		snprintf(err, CONFIG_ERR, "address %s: invalid port %s (0-65535)", full, port);
-		return false;
-	}
-	if (!host_is_plain(host)) {
-		snprintf(err, CONFIG_ERR, "address %s: blank or '/' in the host name", full);
-		return false;
-	}
+	if (number < 0)
+		return err_set(err, "address %s: invalid port %s (0-65535)", full, port);
+	if (!host_is_plain(host))
+		return err_set(err, "address %s: blank or '/' in the host name", full);
 	if (!host[0])
 		snprintf(host, sizeof(host), "127.0.0.1");
 	endpoint_free(e);
@@ -81,9 +75,8 @@ static char *without_scheme(const char *text)
 	return xasprintf("%.*s%s", (int)len, text, has_port ? "" : ":80");
 }
 
-bool endpoint_parse_local(struct endpoint *e, const char *text, char err[static CONFIG_ERR])
+bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err)
 {
-	char why[FILES_ERR];
 	char *plain = without_scheme(text);
 
 	if (plain) {
@@ -92,14 +85,11 @@ bool endpoint_parse_local(struct endpoint *e, const char *text, char err[static 
 		free(plain);
 		return ok;
 	}
-
 	if (!files_is_address(text))
 		return endpoint_parse(e, text, err);
-	char *folder = files_resolve(text, why);
-	if (!folder) {
-		snprintf(err, CONFIG_ERR, "%s", why);
+	char *folder = files_resolve(text, err);
+	if (!folder)
 		return false;
-	}
 	endpoint_free(e);
 	e->text = xstrdup(folder);
 	e->folder = folder;

@@ -5,9 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
-
-#define CONFIG_ERR 512 /* of a text that says what is wrong with a configuration */
 
 /* text NULL: none. */
 struct endpoint {
@@ -21,10 +20,9 @@ struct endpoint {
  * A port alone ("8080" is 127.0.0.1:8080), ":8080" or "host:port". Service names are looked up
  * ("localhost:ssh"). False: err says why, in Go's words ("address foo: missing port in address").
  */
-bool endpoint_parse(struct endpoint *e, const char *text, char err[static CONFIG_ERR]) MUSTCHECK;
+bool endpoint_parse(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
 /* The same for where a tunnel leads: a folder of files, too ("./site", "file:///srv/www"). */
-bool endpoint_parse_local(struct endpoint *e, const char *text,
-			  char err[static CONFIG_ERR]) MUSTCHECK;
+bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
 void endpoint_free(struct endpoint *e);
 
 #endif

@@ -25,23 +25,21 @@ static char *default_path(void)
 }
 
 bool config_load(struct config *c, const char *path, config_warn_fn *warn, void *warn_arg,
-		 char err[static CONFIG_ERR])
+		 struct err *err)
 {
 	char *name = path && *path ? xstrdup(path) : default_path(), *text;
 	bool optional = !path || !*path, ok;
-	struct err why = {""};
 	size_t len = 0;
 
 	if (!name)
 		return true;
-	text = file_read(name, YAML_BYTES, &len, &why);
+	text = file_read(name, YAML_BYTES, &len, err);
 	if (text) {
 		ok = config_parse(c, name, text, len, warn, warn_arg, err);
 		xfree_secret(text, len);
 	} else {
 		ok = optional && errno == ENOENT;
-		err_set(&why, "Failed to read configuration file %s: %s", name, why.text);
-		snprintf(err, CONFIG_ERR, "%s", why.text);
+		err_set(err, "Failed to read configuration file %s: %s", name, err->text);
 	}
 	free(name);
 	return ok;
@@ -72,7 +70,7 @@ static bool is_token(const char *text, size_t len, char **token)
 }
 
 bool config_parse(struct config *c, const char *file, const char *text, size_t len,
-		  config_warn_fn *warn, void *warn_arg, char err[static CONFIG_ERR])
+		  config_warn_fn *warn, void *warn_arg, struct err *err)
 {
 	free(c->file);
 	c->file = xstrdup(file);
@@ -95,9 +93,9 @@ static void override(char **value, const char *flag)
  */
 static bool pick_addr(struct endpoint *out, const struct config *c, const char *key,
 		      const char *flag, const char *in_file, unsigned line, const char *def,
-		      char err[static CONFIG_ERR])
+		      struct err *err)
 {
-	char why[CONFIG_ERR], place[160] = "";
+	char place[160] = "";
 	const char *addr = def;
 
 	if (flag && *flag) {
@@ -106,13 +104,12 @@ static bool pick_addr(struct endpoint *out, const struct config *c, const char *
 		addr = in_file;
 		snprintf(place, sizeof(place), "%.140s:%u: ", c->file, line);
 	}
-	if (!addr || endpoint_parse(out, addr, why))
+	if (!addr || endpoint_parse(out, addr, err))
 		return true;
-	snprintf(err, CONFIG_ERR, "%sInvalid address %s '%.60s': %.200s", place, key, addr, why);
-	return false;
+	return err_set(err, "%sInvalid address %s '%.60s': %s", place, key, addr, err->text);
 }
 
-bool config_finish(struct config *c, const struct config_flags *f, char err[static CONFIG_ERR])
+bool config_finish(struct config *c, const struct config_flags *f, struct err *err)
 {
 	const char *inspect =
 		f->inspect_addr && *f->inspect_addr ? f->inspect_addr : c->inspect_addr;
@@ -122,12 +119,10 @@ bool config_finish(struct config *c, const struct config_flags *f, char err[stat
 	override(&c->tls_client_key, f->tls_client_key);
 	override(&c->root_cas, f->root_cas);
 	c->inspect_public = f->inspect_public;
-	if (!c->tls_client_crt != !c->tls_client_key) {
-		snprintf(err, CONFIG_ERR, "A client certificate needs its key too: %s is missing.",
-			 c->tls_client_crt ? "-tlsClientKey (tls_client_key)"
-					   : "-tlsClientCrt (tls_client_crt)");
-		return false;
-	}
+	if (!c->tls_client_crt != !c->tls_client_key)
+		return err_set(err, "A client certificate needs its key too: %s is missing.",
+			       c->tls_client_crt ? "-tlsClientKey (tls_client_key)"
+						 : "-tlsClientCrt (tls_client_crt)");
 	if (!pick_addr(&c->server, c, "server_addr", f->server_addr, c->server_addr,
 		       c->server_addr_line, NULL, err))
 		return false;

@@ -120,13 +120,14 @@ static const char *ngrok_hint(const char *key)
 static bool take_proto(const struct yaml_value *v, const char *key, void *object)
 {
 	struct config_tunnel *t = object;
-	char why[CONFIG_ERR], whose[300];
+	char whose[300];
+	struct err why;
 	const char *addr;
 
 	if (!yaml_text(v, &addr))
 		return false;
 	snprintf(whose, sizeof(whose), "tunnel %.200s[%.60s]", t->name, key);
-	return config_set_protos(t, key, addr, whose, why) || yaml_bad(v, "%s", why);
+	return config_set_protos(t, key, addr, whose, &why) || yaml_bad(v, "%s", why.text);
 }
 
 static bool set_protos(const struct yaml_value *v, void *object)
@@ -164,7 +165,8 @@ static void name_tunnel(struct config_tunnel *t)
 static bool take_tunnel(const struct yaml_value *v, const char *key, void *object)
 {
 	struct config *c = object;
-	char protos[PROTOS_TEXT], why[CONFIG_ERR];
+	char protos[PROTOS_TEXT];
+	struct err why;
 
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
 		return yaml_bad(v, "more than %d tunnels", LIMIT_TUNNELS);
@@ -173,8 +175,8 @@ static bool take_tunnel(const struct yaml_value *v, const char *key, void *objec
 		return false;
 	if (!*config_protos(t, protos))
 		return yaml_bad(v, "Tunnel %.60s does not specify any protocols to tunnel.", key);
-	if (!config_check_tunnel(t, why))
-		return yaml_bad(v, "auth: %s", why);
+	if (!config_check_tunnel(t, &why))
+		return yaml_bad(v, "auth: %s", why.text);
 	name_tunnel(t);
 	return true;
 }
@@ -210,17 +212,13 @@ static const struct yaml_field config_fields[] = {
 static const struct yaml_table config_table = {config_fields, ngrok_hint};
 
 bool config_yaml_parse(struct config *c, const char *text, size_t len, config_warn_fn *warn,
-		       void *warn_arg, char err[static CONFIG_ERR])
+		       void *warn_arg, struct err *err)
 {
 	struct yaml_conf conf = {.file = c->file,
 				 .table = &config_table,
 				 .object = c,
 				 .warn = warn,
 				 .warn_arg = warn_arg};
-	struct err why;
 
-	if (yaml_read(&conf, text, len, &why))
-		return true;
-	snprintf(err, CONFIG_ERR, "%s", why.text);
-	return false;
+	return yaml_read(&conf, text, len, err);
 }

@@ -2,10 +2,11 @@
 #ifndef PGROK_CONFIG_YAML_H
 #define PGROK_CONFIG_YAML_H
 
+#include "common/base/err.h"
 #include "pgrok/config/config.h"
 
 /* Fills c, whose file names the source in messages. */
 bool config_yaml_parse(struct config *c, const char *text, size_t len, config_warn_fn *warn,
-		       void *warn_arg, char err[static CONFIG_ERR]) MUSTCHECK;
+		       void *warn_arg, struct err *err) MUSTCHECK;
 
 #endif

@@ -62,7 +62,7 @@ static char *path_of_home(const char *rest)
 	return xasprintf("%s%s", home ? home : "", rest);
 }
 
-char *files_resolve(const char *text, char err[static FILES_ERR])
+char *files_resolve(const char *text, struct err *err)
 {
 	struct stat st;
 	char *path, *whole;
@@ -72,18 +72,16 @@ char *files_resolve(const char *text, char err[static FILES_ERR])
 	else
 		path = *text == '~' ? path_of_home(text + 1) : xstrdup(text);
 	if (!path) {
-		snprintf(err, FILES_ERR, "not a folder of this machine: %.180s (file:///...)",
-			 text);
+		err_set(err, "not a folder of this machine: %s (file:///...)", text);
 		return NULL;
 	}
 	whole = realpath(path, NULL);
 	if (!whole || stat(whole, &st) != 0)
-		snprintf(err, FILES_ERR, "%s: %.180s",
-			 errno == ENOENT ? "no such folder" : strerror(errno), path);
+		err_set(err, "%s: %s", errno == ENOENT ? "no such folder" : strerror(errno), path);
 	else if (!S_ISDIR(st.st_mode))
-		snprintf(err, FILES_ERR, "not a folder: %.180s", path);
+		err_set(err, "not a folder: %s", path);
 	else if (access(whole, R_OK | X_OK) != 0)
-		snprintf(err, FILES_ERR, "%s: %.180s", strerror(errno), path);
+		err_set(err, "%s: %s", strerror(errno), path);
 	else
 		goto done;
 	free(whole);
@@ -95,16 +93,16 @@ done:
 
 /* ---- connections ---- */
 
-int files_connect(struct loop *l, const char *folder, char err[static FILES_ERR])
+int files_connect(struct loop *l, const char *folder, struct err *err)
 {
 	int ends[2], root = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (root < 0) {
-		snprintf(err, FILES_ERR, "%.180s: %s", folder, strerror(errno));
+		err_set(err, "%s: %s", folder, strerror(errno));
 		return -1;
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
-		snprintf(err, FILES_ERR, "socketpair: %s", strerror(errno));
+		err_set(err, "socketpair: %s", strerror(errno));
 		close(root);
 		return -1;
 	}

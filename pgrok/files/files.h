@@ -8,9 +8,9 @@
 
 #include <stdbool.h>
 
+#include "common/base/err.h"
 #include "common/base/loop.h"
 
-#define FILES_ERR 256
 #define FILES_IDLE_MS 60000 /* a visitor who neither asks nor takes anything */
 
 /*
@@ -19,13 +19,13 @@
  */
 bool files_is_address(const char *text);
 /* Its absolute path, owned by the caller; NULL: err says why not ("no such folder: ./site"). */
-char *files_resolve(const char *text, char err[static FILES_ERR]) MUSTCHECK;
+char *files_resolve(const char *text, struct err *err) MUSTCHECK;
 
 /*
  * A connection to the folder: a connected, non-blocking socket, which speaks HTTP/1.1 and is owned
  * by the caller. Its other end is served on the loop until either end closes. -1: err says why
  * not.
  */
-int files_connect(struct loop *l, const char *folder, char err[static FILES_ERR]) MUSTCHECK;
+int files_connect(struct loop *l, const char *folder, struct err *err) MUSTCHECK;
 
 #endif

@@ -12,7 +12,7 @@
 struct reader {
 	const char *text;
 	size_t len, at;
-	char *err;
+	struct err *err;
 	unsigned char in_object[DEPTH_MAX / 8 + 1]; /* a bit for each level */
 	size_t depth;
 };
@@ -21,7 +21,7 @@ static bool at_end(struct reader *r)
 {
 	if (r->at < r->len)
 		return false;
-	snprintf(r->err, CHECK_ERROR, "unexpected end of JSON input");
+	err_set(r->err, "unexpected end of JSON input");
 	return true;
 }
 
@@ -48,8 +48,7 @@ static bool bad(struct reader *r, const char *where)
 		snprintf(quoted, sizeof(quoted), "'\\u00%02x'", c);
 	else /* Go takes the byte for a character of Latin-1 */
 		snprintf(quoted, sizeof(quoted), "'%c%c'", 0xc0 | c >> 6, 0x80 | (c & 0x3f));
-	snprintf(r->err, CHECK_ERROR, "invalid character %s %s", quoted, where);
-	return false;
+	return err_set(r->err, "invalid character %s %s", quoted, where);
 }
 
 static void skip_blanks(struct reader *r)
@@ -193,10 +192,8 @@ static bool open_bracket(struct reader *r, bool *value)
 	unsigned char *byte = &r->in_object[r->depth / 8];
 	unsigned char bit = (unsigned char)(1 << r->depth % 8);
 
-	if (r->depth == DEPTH_MAX) {
-		snprintf(r->err, CHECK_ERROR, "exceeded max depth");
-		return false;
-	}
+	if (r->depth == DEPTH_MAX)
+		return err_set(r->err, "exceeded max depth");
 	r->at++;
 	r->depth++;
 	*byte = (unsigned char)(object ? *byte | bit : *byte & ~bit);
@@ -232,12 +229,12 @@ static bool after_value(struct reader *r, bool *value)
 	return true;
 }
 
-bool check_json(const char *text, size_t len, char err[static CHECK_ERROR], size_t *offset)
+bool check_json(const char *text, size_t len, struct err *err, size_t *offset)
 {
 	struct reader r = {.text = text, .len = len, .err = err};
 	bool value = true, ok = true;
 
-	*err = '\0';
+	err->text[0] = '\0';
 	while (ok && value) {
 		skip_blanks(&r);
 		if (at_end(&r)) {
@@ -262,7 +259,7 @@ bool check_json(const char *text, size_t len, char err[static CHECK_ERROR], size
 struct xml {
 	const char *text;
 	size_t len, at;
-	char *err;
+	struct err *err;
 	/* Names of the elements that are open. */
 	struct xml_name {
 		size_t at, len;
@@ -276,8 +273,7 @@ static bool xml_bad(struct xml *x, const char *why)
 
 	for (size_t i = 0; i < x->at; i++)
 		line += x->text[i] == '\n';
-	snprintf(x->err, CHECK_ERROR, "XML syntax error on line %d: %s", line, why);
-	return false;
+	return err_set(x->err, "XML syntax error on line %d: %s", line, why);
 }
 
 static bool xml_eof(struct xml *x)
@@ -396,12 +392,12 @@ static bool xml_markup(struct xml *x)
 	return xml_starts(x, "</") ? xml_close(x) : xml_open(x);
 }
 
-bool check_xml(const char *text, size_t len, char err[static CHECK_ERROR], size_t *offset)
+bool check_xml(const char *text, size_t len, struct err *err, size_t *offset)
 {
 	struct xml x = {.text = text, .len = len, .err = err};
 	bool ok = true;
 
-	*err = '\0';
+	err->text[0] = '\0';
 	while (ok && x.at < len) {
 		const char *p = memchr(text + x.at, '<', len - x.at);
 

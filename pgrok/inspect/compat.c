@@ -85,16 +85,16 @@ static void put_query(struct text *t, const char *text, size_t len)
 
 static void put_error(struct text *t, struct head_part type, const char *bytes, size_t len)
 {
-	char err[CHECK_ERROR] = "";
+	struct err err = {""};
 	size_t offset = 0;
 	bool fine = true;
 
 	if (head_part_is(type, "application/json"))
-		fine = check_json(bytes, len, err, &offset);
+		fine = check_json(bytes, len, &err, &offset);
 	else if (head_part_is(type, "application/xml") || head_part_is(type, "text/xml"))
-		fine = check_xml(bytes, len, err, &offset);
+		fine = check_xml(bytes, len, &err, &offset);
 	text_key(t, "Error");
-	text_json_str(t, err);
+	text_json_str(t, err.text);
 	text_key(t, "ErrorOffset");
 	text_fmt(t, "%d", fine ? -1 : (int)offset);
 }

@@ -208,22 +208,19 @@ static void on_capture(void *arg, enum capture_event ev, const struct capture_tx
 /* ---- begin, end ---- */
 
 /* The address of the configuration, or the same host with a free port if it is taken. */
-static bool bind_address(const struct endpoint *at, struct listener_fds *fds,
-			 char err[static INSPECT_ERR])
+static bool bind_address(const struct endpoint *at, struct listener_fds *fds, struct err *err)
 {
 	char text[300];
 	bool v6 = strchr(at->host, ':') != NULL;
 
 	if (listener_bind(at->text, fds, err))
 		return true;
-	if (!strstr(err, "in use")) {
-		char *why = xasprintf("-inspectaddr (inspect_addr): %s", err);
-		snprintf(err, INSPECT_ERR, "%s", why);
-		free(why);
+	if (!strstr(err->text, "in use")) {
+		err_set(err, "-inspectaddr (inspect_addr): %s", err->text);
 		return false;
 	}
 	snprintf(text, sizeof(text), v6 ? "[%s]:0" : "%s:0", at->host);
-	log_warn("inspect", "%s: another port is taken for the inspector", err);
+	log_warn("inspect", "%s: another port is taken for the inspector", err->text);
 	return listener_bind(text, fds, err);
 }
 
@@ -258,8 +255,7 @@ static void tell_open(struct inspect *i)
 	model_note(i->conf.model, note);
 }
 
-struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
-			      char err[static INSPECT_ERR])
+struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf, struct err *err)
 {
 	static const struct capture_limits nothing;
 	struct listener_fds fds;

@@ -6,14 +6,13 @@
 #define PGROK_INSPECT_INSPECT_H
 
 #include "common/base/addr.h"
+#include "common/base/err.h"
 #include "common/base/loop.h"
 #include "pgrok/capture/capture.h"
 #include "pgrok/config/config.h"
 #include "pgrok/model/model.h"
 
 struct inspect;
-
-#define INSPECT_ERR 256
 
 /* A tunnel asked for at run time; NULL: not said. Borrowed. */
 struct inspect_tunnel {
@@ -35,10 +34,10 @@ enum inspect_order {
 struct inspect_hooks {
 	/* order: for inspect_ordered(). */
 	enum inspect_order (*open)(void *arg, const struct inspect_tunnel *t, uint64_t order,
-				   char err[static INSPECT_ERR]);
+				   struct err *err);
 	/* With all of its URLs. */
 	enum inspect_order (*close)(void *arg, const struct model_tunnel *t, uint64_t order,
-				    char err[static INSPECT_ERR]);
+				    struct err *err);
 	/* Does this peer come through a tunnel? */
 	bool (*is_ours)(void *arg, const struct addr *peer);
 };
@@ -56,7 +55,7 @@ struct inspect_conf {
  * err says why.
  */
 struct inspect *inspect_start(struct loop *l, const struct inspect_conf *conf,
-			      char err[static INSPECT_ERR]) MUSTCHECK;
+			      struct err *err) MUSTCHECK;
 /* Takes i (NULL is fine). */
 void inspect_close(struct inspect *i);
 /* "http://127.0.0.1:4040". Borrowed. */

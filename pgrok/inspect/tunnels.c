@@ -238,7 +238,8 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	const char *text = httpd_body(r, &len);
 	json_t *body = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 	struct inspect_tunnel t;
-	char addr[16], err[INSPECT_ERR] = "";
+	char addr[16];
+	struct err err = {""};
 	uint64_t id = ++i->order_ids;
 
 	if (!read_tunnel(body, &t, addr)) {
@@ -254,12 +255,12 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	} else if (too_many(i)) {
 		answer_error(r, 503, "too many orders at once");
 	} else {
-		enum inspect_order how = hooks->open(i->conf.arg, &t, id, err);
+		enum inspect_order how = hooks->open(i->conf.arg, &t, id, &err);
 
 		if (how == INSPECT_LATER)
 			wait_for(i, r, id, t.name);
 		else
-			answer_order(i, r, t.name, how, err);
+			answer_order(i, r, t.name, how, err.text);
 	}
 	json_decref(body);
 }
@@ -268,7 +269,7 @@ void api_tunnel_close(void *arg, struct httpd_req *r)
 {
 	struct inspect *i = arg;
 	const struct inspect_hooks *hooks = i->conf.hooks;
-	char err[INSPECT_ERR] = "";
+	struct err err = {""};
 	uint64_t id = ++i->order_ids;
 
 	const struct model_tunnel *m = inspect_tunnel_named(i, httpd_rest(r));
@@ -280,11 +281,11 @@ void api_tunnel_close(void *arg, struct httpd_req *r)
 	} else if (too_many(i)) {
 		answer_error(r, 503, "too many orders at once");
 	} else {
-		enum inspect_order how = hooks->close(i->conf.arg, m, id, err);
+		enum inspect_order how = hooks->close(i->conf.arg, m, id, &err);
 
 		if (how == INSPECT_LATER)
 			wait_for(i, r, id, NULL);
 		else
-			answer_order(i, r, NULL, how, err);
+			answer_order(i, r, NULL, how, err.text);
 	}
 }

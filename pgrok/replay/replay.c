@@ -278,10 +278,10 @@ static void on_dialled(void *arg, int fd, const char *error)
 
 static void open_folder(struct replay *r)
 {
-	char err[FILES_ERR] = "";
-	int fd = files_connect(r->all->loop, r->folder, err);
+	struct err err = {""};
+	int fd = files_connect(r->all->loop, r->folder, &err);
 
-	on_dialled(r, fd, err);
+	on_dialled(r, fd, err.text);
 }
 
 static void on_late(void *arg)

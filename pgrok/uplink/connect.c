@@ -179,8 +179,7 @@ static void connector_free(struct connector *c)
 	free(c);
 }
 
-struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
-				char err[static 256])
+struct connector *connector_new(struct loop *l, const struct connector_conf *conf, struct err *err)
 {
 	struct connector *c = xcalloc(1, sizeof(*c));
 
@@ -297,11 +296,12 @@ static void succeed(struct connect *a)
 /* The handshake failed. If it was over who the server is, that is the reason to tell. */
 static void tls_failed(struct connect *a, const char *whom, const struct tls_client_conf *tls)
 {
-	char err[256], pin[TLS_PIN_TEXT];
+	char pin[TLS_PIN_TEXT];
+	struct err err;
 	SSL *ssl = stream_ssl(a->s);
 
-	if (ssl && !tls_check_server(ssl, tls, pin, err) && *err)
-		fail(a, "%s: %.200s", whom, err);
+	if (ssl && !tls_check_server(ssl, tls, pin, &err) && *err.text)
+		fail(a, "%s: %.200s", whom, err.text);
 	else
 		fail(a, "TLS handshake with %s: %.120s%s", whom, stream_error(a->s),
 		     strstr(stream_error(a->s), "wrong version number")
@@ -314,7 +314,7 @@ static bool tls_shaken(struct connect *a, const char *whom, const struct tls_cli
 		       char pin[static TLS_PIN_TEXT])
 {
 	SSL *ssl = stream_ssl(a->s);
-	char err[256];
+	struct err err;
 
 	switch (stream_handshake(a->s)) {
 	case STREAM_AGAIN:
@@ -325,9 +325,9 @@ static bool tls_shaken(struct connect *a, const char *whom, const struct tls_cli
 		tls_failed(a, whom, tls);
 		return false;
 	}
-	if (!ssl || tls_check_server(ssl, tls, pin, err))
+	if (!ssl || tls_check_server(ssl, tls, pin, &err))
 		return true;
-	fail(a, "%s: %.200s", whom, err);
+	fail(a, "%s: %.200s", whom, err.text);
 	return false;
 }
 

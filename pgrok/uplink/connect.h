@@ -5,6 +5,7 @@
 #ifndef PGROK_UPLINK_CONNECT_H
 #define PGROK_UPLINK_CONNECT_H
 
+#include "common/base/err.h"
 #include "common/stream/stream.h"
 #include "common/net/tls.h"
 #include "pgrok/config/endpoint.h"
@@ -21,7 +22,7 @@ struct connector_conf {
 
 /* conf and what it points at are borrowed. NULL: err names the option or file. */
 struct connector *connector_new(struct loop *l, const struct connector_conf *conf,
-				char err[static 256]) MUSTCHECK;
+				struct err *err) MUSTCHECK;
 /* Takes c (NULL is fine). All attempts must have ended. */
 void connector_close(struct connector *c, const char *reason);
 /*

@@ -28,7 +28,7 @@ static char *encode_credentials(const char *userinfo, size_t len)
 	return out;
 }
 
-static bool parse_host(struct http_proxy *p, const char *text, size_t len, char err[static 256])
+static bool parse_host(struct http_proxy *p, const char *text, size_t len, struct err *err)
 {
 	char full[300], host[256], port[16];
 	const char *why = "too long";
@@ -52,23 +52,20 @@ static bool parse_host(struct http_proxy *p, const char *text, size_t len, char 
 	p->port = (uint16_t)addr_port(port);
 	return true;
 fail:
-	snprintf(err, 256, "Proxy url has no usable host and port: %.80s",
-		 host[0] ? why : "the host is missing");
-	return false;
+	return err_set(err, "Proxy url has no usable host and port: %.80s",
+		       host[0] ? why : "the host is missing");
 }
 
-bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256])
+bool http_proxy_parse(struct http_proxy *p, const char *url, struct err *err)
 {
 	const char *end = strstr(url, "://");
 	size_t scheme = end ? (size_t)(end - url) : 0;
 
 	*p = (struct http_proxy){0};
 	p->tls = scheme == 5 && strncasecmp(url, "https", 5) == 0;
-	if (end && !p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0)) {
-		snprintf(err, 256, "Proxy url scheme must be 'http' or 'https', got %.*s",
-			 (int)(scheme > 40 ? 40 : scheme), url);
-		return false;
-	}
+	if (end && !p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0))
+		return err_set(err, "Proxy url scheme must be 'http' or 'https', got %.*s",
+			       (int)(scheme > 40 ? 40 : scheme), url);
 	const char *rest = end ? end + 3 : url;
 	size_t len = strcspn(rest, "/?#");
 	/* The last '@', for passwords that were not escaped. */

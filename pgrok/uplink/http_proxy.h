@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/err.h"
 #include "common/base/xalloc.h"
 
 struct http_proxy {
@@ -19,7 +20,7 @@ struct http_proxy {
  * the reason in err; for another scheme the Go client's words ("Proxy url scheme must be 'http' or
  * 'https', got socks5").
  */
-bool http_proxy_parse(struct http_proxy *p, const char *url, char err[static 256]) MUSTCHECK;
+bool http_proxy_parse(struct http_proxy *p, const char *url, struct err *err) MUSTCHECK;
 /* Wipes the credentials. */
 void http_proxy_free(struct http_proxy *p);
 

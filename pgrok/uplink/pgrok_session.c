@@ -77,13 +77,13 @@ static void arm(struct session *s, void (*fn)(void *arg), uint64_t ms)
 static void send_auth(struct session *s)
 {
 	struct msg m = say_auth(s->conf.config, s->client_id);
-	char err[256];
+	struct err err;
 
 	heartbeat_asked(&s->heartbeat);
-	if (say_fits(&m, err))
+	if (say_fits(&m, &err))
 		(void)!control_send(&s->control, &m);
 	else
-		refuse(s, "Failed to authenticate to server", err);
+		refuse(s, "Failed to authenticate to server", err.text);
 }
 
 /* Gives t's URLs back, of all tunnels if it is NULL. False: the connection was lost over it. */

@@ -48,7 +48,7 @@ struct msg say_closed(const struct model_tunnel *t)
 	return m;
 }
 
-bool say_fits(const struct msg *m, char err[static 256])
+bool say_fits(const struct msg *m, struct err *err)
 {
 	size_t len;
 	char *frame = frame_make(m, FRAME_GO_MAX, &len, err);

@@ -2,6 +2,7 @@
 #ifndef PGROK_UPLINK_SAY_H
 #define PGROK_UPLINK_SAY_H
 
+#include "common/base/err.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/config/config.h"
 #include "pgrok/model/model.h"
@@ -25,6 +26,6 @@ struct msg say_closed(const struct model_tunnel *t);
  * Is m small enough for a server without our extensions? If not, no second attempt helps. False:
  * err says why.
  */
-bool say_fits(const struct msg *m, char err[static 256]) MUSTCHECK;
+bool say_fits(const struct msg *m, struct err *err) MUSTCHECK;
 
 #endif

@@ -204,10 +204,10 @@ static struct capture_conn *tap(const struct visit *v, const struct model_tunnel
 /* The folder's own end of a connection is there at once. */
 static void open_folder(struct visit *v)
 {
-	char err[FILES_ERR];
-	int fd = files_connect(v->all->loop, v->local->folder, err);
+	struct err err;
+	int fd = files_connect(v->all->loop, v->local->folder, &err);
 
-	on_local(v, fd, err);
+	on_local(v, fd, err.text);
 }
 
 void visit_serve(struct visit *v, const struct model_tunnel *t)

@@ -19,7 +19,7 @@ static void port_keys(const struct request *r, struct affinity_keys *keys)
 }
 
 /* Opens the tunnel there. False: as tunnel_open_tcp(). */
-static bool try_port(struct request *r, uint16_t port, struct obstacle *why, char err[static 256])
+static bool try_port(struct request *r, uint16_t port, struct obstacle *why, struct err *err)
 {
 	struct client *c = r->client;
 	const struct core *core = c->worker->core;
@@ -53,15 +53,15 @@ static enum request_rc open_asked_port(struct request *r)
 	const struct core *core = r->client->worker->core;
 	const struct config *conf = core->config;
 	struct obstacle why;
-	char err[256];
+	struct err err;
 
 	if (!port_allowed(conf, r->remote_port))
 		return request_refuse(r, "Port %u is not allowed here: only %d-%d", r->remote_port,
 				      conf->tcp_port_min, conf->tcp_port_max);
-	if (try_port(r, r->remote_port, &why, err))
+	if (try_port(r, r->remote_port, &why, &err))
 		return REQUEST_OK;
-	if (*err)
-		return refuse_unbound(r, err);
+	if (*err.text)
+		return refuse_unbound(r, err.text);
 	char *url = url_of_port(&core->site, r->remote_port);
 	enum request_rc rc = request_obstacle(r, url, &why);
 
@@ -74,7 +74,8 @@ static bool open_former_port(struct request *r)
 {
 	const struct core *core = r->client->worker->core;
 	int former[2] = {r->last_port, 0};
-	char value[AFFINITY_VALUE], err[256];
+	char value[AFFINITY_VALUE];
+	struct err err;
 	struct affinity_keys keys;
 	struct obstacle why;
 
@@ -84,9 +85,9 @@ static bool open_former_port(struct request *r)
 	for (int i = 0; i < 2; i++) {
 		if (former[i] <= 0 || !port_allowed(core->config, former[i]))
 			continue;
-		if (try_port(r, (uint16_t)former[i], &why, err))
+		if (try_port(r, (uint16_t)former[i], &why, &err))
 			return true;
-		if (!*err)
+		if (!*err.text)
 			route_unref(why.taken);
 	}
 	return false;
@@ -96,19 +97,19 @@ static enum request_rc open_any_port(struct request *r)
 {
 	struct worker *w = r->client->worker;
 	struct obstacle why;
-	char err[256];
+	struct err err;
 
 	for (int i = 0; i < LIMIT_PORT_TRIES; i++) {
 		uint16_t port = registry_free_port(w->core->registry);
 
 		if (!port)
 			return request_refuse(r, "No port for a TCP tunnel is free");
-		if (try_port(r, port, &why, err))
+		if (try_port(r, port, &why, &err))
 			return REQUEST_OK;
-		if (!*err)
+		if (!*err.text)
 			route_unref(why.taken);
 		else if (errno != EADDRINUSE && errno != EACCES)
-			return refuse_unbound(r, err);
+			return refuse_unbound(r, err.text);
 	}
 	/* Other programs have many of them: on with it in the next turn. */
 	loop_next_tick(w->loop, &r->again);

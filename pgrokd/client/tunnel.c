@@ -76,7 +76,7 @@ static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 }
 
 static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,
-		      char err[static 256])
+		      struct err *err)
 {
 	char addr[ADDR_TEXT];
 
@@ -88,13 +88,12 @@ static bool bind_port(const struct core *core, uint16_t port, struct listener_fd
 	return false;
 }
 
-bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why,
-		     char err[static 256])
+bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why, struct err *err)
 {
 	const struct core *core = c->worker->core;
 	struct listener_fds fds;
 
-	err[0] = '\0';
+	err->text[0] = '\0';
 	tunnel_sign(c, route);
 	/* First the name, then the port: two workers never try for the same one. */
 	if (!registry_claim(core->registry, &route, 1, why)) {

@@ -2,6 +2,7 @@
 #ifndef PGROKD_CLIENT_TUNNEL_H
 #define PGROKD_CLIENT_TUNNEL_H
 
+#include "common/base/err.h"
 #include "pgrokd/client/parts.h"
 
 struct tunnel;
@@ -13,7 +14,7 @@ bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle
  * so and errno is set; else err is "".
  */
 bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why,
-		     char err[static 256]) MUSTCHECK;
+		     struct err *err) MUSTCHECK;
 /* The client's tunnel with this URL; NULL: it has none. */
 struct tunnel *tunnel_find(struct client *c, const char *url);
 /* hold: its name is held for its owner. */

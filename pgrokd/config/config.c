@@ -13,8 +13,6 @@
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/reserved.h"
 
-#define WHY_MAX 200
-
 union value {
 	const char *text;
 	bool yes;
@@ -35,7 +33,7 @@ struct option {
 	 * Checks v and puts it into c, for most at `field`. False: why says what is wrong with it.
 	 */
 	bool (*take)(struct config *c, const struct option *o, const union value *v,
-		     char why[static WHY_MAX]);
+		     struct err *why);
 	size_t field;
 };
 
@@ -48,13 +46,13 @@ static void *field_of(struct config *c, const struct option *o)
 
 /* Of a heading. */
 static bool take_nothing(struct config *c, const struct option *o, const union value *v,
-			 char why[static WHY_MAX])
+			 struct err *why)
 {
 	return true;
 }
 
 static bool take_text(struct config *c, const struct option *o, const union value *v,
-		      char why[static WHY_MAX])
+		      struct err *why)
 {
 	*(const char **)field_of(c, o) = v->text;
 	return true;
@@ -62,21 +60,21 @@ static bool take_text(struct config *c, const struct option *o, const union valu
 
 /* An empty one is NULL. */
 static bool take_file(struct config *c, const struct option *o, const union value *v,
-		      char why[static WHY_MAX])
+		      struct err *why)
 {
 	*(const char **)field_of(c, o) = *v->text ? v->text : NULL;
 	return true;
 }
 
 static bool take_bool(struct config *c, const struct option *o, const union value *v,
-		      char why[static WHY_MAX])
+		      struct err *why)
 {
 	*(bool *)field_of(c, o) = v->yes;
 	return true;
 }
 
 static bool take_addr(struct config *c, const struct option *o, const union value *v,
-		      char why[static WHY_MAX])
+		      struct err *why)
 {
 	char host[256], port[16];
 	const char *what;
@@ -87,12 +85,11 @@ static bool take_addr(struct config *c, const struct option *o, const union valu
 			return true;
 		what = "the port is not a number from 0 to 65535";
 	}
-	snprintf(why, WHY_MAX, "address %.100s: %s", v->text, what);
-	return false;
+	return err_set(why, "address %.100s: %s", v->text, what);
 }
 
 static bool take_addr_or_none(struct config *c, const struct option *o, const union value *v,
-			      char why[static WHY_MAX])
+			      struct err *why)
 {
 	return *v->text ? take_addr(c, o, v, why) : take_text(c, o, v, why);
 }
@@ -107,62 +104,58 @@ static char *lower(const char *s)
 }
 
 static bool take_domain(struct config *c, const struct option *o, const union value *v,
-			char why[static WHY_MAX])
+			struct err *why)
 {
 	const char *what;
 
 	c->domain = lower(v->text);
 	if (!*c->domain || name_valid(c->domain, false, &what))
 		return true;
-	snprintf(why, WHY_MAX, "%s", what);
-	return false;
+	return err_set(why, "%s", what);
 }
 
 static bool take_engine(struct config *c, const struct option *o, const union value *v,
-			char why[static WHY_MAX])
+			struct err *why)
 {
 	if (stream_engine_parse(v->text, &c->engine))
 		return true;
-	snprintf(why, WHY_MAX, "'%.40s' is neither direct nor bufferevent", v->text);
-	return false;
+	return err_set(why, "'%.40s' is neither direct nor bufferevent", v->text);
 }
 
 static bool take_log_format(struct config *c, const struct option *o, const union value *v,
-			    char why[static WHY_MAX])
+			    struct err *why)
 {
 	c->log_format = strcasecmp(v->text, "json") == 0 ? LOG_JSON : LOG_TEXT;
 	if (c->log_format == LOG_JSON || strcasecmp(v->text, "text") == 0)
 		return true;
-	snprintf(why, WHY_MAX, "'%.40s' is neither text nor json", v->text);
-	return false;
+	return err_set(why, "'%.40s' is neither text nor json", v->text);
 }
 
 static bool take_at_least(int min, struct config *c, const struct option *o, const union value *v,
-			  char why[static WHY_MAX])
+			  struct err *why)
 {
 	*(uint64_t *)field_of(c, o) = (uint64_t)v->number << 20;
 	if (v->number >= min)
 		return true;
-	snprintf(why, WHY_MAX, "%d is not at least %d", v->number, min);
-	return false;
+	return err_set(why, "%d is not at least %d", v->number, min);
 }
 
 /* Kept as bytes. */
 static bool take_megabytes(struct config *c, const struct option *o, const union value *v,
-			   char why[static WHY_MAX])
+			   struct err *why)
 {
 	return take_at_least(1, c, o, v, why);
 }
 
 static bool take_megabytes_or_none(struct config *c, const struct option *o, const union value *v,
-				   char why[static WHY_MAX])
+				   struct err *why)
 {
 	return take_at_least(0, c, o, v, why);
 }
 
 /* systemd may name several directories; the first one counts. */
 static bool take_state_dir(struct config *c, const struct option *o, const union value *v,
-			   char why[static WHY_MAX])
+			   struct err *why)
 {
 	const char *dir = getenv("STATE_DIRECTORY"), *home = getenv("HOME");
 
@@ -176,7 +169,7 @@ static bool take_state_dir(struct config *c, const struct option *o, const union
 }
 
 static bool take_tcp_addr(struct config *c, const struct option *o, const union value *v,
-			  char why[static WHY_MAX])
+			  struct err *why)
 {
 	const char *text = v->text;
 	size_t len = strlen(text);
@@ -190,7 +183,7 @@ static bool take_tcp_addr(struct config *c, const struct option *o, const union 
 	bool ok = !len || addr_numeric(host, 0, &ip);
 
 	if (!ok)
-		snprintf(why, WHY_MAX, "'%.100s' is not an IP address", v->text);
+		err_set(why, "'%.100s' is not an IP address", v->text);
 	c->tcp_host = strchr(host, ':') ? xasprintf("[%s]", host) : xstrdup(host);
 	free(host);
 	return ok;
@@ -202,7 +195,7 @@ static bool take_tcp_addr(struct config *c, const struct option *o, const union 
 
 /* MIN-MAX, both 1-65535; all of them may be given unasked, unless it is the default. */
 static bool take_tcp_ports(struct config *c, const struct option *o, const union value *v,
-			   char why[static WHY_MAX])
+			   struct err *why)
 {
 	const char *dash = strchr(v->text, '-');
 	char min[8];
@@ -220,13 +213,12 @@ static bool take_tcp_ports(struct config *c, const struct option *o, const union
 		if (c->tcp_port_min > 0 && c->tcp_port_max >= c->tcp_port_min)
 			return true;
 	}
-	snprintf(why, WHY_MAX, "'%.40s' is not MIN-MAX with ports from 1 to 65535", v->text);
-	return false;
+	return err_set(why, "'%.40s' is not MIN-MAX with ports from 1 to 65535", v->text);
 }
 
 /* Words that may stand before a domain. */
 static bool take_reserved(struct config *c, const struct option *o, const union value *v,
-			  char why[static WHY_MAX])
+			  struct err *why)
 {
 	const char *list = v->text, *start, *what;
 	bool ok = true;
@@ -238,14 +230,14 @@ static bool take_reserved(struct config *c, const struct option *o, const union 
 
 		ok = strcmp(word, RESERVED_CERT) == 0 || name_valid(word, false, &what);
 		if (!ok)
-			snprintf(why, WHY_MAX, "'%.60s': %.100s", word, what);
+			err_set(why, "'%.60s': %.100s", word, what);
 		free(word);
 	}
 	return ok;
 }
 
 static bool take_workers(struct config *c, const struct option *o, const union value *v,
-			 char why[static WHY_MAX])
+			 struct err *why)
 {
 	c->workers = v->number;
 	if (c->workers == 0) {
@@ -255,8 +247,7 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 	}
 	if (c->workers >= 1 && c->workers <= LIMIT_WORKERS)
 		return true;
-	snprintf(why, WHY_MAX, "%d is not from 1 to %d", c->workers, LIMIT_WORKERS);
-	return false;
+	return err_set(why, "%d is not from 1 to %d", c->workers, LIMIT_WORKERS);
 }
 
 /* ---- the table ---- */
@@ -354,26 +345,19 @@ void config_reloadable(char names[static 256])
 
 /* ---- parsing ---- */
 
-static bool take_all(struct config *c, const union value *values, char err[static 256])
+static bool take_all(struct config *c, const union value *values, struct err *err)
 {
-	char why[WHY_MAX];
-
 	for (size_t i = 0; i < OPTIONS; i++)
-		if (!options[i].take(c, &options[i], &values[i], why)) {
-			snprintf(err, 256, "-%s: %s", options[i].name, why);
-			return false;
-		}
-	if (!c->tls_crt != !c->tls_key) {
-		snprintf(err, 256, "-tlsCrt and -tlsKey: one is useless without the other");
-		return false;
-	}
+		if (!options[i].take(c, &options[i], &values[i], err))
+			return err_set(err, "-%s: %s", options[i].name, err->text);
+	if (!c->tls_crt != !c->tls_key)
+		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
 	if (*c->domain)
 		return true;
-	snprintf(err, 256, "no domain: -domain=NAME, below which the tunnels are to be");
-	return false;
+	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");
 }
 
-static bool take_env(struct config *c, char err[static 256])
+static bool take_env(struct config *c, struct err *err)
 {
 	const char *vhost = getenv("VHOST");
 	const char *why;
@@ -386,8 +370,7 @@ static bool take_env(struct config *c, char err[static 256])
 	c->vhost = lower(vhost);
 	if (name_valid(c->vhost, true, &why))
 		return true;
-	snprintf(err, 256, "VHOST: %s", why);
-	return false;
+	return err_set(err, "VHOST: %s", why);
 }
 
 /* It comes before all checks. */
@@ -400,7 +383,7 @@ static bool version_wanted(const union value *values)
 	return values[i].yes;
 }
 
-enum config_rc config_parse(struct config *c, int argc, char **argv, char err[static 256])
+enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err)
 {
 	struct flag flags[OPTIONS + 1];
 	union value values[OPTIONS];
@@ -419,9 +402,8 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, char err[st
 	if (version_wanted(values) || (rest < argc && strcmp(argv[rest], "version") == 0))
 		return CONFIG_VERSION;
 	if (rest < argc) {
-		snprintf(err, 256,
-			 "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
-			 argv[rest]);
+		err_set(err, "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
+			argv[rest]);
 		return CONFIG_USAGE;
 	}
 	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;

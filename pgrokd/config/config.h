@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 
@@ -39,8 +40,7 @@ enum config_rc {
 };
 
 /* Borrows argv. *c is valid (and to be freed) whatever comes back. */
-enum config_rc config_parse(struct config *c, int argc, char **argv,
-			    char err[static 256]) MUSTCHECK;
+enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err) MUSTCHECK;
 void config_free(struct config *c);
 void config_usage(FILE *out);
 /* "-a, -b": the options whose files are read again at SIGHUP; the others need a restart. */

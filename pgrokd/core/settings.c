@@ -8,10 +8,10 @@
 
 /* ---- certificates ---- */
 
-static bool load_tls(struct settings *s, const struct core *core, char err[static 256])
+static bool load_tls(struct settings *s, const struct core *core, struct err *err)
 {
 	const struct config *c = core->config;
-	char note[256] = "", why[256];
+	char note[256] = "";
 	struct tls_server_conf conf = {
 		.cert = c->tls_crt,
 		.key = c->tls_key,
@@ -23,11 +23,9 @@ static bool load_tls(struct settings *s, const struct core *core, char err[stati
 		if (!core->on[p])
 			continue;
 		conf.client_ca = p == PORT_TUNNEL ? c->tunnel_client_ca : c->client_ca;
-		s->tls[p] = tls_server_ctx(&conf, note, why);
-		if (!s->tls[p]) {
-			snprintf(err, 256, "-tlsCrt, -tlsKey or a client CA: %.200s", why);
-			return false;
-		}
+		s->tls[p] = tls_server_ctx(&conf, note, err);
+		if (!s->tls[p])
+			return err_set(err, "-tlsCrt, -tlsKey or a client CA: %s", err->text);
 		s->tls_kept |= *note != '\0';
 	}
 	/* The same of all ports. */
@@ -64,8 +62,7 @@ static struct reserved *load_reserved(const struct settings *s, const struct con
 
 /* ---- life ---- */
 
-struct settings *settings_load(const struct core *core, const struct settings *was,
-			       char err[static 256])
+struct settings *settings_load(const struct core *core, const struct settings *was, struct err *err)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 
+#include "common/base/err.h"
 #include "pgrokd/core/worker.h"
 #include "pgrokd/names/reserved.h"
 
@@ -23,7 +24,7 @@ struct settings {
  * reference; NULL: err names the option and the file.
  */
 struct settings *settings_load(const struct core *core, const struct settings *was,
-			       char err[static 256]) MUSTCHECK;
+			       struct err *err) MUSTCHECK;
 struct settings *settings_ref(struct settings *s);
 /* The last one frees; NULL is fine. */
 void settings_unref(struct settings *s);

@@ -15,13 +15,13 @@
 
 static bool start_proxy(struct stream *s, const char *url, const char *visitor)
 {
-	char err[256];
+	struct err err;
 	struct msg m = msg_new(MSG_START_PROXY);
 	size_t len, n = 0;
 
 	m.start_proxy.url = url;
 	m.start_proxy.client_addr = visitor;
-	char *frame = frame_make(&m, FRAME_GO_MAX, &len, err);
+	char *frame = frame_make(&m, FRAME_GO_MAX, &len, &err);
 	bool ok = frame && stream_write(s, frame, len, &n) == STREAM_OK && n == len;
 
 	free(frame);

@@ -19,13 +19,13 @@ static void check_split(const char *text)
 	char host[256], port[256], again[520];
 	const char *why = NULL;
 
-	if (!addr_split(text, host, sizeof host, port, sizeof port, &why)) {
+	if (!addr_split(text, host, sizeof(host), port, sizeof(port), &why)) {
 		must(why != NULL);
 		return;
 	}
 	must(!strpbrk(host, "[]") && !strpbrk(port, "[]:"));
 	/* Put together again it is the same text, brackets apart. */
-	snprintf(again, sizeof again, text[0] == '[' ? "[%s]:%s" : "%s:%s", host, port);
+	snprintf(again, sizeof(again), text[0] == '[' ? "[%s]:%s" : "%s:%s", host, port);
 	must(strcmp(again, text) == 0);
 	must(addr_port(port) <= 65535);
 }
@@ -42,7 +42,7 @@ static void check_numeric(const char *text)
 	must(addr_same_ip(&a, &b));
 	must(addr_is_loopback(&a) == addr_is_loopback(&b));
 	addr_text(&a, full);
-	must(addr_split(full, host, sizeof host, port, sizeof port, &why));
+	must(addr_split(full, host, sizeof(host), port, sizeof(port), &why));
 	must(strcmp(host, ip) == 0 && addr_port(port) == 65535);
 }
 

@@ -11,12 +11,12 @@ static void on_warning(void *arg, const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char err[CONFIG_ERR];
+	struct err err;
 	struct config *c = config_new();
 	struct config_flags f = {0};
 
-	if (config_parse(c, "fuzz.yml", (const char *)data, size, on_warning, NULL, err))
-		(void)!config_finish(c, &f, err);
+	if (config_parse(c, "fuzz.yml", (const char *)data, size, on_warning, NULL, &err))
+		(void)!config_finish(c, &f, &err);
 	config_free(c);
 	return 0;
 }

@@ -25,14 +25,14 @@ static void check_form(void (*form)(struct text *t, const struct capture_txn *x)
 		       const struct capture_txn *x)
 {
 	struct text t = {0};
-	char err[CHECK_ERROR];
+	struct err err;
 	size_t offset;
 
 	form(&t, x);
 	json_t *parsed = json_loadb(t.p, t.len, JSON_ALLOW_NUL, NULL);
 
 	check(json_is_object(parsed));
-	check(check_json(t.p, t.len, err, &offset));
+	check(check_json(t.p, t.len, &err, &offset));
 	json_decref(parsed);
 	text_free(&t);
 }
@@ -105,11 +105,11 @@ static void play(const uint8_t *data, size_t size)
 
 static void check_body(const char *text, size_t len)
 {
-	char err[CHECK_ERROR];
+	struct err err;
 	size_t offset;
-	bool ours = check_json(text, len, err, &offset);
+	bool ours = check_json(text, len, &err, &offset);
 
-	check(offset <= len && ours == !*err);
+	check(offset <= len && ours == !*err.text);
 	/*
 	 * jansson wants UTF-8, numbers that fit, no lone surrogates, less depth; NUL is an end to
 	 * it.
@@ -118,7 +118,7 @@ static void check_body(const char *text, size_t len)
 
 	check(!theirs || ours || memchr(text, '\0', len));
 	json_decref(theirs);
-	(void)!check_xml(text, len, err, &offset);
+	(void)!check_xml(text, len, &err, &offset);
 	check(offset <= len);
 	for (const char *const *name = decode_codings(); *name; name++) {
 		struct decoded d;

@@ -86,6 +86,7 @@ PRIVATE = {
 CIRCLES_ALLOWED = {"common/httpd", "common/mux"}
 
 INCLUDE = re.compile(r'\s*#\s*include\s+"([^"]+)"')
+BARE_SIZEOF = re.compile(r"\bsizeof [^(]")
 LEFT_OVER = re.compile(r"\b(%s)\b" % "|".join(("TO" "DO", "FIX" "ME", "X" "XX")))
 
 findings = []
@@ -233,6 +234,8 @@ def check_file(root, path):
     for number, line in enumerate(lines, 1):
         if len(line.expandtabs(8)) > COLUMN_MAX and not long_text(path, line):
             finding(path, number, f"{len(line.expandtabs(8))} columns (at most {COLUMN_MAX})")
+        if BARE_SIZEOF.search(line):
+            finding(path, number, "sizeof(x), not sizeof x")
         if LEFT_OVER.search(line):
             finding(path, number, "left-over: " + line.strip())
         m = INCLUDE.match(line)

@@ -65,6 +65,12 @@ class SourceRules(unittest.TestCase):
             "pgrok/capture stands beside pgrok/files",
         )
 
+    def test_sizeof(self):
+        self.finds(
+            {"common/base/box.c": "int n = sizeof n;\n"},
+            "common/base/box.c:2: sizeof(x), not sizeof x",
+        )
+
     def test_room_without_a_rank(self):
         self.finds(
             {"pgrokd/shed/tool.c": '#include "common/base/log.h"\n'},

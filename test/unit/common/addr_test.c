@@ -29,10 +29,10 @@ static void split_good(void **state)
 		{"[host]:", "host", ""},
 	};
 
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		char host[64], port[8];
 		const char *why = "unset";
-		assert_true(addr_split(good[i].text, host, sizeof host, port, sizeof port, &why));
+		assert_true(addr_split(good[i].text, host, sizeof(host), port, sizeof(port), &why));
 		assert_string_equal(host, good[i].host);
 		assert_string_equal(port, good[i].port);
 		assert_null(why);
@@ -68,10 +68,10 @@ static void split_bad(void **state)
 		{"host:012345", "address too long"},
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char host[10], port[6];
 		const char *why = NULL;
-		assert_false(addr_split(bad[i].text, host, sizeof host, port, sizeof port, &why));
+		assert_false(addr_split(bad[i].text, host, sizeof(host), port, sizeof(port), &why));
 		assert_string_equal(why, bad[i].why);
 	}
 }
@@ -97,7 +97,7 @@ static void ports(void **state)
 		{"99999999999999999999999", -1},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		assert_int_equal(addr_port(rows[i].text), rows[i].port);
 }
 
@@ -117,7 +117,7 @@ static void numeric_good(void **state)
 		{"fe80::1%4294967295", "[fe80::1%4294967295]:80", "fe80::1%4294967295"},
 	};
 
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct addr a;
 		char buf[ADDR_TEXT];
 		assert_true(addr_numeric(good[i].host, 80, &a));
@@ -140,7 +140,7 @@ static void numeric_bad(void **state)
 		"1::2::3",    "0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000:0000",
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct addr a;
 		assert_false(addr_numeric(bad[i], 80, &a));
 		assert_int_equal(a.len, 0);
@@ -177,7 +177,7 @@ static void loopback(void **state)
 	};
 	struct addr none = {.len = 0};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct addr a = make(rows[i].host, 1);
 		assert_int_equal(addr_is_loopback(&a), rows[i].yes);
 	}
@@ -197,7 +197,7 @@ static void same_ip(void **state)
 	};
 	struct addr none = {.len = 0};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct addr a = make(rows[i].a, 1), b = make(rows[i].b, 2);
 		assert_int_equal(addr_same_ip(&a, &b), rows[i].yes);
 		assert_int_equal(addr_same_ip(&b, &a), rows[i].yes);

@@ -41,9 +41,9 @@ static int check_file(const char *path, const struct stat *st, int type)
 		return 0;
 	a = asset_find(name);
 	if (!a)
-		snprintf(trouble, sizeof trouble, "%s is not in assets/list.inc", name);
+		snprintf(trouble, sizeof(trouble), "%s is not in assets/list.inc", name);
 	else if (!same_bytes(path, a))
-		snprintf(trouble, sizeof trouble, "%s is not what was embedded", name);
+		snprintf(trouble, sizeof(trouble), "%s is not what was embedded", name);
 	seen++;
 	return *trouble != '\0';
 }

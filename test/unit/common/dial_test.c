@@ -37,7 +37,7 @@ static void on_dialled(void *arg, int fd, const char *error)
 	o->calls++;
 	o->fd = fd;
 	assert_int_equal(fd < 0, error != NULL);
-	snprintf(o->error, sizeof o->error, "%s", error ? error : "");
+	snprintf(o->error, sizeof(o->error), "%s", error ? error : "");
 	loop_stop(o->loop);
 }
 
@@ -56,11 +56,11 @@ static struct outcome dial(const char *host, uint16_t port, uint64_t ms)
 /* A port that accepts (in the kernel); *fds to be closed. */
 static uint16_t open_port(const char *where, struct listener_fds *fds)
 {
-	char err[256];
+	struct err err;
 	struct addr a;
 
-	if (!listener_bind(where, fds, err))
-		fail_msg("%s", err);
+	if (!listener_bind(where, fds, &err))
+		fail_msg("%s", err.text);
 	a = listener_addr(fds);
 	return addr_get_port(&a);
 }
@@ -78,7 +78,7 @@ static uint16_t closed_port(void)
 static int get_int(int fd, int level, int option)
 {
 	int value = -1;
-	socklen_t len = sizeof value;
+	socklen_t len = sizeof(value);
 
 	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
 	return value;
@@ -90,7 +90,7 @@ static void test_accepted(void **state)
 	struct listener_fds fds;
 	uint16_t port = open_port(":0", &fds);
 
-	for (size_t i = 0; i < sizeof host / sizeof host[0]; i++) {
+	for (size_t i = 0; i < sizeof(host) / sizeof(host[0]); i++) {
 		struct outcome o = dial(host[i], port, 10000);
 
 		assert_string_equal(o.error, "");
@@ -112,11 +112,11 @@ static void test_refused(void **state)
 	struct outcome o = dial("127.0.0.1", port, 10000);
 	char text[128];
 
-	snprintf(text, sizeof text, "dial tcp 127.0.0.1:%u: connect: connection refused", port);
+	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: connect: connection refused", port);
 	assert_string_equal(o.error, text);
 	/* a name, of whose addresses all refuse: the last one is named */
 	o = dial("localhost", port, 10000);
-	snprintf(text, sizeof text, ":%u: connect: connection refused", port);
+	snprintf(text, sizeof(text), ":%u: connect: connection refused", port);
 	assert_non_null(strstr(o.error, text));
 	assert_int_equal(strncmp(o.error, "dial tcp ", 9), 0);
 }
@@ -157,7 +157,7 @@ static void test_second_address(void **state)
 	listener_fds_close(&fds);
 	/* both refuse: the last one is named */
 	o = dial("two.test", port, 10000);
-	snprintf(text, sizeof text, "dial tcp 127.0.0.1:%u: connect: connection refused", port);
+	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: connect: connection refused", port);
 	assert_string_equal(o.error, text);
 }
 
@@ -192,7 +192,7 @@ static void test_silent(void **state)
 	struct outcome o = dial("127.0.0.1", port, 200);
 	char text[128];
 
-	snprintf(text, sizeof text, "dial tcp 127.0.0.1:%u: i/o timeout", port);
+	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: i/o timeout", port);
 	assert_string_equal(o.error, text);
 	for (int i = 0; i < 4; i++)
 		close(taken[i]);

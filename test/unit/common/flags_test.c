@@ -24,13 +24,13 @@ static const struct flag table[] = {
 	{NULL, FLAG_BOOL, NULL, NULL, NULL, NULL},
 };
 
-static enum flags_rc parse(const char *const *args, int *rest, int *argc, char err[static 256])
+static enum flags_rc parse(const char *const *args, int *rest, int *argc, struct err *err)
 {
 	char *argv[MAX_ARGS + 2] = {(char[]){"prog"}};
 	static char copies[MAX_ARGS][256];
 
 	for (*argc = 0; args[*argc]; (*argc)++) {
-		snprintf(copies[*argc], sizeof copies[0], "%s", args[*argc]);
+		snprintf(copies[*argc], sizeof(copies[0]), "%s", args[*argc]);
 		argv[*argc + 1] = copies[*argc];
 	}
 	++*argc;
@@ -92,11 +92,11 @@ static const struct good good[] = {
 
 static void good_lines(void **state)
 {
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		const struct good *g = &good[i];
-		char err[256];
+		struct err err;
 		int rest, argc;
-		assert_int_equal(parse(g->args, &rest, &argc, err), FLAGS_OK);
+		assert_int_equal(parse(g->args, &rest, &argc, &err), FLAGS_OK);
 		assert_string_equal(domain, g->domain);
 		assert_int_equal(tls, g->tls);
 		assert_int_equal(quiet, g->quiet);
@@ -151,25 +151,27 @@ static void bad_lines(void **state)
 		{{"start", "a", "\xed\xa0\x80"}, "argument 3 is not valid UTF-8"},
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-		char err[256];
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct err err;
 		int rest, argc;
-		assert_int_equal(parse(bad[i].args, &rest, &argc, err), FLAGS_BAD);
-		assert_string_equal(err, bad[i].err);
+		assert_int_equal(parse(bad[i].args, &rest, &argc, &err), FLAGS_BAD);
+		assert_string_equal(err.text, bad[i].err);
 	}
 }
 
 static void long_values_fit_the_message(void **state)
 {
-	char err[256], arg[256] = "-workers=";
+	char arg[256] = "-workers=";
+	struct err err;
 	int rest, argc;
 
-	memset(arg + 9, '\x01', sizeof arg - 10);
-	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, err), FLAGS_BAD);
-	assert_non_null(strstr(err, "\\x01\" for flag -workers: parse error"));
-	memset(arg + 1, 'x', sizeof arg - 2);
-	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, err), FLAGS_BAD);
-	assert_int_equal(strlen(err), 255);
+	memset(arg + 9, '\x01', sizeof(arg) - 10);
+	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, &err), FLAGS_BAD);
+	assert_non_null(strstr(err.text, "\\x01\" for flag -workers: parse error"));
+	memset(arg + 1, 'x', sizeof(arg) - 2);
+	assert_int_equal(parse((const char *[]){arg, NULL}, &rest, &argc, &err), FLAGS_BAD);
+	assert_int_equal(strlen(err.text),
+			 strlen("flag provided but not defined: -") + sizeof(arg) - 2);
 }
 
 static void help_is_asked_for(void **state)
@@ -178,27 +180,27 @@ static void help_is_asked_for(void **state)
 	static bool h;
 	static const struct flag own[] = {{"h", FLAG_BOOL, &h, NULL, "Own", NULL}, {.name = NULL}};
 	char *argv[] = {(char[]){"prog"}, (char[]){"-h"}, NULL};
-	char err[256];
+	struct err err;
 	int rest, argc;
 
-	for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
 		const char *args[] = {"-tls", asks[i], "-badflag", NULL};
-		assert_int_equal(parse(args, &rest, &argc, err), FLAGS_HELP);
+		assert_int_equal(parse(args, &rest, &argc, &err), FLAGS_HELP);
 	}
-	assert_int_equal(flags_parse(own, 2, argv, &rest, err), FLAGS_OK);
+	assert_int_equal(flags_parse(own, 2, argv, &rest, &err), FLAGS_OK);
 	assert_true(h);
 }
 
 static void given_tells_flag_from_default(void **state)
 {
-	char err[256];
+	struct err err;
 	int rest, argc;
 	const char *some[] = {"-domain=ejemplo.me", "-workers", "5", NULL};
 	const char *none[] = {"80", NULL};
 
-	assert_int_equal(parse(some, &rest, &argc, err), FLAGS_OK);
+	assert_int_equal(parse(some, &rest, &argc, &err), FLAGS_OK);
 	assert_true(domain_given && workers_given && !tls_given);
-	assert_int_equal(parse(none, &rest, &argc, err), FLAGS_OK);
+	assert_int_equal(parse(none, &rest, &argc, &err), FLAGS_OK);
 	assert_false(domain_given || workers_given || tls_given);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/httpd/httpd.h"
 
 struct server {
@@ -31,12 +32,12 @@ static inline void *server_thread(void *arg)
 static inline void server_start(struct server *s, const struct httpd_config *conf)
 {
 	struct listener_fds fds;
-	char err[256];
+	struct err err;
 	struct addr a;
 
 	s->loop = loop_new();
-	if (!listener_bind("127.0.0.1:0", &fds, err))
-		fail_msg("%s", err);
+	if (!listener_bind("127.0.0.1:0", &fds, &err))
+		fail_msg("%s", err.text);
 	a = listener_addr(&fds);
 	s->port = addr_get_port(&a);
 	s->h = httpd_start(s->loop, &fds, conf);
@@ -89,8 +90,8 @@ static inline int far_dial(uint16_t port)
 	assert_true(addr_numeric("127.0.0.1", port, &a));
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_true(fd >= 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof tv);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	assert_int_equal(connect(fd, (struct sockaddr *)&a.sa, a.len), 0);
 	return fd;
 }
@@ -186,11 +187,11 @@ static inline struct answer get_answer(int fd, bool head_only)
 	const char *at;
 	size_t len = 0;
 
-	far_head(fd, a.head, sizeof a.head);
+	far_head(fd, a.head, sizeof(a.head));
 	a.status = far_status(a.head);
 	if ((at = strstr(a.head, "Content-Length: ")))
 		len = strtoul(at + 16, NULL, 10);
-	assert_true(len < sizeof a.body);
+	assert_true(len < sizeof(a.body));
 	if (!head_only)
 		assert_true(far_get(fd, a.body, len));
 	return a;

@@ -105,7 +105,7 @@ static void test_guard(void **state)
 		char request[512];
 		struct answer a;
 
-		snprintf(request, sizeof request, "%s /any/x HTTP/1.1\r\n%s\r\n\r\n",
+		snprintf(request, sizeof(request), "%s /any/x HTTP/1.1\r\n%s\r\n\r\n",
 			 rows[i].method, rows[i].lines);
 		a = ask(server.port, request);
 		if (a.status != rows[i].status)
@@ -171,24 +171,24 @@ static void test_token(void **state)
 	at = strstr(a.head, "\r\nSet-Cookie: pgrok_");
 	assert_non_null(at);
 	assert_non_null(strstr(at, "; Path=/; HttpOnly; SameSite=Lax\r\n"));
-	snprintf(cookie, sizeof cookie, "%s", at + 14);
+	snprintf(cookie, sizeof(cookie), "%s", at + 14);
 	end = strchr(cookie, ';');
 	*end = '\0';
-	snprintf(request, sizeof request,
+	snprintf(request, sizeof(request),
 		 "DELETE /any/x HTTP/1.1\r\n" HOST "Cookie: a=b; %s; c=d\r\n\r\n", cookie);
 	assert_int_equal(ask(server.port, request).status, 200);
 	/* The session does not excuse another site. */
-	snprintf(request, sizeof request,
+	snprintf(request, sizeof(request),
 		 "DELETE /any/x HTTP/1.1\r\n" HOST
 		 "Cookie: %s\r\nOrigin: http://evil.example\r\n\r\n",
 		 cookie);
 	assert_int_equal(ask(server.port, request).status, 403);
 	end[-1] ^= 1;
-	snprintf(request, sizeof request, "GET /hello HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n",
+	snprintf(request, sizeof(request), "GET /hello HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n",
 		 cookie);
 	assert_int_equal(ask(server.port, request).status, 401);
 	for (size_t i = 0; i < COUNT(cookies_no); i++) {
-		snprintf(request, sizeof request,
+		snprintf(request, sizeof(request),
 			 "GET /hello HTTP/1.1\r\n" HOST "Cookie: %s\r\n\r\n", cookies_no[i]);
 		assert_int_equal(ask(server.port, request).status, 401);
 	}
@@ -258,7 +258,7 @@ static void test_host_name(void **state)
 			assert_int_equal(port, rows[i].port);
 		}
 	}
-	memset(longest, 'a', sizeof longest);
+	memset(longest, 'a', sizeof(longest));
 	assert_true(host_name(longest, HOST_TEXT - 1, name, &port));
 	assert_false(host_name(longest, HOST_TEXT, name, &port));
 }

@@ -130,7 +130,7 @@ static void test_gone_before_answer(void **state)
 		far_say(fd, "GET /late HTTP/1.1\r\n" HOST "\r\n");
 		/* Its request is there before the client goes. */
 		far_say(fd, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		await(&late, reset + 1);
 		close(fd);
 		await_none_waits();

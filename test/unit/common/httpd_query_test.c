@@ -40,7 +40,7 @@ static void test_query(void **state)
 		assert_true(query_parse(&q, good[i].text, strlen(good[i].text)));
 		*got = '\0';
 		for (size_t k = 0; k < q.n; k++)
-			snprintf(got + strlen(got), sizeof got - strlen(got), "%s=%s;",
+			snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s=%s;",
 				 q.pairs[k].name, q.pairs[k].value);
 		assert_string_equal(got, good[i].want);
 		query_free(&q);
@@ -50,7 +50,7 @@ static void test_query(void **state)
 		assert_int_equal(q.n, 0);
 	}
 	assert_false(query_parse(&q, "a=\0", 3));
-	for (size_t i = 0; i < sizeof many; i++)
+	for (size_t i = 0; i < sizeof(many); i++)
 		many[i] = i % 2 ? '&' : 'a';
 	assert_true(query_parse(&q, many, 2 * QUERY_PAIRS_MAX));
 	assert_int_equal(q.n, QUERY_PAIRS_MAX);

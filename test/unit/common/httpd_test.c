@@ -54,8 +54,8 @@ static enum httpd_more produce_big(void *arg, struct httpd_req *r)
 {
 	static char piece[BIG_PIECE];
 
-	memset(piece, 'a' + big_at % 26, sizeof piece);
-	httpd_write(r, piece, sizeof piece);
+	memset(piece, 'a' + big_at % 26, sizeof(piece));
+	httpd_write(r, piece, sizeof(piece));
 	produced++;
 	return ++big_at < BIG_PIECES ? HTTPD_MORE : HTTPD_END;
 }
@@ -66,7 +66,7 @@ static enum httpd_more produce_tick(void *arg, struct httpd_req *r)
 
 	if (!ticks)
 		return HTTPD_WAIT;
-	snprintf(text, sizeof text, "data: %d\n\n", ticks);
+	snprintf(text, sizeof(text), "data: %d\n\n", ticks);
 	httpd_write(r, text, strlen(text));
 	return ticks == 3 ? HTTPD_END : HTTPD_WAIT;
 }
@@ -284,7 +284,7 @@ static void test_cached(void **state)
 	struct answer second;
 
 	far_say(fd, "GET /cached HTTP/1.1\r\n" HOST "\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_int_equal(far_status(head), 200);
 	assert_non_null(strstr(head, "\r\nCache-Control: no-cache\r\n"));
 	assert_non_null(strstr(head, "\r\nContent-Type: text/html; charset=utf-8\r\n"));
@@ -292,7 +292,7 @@ static void test_cached(void **state)
 	assert_true(far_get(fd, body, a->len));
 	assert_memory_equal(body, a->bytes, a->len);
 	free(body);
-	snprintf(request, sizeof request,
+	snprintf(request, sizeof(request),
 		 "GET /cached HTTP/1.1\r\n" HOST "If-None-Match: \"x\", %s\r\n\r\n", a->etag);
 	far_say(fd, request);
 	second = get_answer(fd, false);
@@ -300,7 +300,7 @@ static void test_cached(void **state)
 	assert_null(strstr(second.head, "Content-Length"));
 	assert_non_null(strstr(second.head, a->etag));
 	far_say(fd, "GET /cached HTTP/1.1\r\n" HOST "If-None-Match: \"other\"\r\n\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_int_equal(far_status(head), 200);
 	close(fd);
 }
@@ -373,12 +373,12 @@ static void test_body_limits(void **state)
 			char *back = xmalloc(sizes[i]);
 
 			if (chunked)
-				snprintf(head, sizeof head,
+				snprintf(head, sizeof(head),
 					 "POST /echo HTTP/1.1\r\n" HOST
 					 "Transfer-Encoding: chunked\r\n\r\n%zx\r\n",
 					 sizes[i]);
 			else
-				snprintf(head, sizeof head,
+				snprintf(head, sizeof(head),
 					 "POST /echo HTTP/1.1\r\n" HOST
 					 "Content-Length: %zu\r\n\r\n",
 					 sizes[i]);
@@ -387,7 +387,7 @@ static void test_body_limits(void **state)
 			assert_true(far_send(fd, body, sizes[i]));
 			if (chunked)
 				far_say(fd, "\r\n0\r\n\r\n");
-			far_head(fd, head, sizeof head);
+			far_head(fd, head, sizeof(head));
 			status = far_status(head);
 			assert_int_equal(status, sizes[i] > HTTPD_BODY_MAX ? 413 : 200);
 			if (status == 200) {
@@ -409,7 +409,7 @@ static void test_expect(void **state)
 
 	far_say(fd,
 		"POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_string_equal(head, "HTTP/1.1 100 Continue\r\n\r\n");
 	far_say(fd, "ok");
 	assert_string_equal(get_answer(fd, false).body, "ok");
@@ -454,12 +454,12 @@ static void test_huge_head(void **state)
 	int fd = far_dial(server.port);
 	char line[1024];
 
-	memset(line, 'x', sizeof line);
+	memset(line, 'x', sizeof(line));
 	memcpy(line, "X: ", 3);
-	memcpy(line + sizeof line - 2, "\r\n", 2);
+	memcpy(line + sizeof(line) - 2, "\r\n", 2);
 	far_say(fd, "GET /hello HTTP/1.1\r\n" HOST);
 	for (int i = 0; i < 70; i++)
-		assert_true(far_send(fd, line, sizeof line));
+		assert_true(far_send(fd, line, sizeof(line)));
 	assert_int_equal(get_answer(fd, false).status, 431);
 	assert_ended(fd);
 }
@@ -492,7 +492,7 @@ static void test_big(void **state)
 
 	far_say(fd, "GET /big HTTP/1.1\r\n" HOST "\r\n"
 		    "GET /hello HTTP/1.1\r\n" HOST "\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_non_null(strstr(head, "Transfer-Encoding: chunked\r\n"));
 	assert_null(strstr(head, "Content-Length"));
 	assert_true(read_big(fd, true));
@@ -508,7 +508,7 @@ static void test_big_for_http10_and_head(void **state)
 	char head[4096];
 
 	far_say(fd, "GET /big HTTP/1.0\r\n" HOST "Connection: keep-alive\r\n\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_null(strstr(head, "Transfer-Encoding"));
 	assert_non_null(strstr(head, "Connection: close"));
 	assert_true(read_big(fd, false));
@@ -518,7 +518,7 @@ static void test_big_for_http10_and_head(void **state)
 	fd = far_dial(server.port);
 	far_say(fd, "HEAD /big HTTP/1.1\r\n" HOST "\r\n"
 		    "GET /hello HTTP/1.1\r\n" HOST "\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_non_null(strstr(head, "Transfer-Encoding: chunked\r\n"));
 	assert_string_equal(get_answer(fd, false).body, "hello");
 	assert_int_equal(produced, BIG_PIECES);
@@ -532,7 +532,7 @@ static void test_back_pressure(void **state)
 	int fd = far_dial(server.port), small = 1 << 16, before = -1;
 	char head[4096];
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
 	far_say(fd, "GET /big HTTP/1.1\r\n" HOST "\r\n");
 	while (before != produced) {
 		before = produced;
@@ -540,7 +540,7 @@ static void test_back_pressure(void **state)
 	}
 	assert_true(produced > 0 && produced < BIG_PIECES / 2);
 	assert_string_equal(ask(server.port, "GET /hello HTTP/1.1\r\n" HOST "\r\n").body, "hello");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_true(read_big(fd, true));
 	await(&done_ok, 1);
 	close(fd);
@@ -563,11 +563,11 @@ static void test_events(void **state)
 	char head[4096], piece[32];
 
 	far_say(fd, "GET /ticks HTTP/1.1\r\n" HOST "\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	for (int i = 1; i <= 3; i++) {
 		char want[32];
 
-		snprintf(want, sizeof want, "9\r\ndata: %d\n\n\r\n", i);
+		snprintf(want, sizeof(want), "9\r\ndata: %d\n\n\r\n", i);
 		assert_string_equal(ask(server.port, "GET /poke HTTP/1.1\r\n" HOST "\r\n").body,
 				    "poked");
 		assert_true(far_get(fd, piece, strlen(want)));
@@ -578,7 +578,7 @@ static void test_events(void **state)
 	await(&done_ok, 1);
 	/* And a listener that goes. */
 	far_say(fd, "GET /ticks HTTP/1.1\r\n" HOST "\r\n");
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	close(fd);
 	await(&done_cut, 1);
 	assert_string_equal(ask(server.port, "GET /poke HTTP/1.1\r\n" HOST "\r\n").body,
@@ -613,7 +613,7 @@ static void test_close(void **state)
 	far_say(idle, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
 	get_answer(idle, false);
 	far_say(sse, "GET /ticks HTTP/1.1\r\n" HOST "\r\n");
-	far_head(sse, head, sizeof head);
+	far_head(sse, head, sizeof(head));
 	far_say(fd, "GET /close HTTP/1.1\r\n" HOST "\r\n"); /* from inside a handler */
 	await(&done_cut, 1);
 	assert_ended(idle);

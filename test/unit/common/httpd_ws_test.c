@@ -37,7 +37,7 @@ static void on_message(void *arg, struct httpd_ws *ws, const char *msg, size_t l
 		httpd_ws_close(ws, 1000, "as you wish");
 		assert_false(httpd_ws_send(ws, "x", 1, false));
 	} else if (len == 5 && memcmp(msg, "flood", 5) == 0) {
-		while (httpd_ws_send(ws, flood, sizeof flood, true))
+		while (httpd_ws_send(ws, flood, sizeof(flood), true))
 			sent++;
 		refused++;
 		assert_false(httpd_ws_send(ws, "x", 1, true));
@@ -59,7 +59,7 @@ static void on_closed(void *arg, struct httpd_ws *ws, const char *why)
 {
 	assert_ptr_equal(ws, ws_now);
 	ws_now = NULL;
-	snprintf(why_closed, sizeof why_closed, "%s", why);
+	snprintf(why_closed, sizeof(why_closed), "%s", why);
 	closed++;
 }
 
@@ -131,7 +131,7 @@ static int join(void)
 	char head[1024];
 
 	far_say(fd, HANDSHAKE);
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_int_equal(far_status(head), 101);
 	assert_non_null(strstr(head, "\r\nSec-WebSocket-Accept: " ACCEPT "\r\n"));
 	return fd;
@@ -286,7 +286,7 @@ static void test_bad_handshakes(void **state)
 		char head[4096];
 
 		far_say(fd, rows[i].request);
-		far_head(fd, head, sizeof head);
+		far_head(fd, head, sizeof(head));
 		if (far_status(head) != rows[i].status || !strstr(head, rows[i].in_head))
 			fail_msg("%s -> %s", rows[i].request, head);
 		close(fd);
@@ -333,7 +333,7 @@ static void test_ahead(void **state)
 	memcpy(all, HANDSHAKE, n);
 	n += make_frame(all + n, FIN | TEXT, "early", 5, true);
 	assert_true(far_send(fd, all, n));
-	far_head(fd, head, sizeof head);
+	far_head(fd, head, sizeof(head));
 	assert_int_equal(far_status(head), 101);
 	expect_frame(fd, FIN | TEXT, "hello", 5);
 	expect_frame(fd, FIN | TEXT, "early", 5);
@@ -494,8 +494,8 @@ static void test_ping_flood(void **state)
 	int fd = join(), small = 4096;
 	size_t n = make_frame(frame, FIN | PING, frame, 125, true), taken = 0;
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon));
 	while (taken < 64u << 20 && far_send(fd, frame, n))
 		taken += n;
 	assert_true(taken < 64u << 20); /* it stopped reading */

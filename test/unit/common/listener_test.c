@@ -22,11 +22,11 @@
 
 static uint16_t bind_ok(const char *where, struct listener_fds *fds)
 {
-	char err[256] = "";
+	struct err err = {""};
 	struct addr a;
 
-	if (!listener_bind(where, fds, err))
-		fail_msg("%s: %s", where, err);
+	if (!listener_bind(where, fds, &err))
+		fail_msg("%s: %s", where, err.text);
 	a = listener_addr(fds);
 	return addr_get_port(&a);
 }
@@ -34,7 +34,7 @@ static uint16_t bind_ok(const char *where, struct listener_fds *fds)
 static int get_int(int fd, int level, int option)
 {
 	int value = -1;
-	socklen_t len = sizeof value;
+	socklen_t len = sizeof(value);
 
 	assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
 	return value;
@@ -117,12 +117,12 @@ static void test_bad_addresses(void **state)
 		{"192.0.2.1:80", "listen tcp 192.0.2.1:80: bind: cannot assign requested address"},
 	};
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct listener_fds fds;
-		char err[256] = "";
+		struct err err = {""};
 
-		assert_false(listener_bind(bad[i].addr, &fds, err));
-		assert_string_equal(err, bad[i].err);
+		assert_false(listener_bind(bad[i].addr, &fds, &err));
+		assert_string_equal(err.text, bad[i].err);
 		assert_int_equal(fds.fd[0], -1);
 		assert_int_equal(fds.fd[1], -1);
 	}
@@ -144,7 +144,7 @@ static void test_every_address(void **state)
 {
 	static const char *const all[] = {":0", "0.0.0.0:0", "[::]:0"};
 
-	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		struct listener_fds fds;
 		uint16_t port = bind_ok(all[i], &fds);
 		struct addr a = listener_addr(&fds);
@@ -185,24 +185,25 @@ static void test_second_daemon(void **state)
 {
 	struct listener_fds first, sibling, second;
 	uint16_t port = bind_ok(":0", &first);
-	char where[32], err[256], want[128];
+	char where[32], want[128];
+	struct err err;
 
-	assert_true(listener_bind_sibling(&first, &sibling, err));
-	snprintf(where, sizeof where, ":%u", port);
-	assert_false(listener_bind(where, &second, err));
-	snprintf(want, sizeof want, "listen tcp 0.0.0.0:%u: bind: address already in use", port);
-	assert_string_equal(err, want);
+	assert_true(listener_bind_sibling(&first, &sibling, &err));
+	snprintf(where, sizeof(where), ":%u", port);
+	assert_false(listener_bind(where, &second, &err));
+	snprintf(want, sizeof(want), "listen tcp 0.0.0.0:%u: bind: address already in use", port);
+	assert_string_equal(err.text, want);
 	assert_int_equal(second.fd[0], -1);
-	snprintf(where, sizeof where, "127.0.0.1:%u", port);
-	assert_false(listener_bind(where, &second, err));
+	snprintf(where, sizeof(where), "127.0.0.1:%u", port);
+	assert_false(listener_bind(where, &second, &err));
 	if (have_ipv6()) {
-		snprintf(where, sizeof where, "[::1]:%u", port);
-		assert_false(listener_bind(where, &second, err));
+		snprintf(where, sizeof(where), "[::1]:%u", port);
+		assert_false(listener_bind(where, &second, &err));
 	}
 	listener_fds_close(&first);
 	listener_fds_close(&sibling);
 	/* at once again: a restart does not wait for TIME_WAIT */
-	snprintf(where, sizeof where, ":%u", port);
+	snprintf(where, sizeof(where), ":%u", port);
 	assert_int_equal(bind_ok(where, &first), port);
 	listener_fds_close(&first);
 }
@@ -211,16 +212,17 @@ static void test_second_daemon(void **state)
 static void test_half_taken(void **state)
 {
 	struct listener_fds six, both;
-	char where[32], err[256], want[128];
+	char where[32], want[128];
+	struct err err;
 	uint16_t port;
 
 	if (!have_ipv6())
 		skip();
 	port = bind_ok("[::1]:0", &six);
-	snprintf(where, sizeof where, ":%u", port);
-	assert_false(listener_bind(where, &both, err));
-	snprintf(want, sizeof want, "listen tcp [::]:%u: bind: address already in use", port);
-	assert_string_equal(err, want);
+	snprintf(where, sizeof(where), ":%u", port);
+	assert_false(listener_bind(where, &both, &err));
+	snprintf(want, sizeof(want), "listen tcp [::]:%u: bind: address already in use", port);
+	assert_string_equal(err.text, want);
 	assert_int_equal(both.fd[0], -1);
 	assert_int_equal(visit("127.0.0.1", port), -1);
 	listener_fds_close(&six);
@@ -292,10 +294,10 @@ static void test_siblings_share(void **state)
 	struct guests a = {.loop = l}, b = {.loop = l};
 	struct listener_fds first, second;
 	uint16_t port = bind_ok("127.0.0.1:0", &first);
-	char err[256];
+	struct err err;
 	int fd[N];
 
-	assert_true(listener_bind_sibling(&first, &second, err));
+	assert_true(listener_bind_sibling(&first, &second, &err));
 	a.ln = listener_start(l, &first, on_guest, &a);
 	b.ln = listener_start(l, &second, on_guest, &b);
 	for (int i = 0; i < N; i++)
@@ -427,17 +429,17 @@ static void test_no_descriptors(void **state)
 	assert_int_equal(pipe(out), 0);
 	pid = fork();
 	if (pid == 0) {
-		char err[256];
+		struct err err;
 
 		dup2(out[1], 1);
 		close(out[0]);
 		close(out[1]);
-		if (!log_open("stdout", "INFO", err))
+		if (!log_open("stdout", "INFO", &err))
 			_exit(8);
 		_exit(starve(port, &fds, visitor, N));
 	}
 	close(out[1]);
-	while ((n = read(out[0], text + used, sizeof text - 1 - used)) > 0)
+	while ((n = read(out[0], text + used, sizeof(text) - 1 - used)) > 0)
 		used += (size_t)n;
 	text[used] = '\0';
 	close(out[0]);

@@ -28,7 +28,7 @@ static int setup(void **state)
 	strcpy(dir, "/tmp/pgrok-log-test.XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
-	snprintf(path, sizeof path, "%s/x.log", dir);
+	snprintf(path, sizeof(path), "%s/x.log", dir);
 	return 0;
 }
 
@@ -40,7 +40,7 @@ static int teardown(void **state)
 	log_set_format(LOG_TEXT);
 	unlink(path);
 	for (int i = 1; i < 9; i++) {
-		snprintf(name, sizeof name, "%s.%d", path, i);
+		snprintf(name, sizeof(name), "%s.%d", path, i);
 		unlink(name);
 	}
 	return rmdir(dir);
@@ -48,9 +48,9 @@ static int teardown(void **state)
 
 static void must_open(const char *target, const char *level)
 {
-	char err[256];
+	struct err err;
 
-	assert_true(log_open(target, level, err));
+	assert_true(log_open(target, level, &err));
 }
 
 static const char *slurp_fd(int fd)
@@ -58,7 +58,7 @@ static const char *slurp_fd(int fd)
 	size_t len = 0;
 	ssize_t n;
 
-	while ((n = read(fd, text + len, sizeof text - 1 - len)) > 0)
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
 		len += (size_t)n;
 	text[len] = '\0';
 	close(fd);
@@ -151,7 +151,7 @@ static void levels(void **state)
 		{"Warn", LOG_WARN},   {"ERROR", LOG_ERROR},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		must_open(path, rows[i].name);
 		for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
 			assert_int_equal(log_wants(l), l >= (int)rows[i].lowest);
@@ -160,7 +160,7 @@ static void levels(void **state)
 		const char *s = slurp(path);
 		for (int l = LOG_DEBUG; l <= LOG_ERROR; l++) {
 			char want[32];
-			snprintf(want, sizeof want, "level=%d\n", l);
+			snprintf(want, sizeof(want), "level=%d\n", l);
 			assert_int_equal(strstr(s, want) != NULL, l >= (int)rows[i].lowest);
 		}
 	}
@@ -182,17 +182,19 @@ static void none_is_silent(void **state)
 
 static void bad_targets(void **state)
 {
-	char err[256], missing[128];
+	char missing[128];
+	struct err err;
 
-	assert_false(log_open(path, "LOUD", err));
-	assert_string_equal(err, "unknown log level \"LOUD\": use DEBUG, INFO, WARNING or ERROR");
-	assert_false(log_open(path, "", err));
+	assert_false(log_open(path, "LOUD", &err));
+	assert_string_equal(err.text,
+			    "unknown log level \"LOUD\": use DEBUG, INFO, WARNING or ERROR");
+	assert_false(log_open(path, "", &err));
 	assert_int_equal(access(path, F_OK), -1);
-	snprintf(missing, sizeof missing, "%s/none/x.log", dir);
-	assert_false(log_open(missing, "INFO", err));
-	assert_non_null(strstr(err, "/none/x.log: No such file or directory"));
-	assert_false(log_open("", "INFO", err));
-	assert_false(log_open(dir, "INFO", err));
+	snprintf(missing, sizeof(missing), "%s/none/x.log", dir);
+	assert_false(log_open(missing, "INFO", &err));
+	assert_non_null(strstr(err.text, "/none/x.log: No such file or directory"));
+	assert_false(log_open("", "INFO", &err));
+	assert_false(log_open(dir, "INFO", &err));
 	assert_false(log_wants(LOG_ERROR));
 }
 
@@ -216,12 +218,12 @@ static void no_line_is_forged(void **state)
 		{"\"quoted\" \\ back", "\"quoted\" \\ back"},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char want[256];
 		must_open(path, "INFO");
 		log_info("p\n", "%s", rows[i].in);
 		const char *s = slurp(path);
-		snprintf(want, sizeof want, " [INFO] [p\\x0a] %s\n", rows[i].out);
+		snprintf(want, sizeof(want), " [INFO] [p\\x0a] %s\n", rows[i].out);
 		assert_string_equal(strchr(s, ']') + 1, want);
 		unlink(path);
 	}
@@ -231,7 +233,7 @@ static void long_lines_are_cut(void **state)
 {
 	static char big[5000];
 
-	memset(big, 'a', sizeof big - 1);
+	memset(big, 'a', sizeof(big) - 1);
 	must_open(path, "INFO");
 	log_info("p", "%s", big);
 	const char *s = slurp(path);
@@ -241,7 +243,7 @@ static void long_lines_are_cut(void **state)
 
 	/* Never in the middle of a character or of an escape. */
 	for (int shift = 0; shift < 4; shift++) {
-		for (int i = 0; i + 3 < (int)sizeof big; i += 3)
+		for (int i = 0; i + 3 < (int)sizeof(big); i += 3)
 			memcpy(big + i, shift % 2 ? "\xe2\x82\xac" : "\n\n\n", 3);
 		must_open(path, "INFO");
 		log_info(NULL, "%.*s%s", shift, "xxxx", big);
@@ -299,11 +301,12 @@ static void devices_stay(void **state)
 
 static void a_link_is_followed_only_to_a_file_of_ours(void **state)
 {
-	char err[256], target[128];
+	char target[128];
+	struct err err;
 
 	snprintf(target, sizeof(target), "%s.1", path);
 	assert_int_equal(symlink(target, path), 0);
-	assert_false(log_open(path, "INFO", err)); /* leads nowhere */
+	assert_false(log_open(path, "INFO", &err)); /* leads nowhere */
 	close(open(target, O_WRONLY | O_CREAT, 0600));
 	must_open(path, "INFO");
 	log_info(NULL, "behind the link");
@@ -311,8 +314,8 @@ static void a_link_is_followed_only_to_a_file_of_ours(void **state)
 	assert_kept(1, "behind the link\n");
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(symlink("/dev/null", path), 0);
-	assert_false(log_open(path, "INFO", err));
-	assert_non_null(strstr(err, "is a link to something that is not a file of this user"));
+	assert_false(log_open(path, "INFO", &err));
+	assert_non_null(strstr(err.text, "is a link to something that is not a file of this user"));
 }
 
 /* What grows too large is moved away; five old ones are kept; no line is lost on the way. */
@@ -344,7 +347,7 @@ static void reopen_follows_the_name(void **state)
 {
 	char moved[128];
 
-	snprintf(moved, sizeof moved, "%s.7", path);
+	snprintf(moved, sizeof(moved), "%s.7", path);
 	must_open(path, "INFO");
 	log_info(NULL, "one");
 	assert_int_equal(rename(path, moved), 0);
@@ -546,10 +549,10 @@ static void what_strangers_cause_is_summed_up(void **state)
 
 static void fifo_without_reader(void **state)
 {
-	char err[256];
+	struct err err;
 
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_false(log_open(path, "INFO", err));
+	assert_false(log_open(path, "INFO", &err));
 }
 
 static void *write_lines(void *arg)

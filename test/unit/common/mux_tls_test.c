@@ -428,12 +428,13 @@ int main(void)
 		cmocka_unit_test(test_cut),
 	};
 	struct echo_server echoes = {.n = 0};
-	char note[256], err[256];
+	char note[256];
+	struct err err;
 	int failed = 0;
 
 	setenv("PGROK_TIME_SCALE", "0.02", 1);
-	server_ctx = tls_server_ctx(&sc, note, err);
-	client_ctx = tls_client_ctx(&cc, err);
+	server_ctx = tls_server_ctx(&sc, note, &err);
+	client_ctx = tls_client_ctx(&cc, &err);
 	if (!server_ctx || !client_ctx)
 		return 1;
 	for (int i = 0; i < 2; i++) {

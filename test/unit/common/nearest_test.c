@@ -25,7 +25,7 @@ static void finds_the_word_meant(void **state)
 		{"tunnels_tunnels_tunnels_tunnels_tunnels_x", NULL},
 	};
 
-	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct nearest n = {.word = cases[i].typed};
 
 		for (size_t k = 0; words[k]; k++)

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/err.h"
 #include "common/stream/pair.h"
 #include "common/base/randid.h"
 #include "common/net/tls.h"
@@ -335,14 +336,15 @@ static inline int run_all(const char *name, const struct CMUnitTest *tests, size
 	static const char *engines[] = {"direct", "bufferevent"};
 	struct tls_server_conf sc = {.domain = "localhost"};
 	struct tls_client_conf cc = {.host_roots = false};
-	char note[256], err[256], title[64];
+	char note[256], title[64];
+	struct err err;
 	int failed = 0;
 
 	setenv("PGROK_TIME_SCALE", "0.005", 1);
-	server_ctx = tls_server_ctx(&sc, note, err);
-	client_ctx = tls_client_ctx(&cc, err);
+	server_ctx = tls_server_ctx(&sc, note, &err);
+	client_ctx = tls_client_ctx(&cc, &err);
 	if (!server_ctx || !client_ctx) {
-		fprintf(stderr, "%s\n", err);
+		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	for (int e = 0; e < 2; e++) {

@@ -12,7 +12,7 @@ static void hex_has_its_form(void **state)
 {
 	char out[40], again[40];
 
-	memset(out, '#', sizeof out);
+	memset(out, '#', sizeof(out));
 	rand_hex(out, 16);
 	assert_int_equal(strlen(out), 32);
 	assert_int_equal(strspn(out, "0123456789abcdef"), 32);
@@ -49,13 +49,13 @@ static void bytes_fill_all(void **state)
 	unsigned char big[3000], or [3000] = {0};
 
 	for (int i = 0; i < 16; i++) {
-		memset(big, 0, sizeof big);
-		rand_bytes(big, sizeof big - 1);
-		assert_int_equal(big[sizeof big - 1], 0);
-		for (size_t k = 0; k < sizeof big; k++)
+		memset(big, 0, sizeof(big));
+		rand_bytes(big, sizeof(big) - 1);
+		assert_int_equal(big[sizeof(big) - 1], 0);
+		for (size_t k = 0; k < sizeof(big); k++)
 			or [k] |= big[k];
 	}
-	for (size_t k = 0; k + 1 < sizeof big; k++)
+	for (size_t k = 0; k + 1 < sizeof(big); k++)
 		assert_int_not_equal(or [k], 0);
 }
 
@@ -64,7 +64,7 @@ static void below_stays_below(void **state)
 	static const uint32_t bounds[] = {1, 2, 3, 10, 256, 0x80000001U, UINT32_MAX};
 	int hits[3] = {0}, low = 0;
 
-	for (size_t b = 0; b < sizeof bounds / sizeof bounds[0]; b++) {
+	for (size_t b = 0; b < sizeof(bounds) / sizeof(bounds[0]); b++) {
 		for (int i = 0; i < 200; i++)
 			assert_true(rand_below(bounds[b]) < bounds[b]);
 	}
@@ -90,7 +90,7 @@ static void secrets_compare(void **state)
 		{"abc", "abcd", false}, {"xbc", "abc", false},
 	};
 
-	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		assert_int_equal(secret_equal(rows[i].a, rows[i].b), rows[i].equal);
 }
 

@@ -25,7 +25,7 @@ static void on_answer(void *arg, const struct resolve_result *r)
 
 	a->calls++;
 	a->failed = r->error != NULL;
-	strncpy(a->error, r->error ? r->error : "", sizeof a->error - 1);
+	strncpy(a->error, r->error ? r->error : "", sizeof(a->error) - 1);
 	a->n = r->n;
 	a->first = r->addr[0];
 	if (--a->left == 0)
@@ -55,7 +55,7 @@ static void test_good(void **state)
 		{"", NULL},
 	};
 
-	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct answer a = look_up(good[i].host, 80);
 		char text[ADDR_TEXT];
 
@@ -73,8 +73,8 @@ static void test_bad(void **state)
 	char long_name[300];
 	struct answer a;
 
-	memset(long_name, 'a', sizeof long_name - 1);
-	long_name[sizeof long_name - 1] = '\0';
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
 	a = look_up(long_name, 80);
 	assert_string_equal(a.error, "no such host");
 	/* an empty label can't be asked for at all: no name server is needed to refuse it */

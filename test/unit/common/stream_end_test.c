@@ -167,6 +167,20 @@ static void test_linger_until_exit(void **state)
 	close(r.far);
 }
 
+/* What was written goes out with an ordinary close, too, as far as the kernel takes it. */
+static void test_close_at_once(void **state)
+{
+	struct rig r;
+
+	rig_begin(&r);
+	write_all(&r, "the last word");
+	stream_close(r.s, false);
+	run(&r, hear);
+	assert_int_equal(r.heard, 13);
+	assert_int_equal(r.end, 0);
+	rig_end(&r);
+}
+
 static void test_reset_waits(void **state)
 {
 	struct rig r;
@@ -219,6 +233,8 @@ static void test_bufferevent(void **state)
 {
 	stream_set_engine(ENGINE_BUFFEREVENT);
 	test_linger(state);
+	test_linger_until_exit(state);
+	test_close_at_once(state);
 	test_reset_at_once(state);
 	stream_set_engine(ENGINE_DIRECT);
 }
@@ -226,9 +242,10 @@ static void test_bufferevent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_linger),      cmocka_unit_test(test_linger_until_exit),
-		cmocka_unit_test(test_reset_waits), cmocka_unit_test(test_reset_at_once),
-		cmocka_unit_test(test_engines),     cmocka_unit_test(test_bufferevent),
+		cmocka_unit_test(test_linger),        cmocka_unit_test(test_linger_until_exit),
+		cmocka_unit_test(test_reset_waits),   cmocka_unit_test(test_reset_at_once),
+		cmocka_unit_test(test_close_at_once), cmocka_unit_test(test_engines),
+		cmocka_unit_test(test_bufferevent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

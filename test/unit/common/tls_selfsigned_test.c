@@ -24,7 +24,7 @@ static const char *path(const char *name)
 	char whole[128];
 	int i = 0;
 
-	snprintf(whole, sizeof whole, "%s/%s", dir, name);
+	snprintf(whole, sizeof(whole), "%s/%s", dir, name);
 	while (known[i][0] && strcmp(known[i], whole) != 0)
 		assert_true(++i < 32);
 	strcpy(known[i], whole);
@@ -41,18 +41,18 @@ static int teardown(void **state)
 {
 	char cmd[128];
 
-	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
 	return system(cmd) ? -1 : 0;
 }
 
 static SSL_CTX *selfsigned(const char *state_dir, const char *domain, char note[static 256])
 {
 	struct tls_server_conf c = {.state_dir = state_dir, .domain = domain};
-	char err[256];
-	SSL_CTX *ctx = tls_server_ctx(&c, note, err);
+	struct err err;
+	SSL_CTX *ctx = tls_server_ctx(&c, note, &err);
 
 	if (!ctx)
-		fail_msg("%s", err);
+		fail_msg("%s", err.text);
 	return ctx;
 }
 
@@ -71,9 +71,9 @@ static void test_selfsigned_persists(void **state)
 	SSL_CTX *ctx;
 	X509 *x;
 
-	snprintf(d, sizeof d, "%s", path("state"));
-	snprintf(key, sizeof key, "%s/key.pem", d);
-	snprintf(cert, sizeof cert, "%s/cert.pem", d);
+	snprintf(d, sizeof(d), "%s", path("state"));
+	snprintf(key, sizeof(key), "%s/key.pem", d);
+	snprintf(cert, sizeof(cert), "%s/cert.pem", d);
 	ctx = selfsigned(d, "pgrok.example", note);
 	assert_string_equal(note, "");
 	tls_ctx_pin(ctx, pin[0]);
@@ -111,10 +111,10 @@ static void test_selfsigned_repairs(void **state)
 	SSL_CTX *ctx;
 	FILE *f;
 
-	snprintf(d, sizeof d, "%s", path("repair"));
-	snprintf(key, sizeof key, "%s/key.pem", d);
-	snprintf(cert, sizeof cert, "%s/cert.pem", d);
-	snprintf(old, sizeof old, "%s/key.pem.old", d);
+	snprintf(d, sizeof(d), "%s", path("repair"));
+	snprintf(key, sizeof(key), "%s/key.pem", d);
+	snprintf(cert, sizeof(cert), "%s/cert.pem", d);
+	snprintf(old, sizeof(old), "%s/key.pem.old", d);
 	ctx = selfsigned(d, "pgrok.example", note);
 	tls_ctx_pin(ctx, pin[0]);
 	SSL_CTX_free(ctx);
@@ -129,7 +129,7 @@ static void test_selfsigned_repairs(void **state)
 	SSL_CTX_free(ctx);
 
 	SSL_CTX_free(selfsigned(path("stale"), "new.example", note));
-	snprintf(stale, sizeof stale, "%s/cert.pem", path("stale"));
+	snprintf(stale, sizeof(stale), "%s/cert.pem", path("stale"));
 	assert_int_equal(rename(stale, cert), 0);
 	ctx = selfsigned(d, "new.example", note);
 	tls_ctx_pin(ctx, pin[1]);
@@ -176,7 +176,7 @@ static void test_selfsigned_race(void **state)
 	char d[128], note[256], pin[N + 1][TLS_PIN_TEXT];
 	int out[N][2];
 
-	snprintf(d, sizeof d, "%s", path("race"));
+	snprintf(d, sizeof(d), "%s", path("race"));
 	for (int i = 0; i < N; i++) {
 		pid_t pid;
 

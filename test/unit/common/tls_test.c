@@ -24,7 +24,7 @@ static const char *path(const char *name)
 	char whole[128];
 	int i = 0;
 
-	snprintf(whole, sizeof whole, "%s/%s", dir, name);
+	snprintf(whole, sizeof(whole), "%s/%s", dir, name);
 	while (known[i][0] && strcmp(known[i], whole) != 0)
 		assert_true(++i < 32);
 	strcpy(known[i], whole);
@@ -117,7 +117,7 @@ static int teardown(void **state)
 
 	free_id(&ca);
 	free_id(&other_ca);
-	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", dir);
 	return system(cmd) ? -1 : 0;
 }
 
@@ -162,23 +162,24 @@ static bool shake(SSL *client, SSL *server)
 
 struct seen {
 	bool shook, good;
-	char err[256], pin[TLS_PIN_TEXT];
+	char pin[TLS_PIN_TEXT];
+	struct err err;
 };
 
 /* The client's view of a handshake with a server that uses this certificate. */
 static struct seen visit(SSL_CTX *sctx, const struct tls_client_conf *c, const char *host)
 {
 	struct seen seen = {0};
-	SSL_CTX *cctx = tls_client_ctx(c, seen.err);
+	SSL_CTX *cctx = tls_client_ctx(c, &seen.err);
 	SSL *client, *server;
 
 	if (!cctx)
-		fail_msg("client: %s", seen.err);
+		fail_msg("client: %s", seen.err.text);
 	client = tls_connect_ssl(cctx, c, host);
 	assert_non_null(client);
 	server = tls_accept_ssl(sctx);
 	seen.shook = shake(client, server);
-	seen.good = tls_check_server(client, c, seen.pin, seen.err);
+	seen.good = tls_check_server(client, c, seen.pin, &seen.err);
 	SSL_free(client);
 	SSL_free(server);
 	SSL_CTX_free(cctx);
@@ -187,11 +188,12 @@ static struct seen visit(SSL_CTX *sctx, const struct tls_client_conf *c, const c
 
 static SSL_CTX *serve_conf(const struct tls_server_conf *c)
 {
-	char note[256], err[256];
-	SSL_CTX *ctx = tls_server_ctx(c, note, err);
+	char note[256];
+	struct err err;
+	SSL_CTX *ctx = tls_server_ctx(c, note, &err);
 
 	if (!ctx)
-		fail_msg("server: %s", err);
+		fail_msg("server: %s", err.text);
 	return ctx;
 }
 
@@ -255,7 +257,7 @@ static void test_roots(void **state)
 	};
 	struct tls_client_conf c = {.root_cas = path("ca.pem")};
 
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		struct seen s =
 			visit_id(make_id("leaf", (struct spec){.alt_names = row[i].alt_names,
 							       .issuer = row[i].issuer,
@@ -263,7 +265,7 @@ static void test_roots(void **state)
 							       .to_days = row[i].to_days}),
 				 &c, row[i].host);
 
-		assert_string_equal(s.err, row[i].err ? row[i].err : "");
+		assert_string_equal(s.err.text, row[i].err ? row[i].err : "");
 		assert_int_equal(s.good, row[i].err == NULL);
 		/* a wrong server is refused within the handshake already */
 		assert_int_equal(s.shook, row[i].err == NULL);
@@ -283,7 +285,7 @@ static void test_host_roots(void **state)
 	setenv("SSL_CERT_FILE", path("other.pem"), 1);
 	s = visit_id(make_id("leaf", spec), &c, "a.example");
 	assert_false(s.good);
-	assert_string_equal(s.err, AUTHORITY);
+	assert_string_equal(s.err.text, AUTHORITY);
 	unsetenv("SSL_CERT_FILE");
 }
 
@@ -297,9 +299,9 @@ static void test_leaf_as_root(void **state)
 	struct tls_client_conf c = {.root_cas = ca_file};
 	struct seen s;
 
-	snprintf(ca_file, sizeof ca_file, "%s/cert.pem", state_dir);
+	snprintf(ca_file, sizeof(ca_file), "%s/cert.pem", state_dir);
 	s = visit(ctx, &c, "pgrok.example");
-	assert_string_equal(s.err, "");
+	assert_string_equal(s.err.text, "");
 	assert_true(s.good);
 	assert_true(visit(ctx, &c, "www.pgrok.example").good);
 	assert_false(visit(ctx, &c, "other.example").good);
@@ -321,17 +323,18 @@ static void test_signed_leaf_as_root(void **state)
 static void test_no_host(void **state)
 {
 	struct tls_client_conf strict = {.root_cas = path("ca.pem")}, lax = {0};
-	char err[256], long_name[400];
-	SSL_CTX *ctx = tls_client_ctx(&strict, err);
+	char long_name[400];
+	struct err err;
+	SSL_CTX *ctx = tls_client_ctx(&strict, &err);
 	SSL *ssl;
 
-	memset(long_name, 'a', sizeof long_name - 1);
-	long_name[sizeof long_name - 1] = '\0';
+	memset(long_name, 'a', sizeof(long_name) - 1);
+	long_name[sizeof(long_name) - 1] = '\0';
 	assert_non_null(ctx);
 	assert_null(tls_connect_ssl(ctx, &strict, ""));
 	assert_null(tls_connect_ssl(ctx, &strict, long_name));
 	SSL_CTX_free(ctx);
-	ctx = tls_client_ctx(&lax, err);
+	ctx = tls_client_ctx(&lax, &err);
 	ssl = tls_connect_ssl(ctx, &lax, "");
 	assert_non_null(ssl);
 	SSL_free(ssl);
@@ -348,11 +351,11 @@ static void test_sni(void **state)
 		   {"::1", NULL},
 		   {"", NULL}};
 	struct tls_client_conf c = {0};
-	char err[256];
-	SSL_CTX *cctx = tls_client_ctx(&c, err);
+	struct err err;
+	SSL_CTX *cctx = tls_client_ctx(&c, &err);
 	SSL_CTX *sctx = serve(make_id("leaf", (struct spec){0}));
 
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		SSL *client = tls_connect_ssl(cctx, &c, row[i].host);
 		SSL *server = tls_accept_ssl(sctx);
 		const char *got;
@@ -414,14 +417,14 @@ static void test_pin(void **state)
 	c.pin = wrong;
 	s = visit(ctx, &c, "whatever");
 	assert_false(s.good);
-	snprintf(text, sizeof text, "the server's key is %s, not the pinned one", pin);
-	assert_string_equal(s.err, text);
+	snprintf(text, sizeof(text), "the server's key is %s, not the pinned one", pin);
+	assert_string_equal(s.err.text, text);
 	assert_string_equal(s.pin, pin);
 
-	snprintf(both, sizeof both, "%s;%s", wrong, pin);
+	snprintf(both, sizeof(both), "%s;%s", wrong, pin);
 	c.pin = both;
 	assert_true(visit(ctx, &c, "whatever").good);
-	snprintf(both, sizeof both, "%s;%s", wrong, wrong);
+	snprintf(both, sizeof(both), "%s;%s", wrong, wrong);
 	assert_false(visit(ctx, &c, "whatever").good);
 	SSL_CTX_free(ctx);
 }
@@ -452,14 +455,14 @@ static void test_pin_and_roots(void **state)
 	struct tls_client_conf c = {.pin = pin, .root_cas = root};
 	SSL_CTX *ctx = serve(make_id("leaf", (struct spec){.alt_names = "DNS:a", .issuer = &ca}));
 
-	snprintf(root, sizeof root, "%s", path("ca.pem"));
+	snprintf(root, sizeof(root), "%s", path("ca.pem"));
 	tls_ctx_pin(ctx, pin);
 	assert_true(visit(ctx, &c, "a").good);
 	assert_false(visit(ctx, &c, "b").good);
 	pin[9] ^= pin[9] == 'a' ? 3 : 'a' ^ pin[9]; /* another letter or digit */
 	assert_false(visit(ctx, &c, "a").good);
 	tls_ctx_pin(ctx, pin);
-	snprintf(root, sizeof root, "%s", path("other.pem"));
+	snprintf(root, sizeof(root), "%s", path("other.pem"));
 	assert_false(visit(ctx, &c, "a").good);
 	SSL_CTX_free(ctx);
 }
@@ -467,11 +470,12 @@ static void test_pin_and_roots(void **state)
 /* The syntax: tls_pin_test. */
 static void test_bad_pin(void **state)
 {
-	char err[256] = "";
+	struct err err = {""};
 
-	assert_null(tls_client_ctx(&(struct tls_client_conf){.pin = "sha256//AAAA"}, err));
-	assert_string_equal(err, "\"sha256//AAAA\" is not a pin: \"sha256//\" and 44 characters "
-				 "of base64");
+	assert_null(tls_client_ctx(&(struct tls_client_conf){.pin = "sha256//AAAA"}, &err));
+	assert_string_equal(err.text,
+			    "\"sha256//AAAA\" is not a pin: \"sha256//\" and 44 characters "
+			    "of base64");
 }
 
 /* ---- client: anything goes ---- */
@@ -487,7 +491,7 @@ static void test_legacy_certificate(void **state)
 								      .key = EVP_RSA_gen(2048)}),
 				 &c, "anything.example");
 
-	assert_string_equal(s.err, "");
+	assert_string_equal(s.err.text, "");
 	assert_true(s.shook);
 	assert_true(s.good);
 	assert_int_equal(strncmp(s.pin, "sha256//", 8), 0);
@@ -510,7 +514,7 @@ static void test_server_handshake(void **state)
 
 	/* whatever the system's openssl.cnf says */
 	assert_int_equal(SSL_CTX_get_min_proto_version(sctx), TLS1_2_VERSION);
-	for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
 		SSL *client, *server;
 
 		cctx = SSL_CTX_new(TLS_client_method());
@@ -545,8 +549,9 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 /* One ticket a handshake, and it is good: with and without client certificates, 1.2 and 1.3. */
 static void one_resumption(SSL_CTX *sctx, const struct tls_client_conf *c, int version)
 {
-	char err[256], pin[TLS_PIN_TEXT], byte;
-	SSL_CTX *cctx = tls_client_ctx(c, err);
+	char pin[TLS_PIN_TEXT], byte;
+	struct err err;
+	SSL_CTX *cctx = tls_client_ctx(c, &err);
 
 	assert_non_null(cctx);
 	SSL_CTX_set_max_proto_version(cctx, version);
@@ -562,7 +567,7 @@ static void one_resumption(SSL_CTX *sctx, const struct tls_client_conf *c, int v
 		assert_true(shake(client, server));
 		assert_true(SSL_read(client, &byte, 1) < 0);
 		assert_int_equal(SSL_session_reused(client), i);
-		assert_true(tls_check_server(client, c, pin, err));
+		assert_true(tls_check_server(client, c, pin, &err));
 		if (version == TLS1_3_VERSION)
 			assert_int_equal(sessions_seen, 1);
 		SSL_set_shutdown(client, SSL_SENT_SHUTDOWN);
@@ -587,8 +592,8 @@ static void test_resumption(void **state)
 	one_resumption(sctx, &c, TLS1_2_VERSION);
 	SSL_CTX_free(sctx);
 
-	snprintf(cert, sizeof cert, "%s", path("visitor.pem"));
-	snprintf(key, sizeof key, "%s", path("visitor.key"));
+	snprintf(cert, sizeof(cert), "%s", path("visitor.pem"));
+	snprintf(key, sizeof(key), "%s", path("visitor.key"));
 	save_id(&visitor, cert, key);
 	free_id(&visitor);
 	c.cert = cert;
@@ -606,9 +611,10 @@ static void test_resumption(void **state)
 static void test_resumed_is_checked(void **state)
 {
 	struct tls_client_conf lax = {0}, strict = {.root_cas = path("ca.pem")};
-	char err[256], pin[TLS_PIN_TEXT], byte;
+	char pin[TLS_PIN_TEXT], byte;
+	struct err err;
 	SSL_CTX *sctx = serve(make_id("leaf", (struct spec){.alt_names = "DNS:a", .issuer = NULL}));
-	SSL_CTX *loose = tls_client_ctx(&lax, err), *tight = tls_client_ctx(&strict, err);
+	SSL_CTX *loose = tls_client_ctx(&lax, &err), *tight = tls_client_ctx(&strict, &err);
 	SSL *client = tls_connect_ssl(loose, &lax, "a"), *server = tls_accept_ssl(sctx);
 
 	SSL_CTX_set_session_cache_mode(loose,
@@ -616,7 +622,7 @@ static void test_resumed_is_checked(void **state)
 	SSL_CTX_sess_set_new_cb(loose, on_session);
 	assert_true(shake(client, server));
 	assert_true(SSL_read(client, &byte, 1) < 0);
-	assert_true(tls_check_server(client, &lax, pin, err));
+	assert_true(tls_check_server(client, &lax, pin, &err));
 	assert_non_null(last_session);
 	SSL_set_shutdown(client, SSL_SENT_SHUTDOWN);
 	SSL_free(client);
@@ -627,8 +633,8 @@ static void test_resumed_is_checked(void **state)
 	SSL_set_session(client, last_session);
 	assert_true(shake(client, server));
 	assert_true(SSL_session_reused(client));
-	assert_false(tls_check_server(client, &strict, pin, err));
-	assert_string_equal(err, AUTHORITY);
+	assert_false(tls_check_server(client, &strict, pin, &err));
+	assert_string_equal(err.text, AUTHORITY);
 	SSL_free(client);
 	SSL_free(server);
 	SSL_SESSION_free(last_session);
@@ -641,13 +647,13 @@ static void test_resumed_is_checked(void **state)
 /* Is this client let in? In TLS 1.3 it learns so from its first read only. */
 static bool let_in(SSL_CTX *sctx, const struct tls_client_conf *c)
 {
-	char err[256];
-	SSL_CTX *cctx = tls_client_ctx(c, err);
+	struct err err;
+	SSL_CTX *cctx = tls_client_ctx(c, &err);
 	SSL *client, *server;
 	bool shook;
 
 	if (!cctx)
-		fail_msg("client: %s", err);
+		fail_msg("client: %s", err.text);
 	client = tls_connect_ssl(cctx, c, "a");
 	server = tls_accept_ssl(sctx);
 	shook = shake(client, server);
@@ -669,8 +675,8 @@ static void test_client_certificates(void **state)
 	conf.client_ca = path("ca.pem");
 	sctx = serve_conf(&conf);
 	assert_false(let_in(sctx, &c));
-	snprintf(cert, sizeof cert, "%s", path("c.pem"));
-	snprintf(key, sizeof key, "%s", path("c.key"));
+	snprintf(cert, sizeof(cert), "%s", path("c.pem"));
+	snprintf(key, sizeof(key), "%s", path("c.key"));
 	c.cert = cert;
 	c.key = key;
 	save_id(&bad, cert, key);
@@ -684,11 +690,12 @@ static void test_client_certificates(void **state)
 
 static void test_bad_files(void **state)
 {
-	char ca_pem[256], ca_key[256], none[256], note[256], err[256] = "";
+	char ca_pem[256], ca_key[256], none[256], note[256];
+	struct err err = {""};
 
-	snprintf(ca_pem, sizeof ca_pem, "%s", path("ca.pem"));
-	snprintf(ca_key, sizeof ca_key, "%s", path("ca.key"));
-	snprintf(none, sizeof none, "%s", path("none.pem"));
+	snprintf(ca_pem, sizeof(ca_pem), "%s", path("ca.pem"));
+	snprintf(ca_key, sizeof(ca_key), "%s", path("ca.key"));
+	snprintf(none, sizeof(none), "%s", path("none.pem"));
 	struct tls_server_conf server[] = {
 		{.cert = none, .key = ca_key},
 		{.cert = ca_pem, .key = none},
@@ -706,18 +713,18 @@ static void test_bad_files(void **state)
 		{.cert = ca_pem},
 	};
 
-	for (size_t i = 0; i < sizeof server / sizeof server[0]; i++) {
-		err[0] = '\0';
-		assert_null(tls_server_ctx(&server[i], note, err));
-		assert_true(err[0] != '\0');
+	for (size_t i = 0; i < sizeof(server) / sizeof(server[0]); i++) {
+		err.text[0] = '\0';
+		assert_null(tls_server_ctx(&server[i], note, &err));
+		assert_true(err.text[0] != '\0');
 	}
-	for (size_t i = 0; i < sizeof client / sizeof client[0]; i++) {
-		err[0] = '\0';
-		assert_null(tls_client_ctx(&client[i], err));
-		assert_true(err[0] != '\0');
+	for (size_t i = 0; i < sizeof(client) / sizeof(client[0]); i++) {
+		err.text[0] = '\0';
+		assert_null(tls_client_ctx(&client[i], &err));
+		assert_true(err.text[0] != '\0');
 	}
-	assert_null(tls_client_ctx(&client[0], err));
-	assert_non_null(strstr(err, "none.pem: no such file or directory"));
+	assert_null(tls_client_ctx(&client[0], &err));
+	assert_non_null(strstr(err.text, "none.pem: no such file or directory"));
 }
 
 int main(void)

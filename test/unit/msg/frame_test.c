@@ -67,9 +67,9 @@ static void test_lengths(void **state)
 static void test_make(void **state)
 {
 	struct msg m = msg_new(MSG_PING);
-	char err[256];
+	struct err err;
 	size_t len;
-	char *frame = frame_make(&m, FRAME_GO_MAX, &len, err);
+	char *frame = frame_make(&m, FRAME_GO_MAX, &len, &err);
 
 	assert_non_null(frame);
 	assert_int_equal(len, 36);
@@ -78,12 +78,12 @@ static void test_make(void **state)
 
 	m = msg_new(MSG_AUTH);
 	m.auth.user = "\xff";
-	assert_null(frame_make(&m, FRAME_GO_MAX, &len, err));
-	assert_string_equal(err, "Auth: a text is not UTF-8");
+	assert_null(frame_make(&m, FRAME_GO_MAX, &len, &err));
+	assert_string_equal(err.text, "Auth: a text is not UTF-8");
 }
 
 /* A RegProxy whose frame has exactly this size. */
-static char *make_sized(size_t size, size_t max, size_t *len, char err[static 256])
+static char *make_sized(size_t size, size_t max, size_t *len, struct err *err)
 {
 	struct msg m = msg_new(MSG_REG_PROXY);
 	size_t empty, fill;
@@ -116,15 +116,15 @@ static void test_sizes(void **state)
 		{FRAME_HEADER + FRAME_BODY_MAX + 1, FRAME_HEADER + FRAME_BODY_MAX, false},
 		{FRAME_HEADER + FRAME_BODY_MAX + 1, SIZE_MAX, false}, /* no reader would take it */
 	};
-	char err[256];
+	struct err err;
 	size_t len, n;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *frame = make_sized(cases[i].size, cases[i].max, &len, err);
+		char *frame = make_sized(cases[i].size, cases[i].max, &len, &err);
 
 		if (!cases[i].fits) {
 			assert_null(frame);
-			assert_non_null(strstr(err, "too large for this peer"));
+			assert_non_null(strstr(err.text, "too large for this peer"));
 			continue;
 		}
 		assert_non_null(frame);

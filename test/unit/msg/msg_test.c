@@ -15,9 +15,9 @@
 
 #define WIRE "test/data/wire.jsonl"
 
-static enum msg_rc decode(const char *json, struct msg *m, char err[static 256])
+static enum msg_rc decode(const char *json, struct msg *m, struct err *err)
 {
-	err[0] = '\0';
+	err->text[0] = '\0';
 	return msg_decode(json, strlen(json), m, err);
 }
 
@@ -62,20 +62,20 @@ static void check_line(json_t *line)
 {
 	const char *raw = json_string_value(json_object_get(line, "raw"));
 	const char *want = json_string_value(json_object_get(line, "want"));
-	char err[256];
+	struct err err;
 	struct msg m;
 	enum msg_rc rc;
 
 	assert_int_equal(json_integer_value(json_object_get(line, "len")), strlen(raw));
-	rc = decode(raw, &m, err);
+	rc = decode(raw, &m, &err);
 	if (!strcmp(want, "bad")) {
 		assert_int_equal(rc, MSG_BAD);
-		assert_string_not_equal(err, "");
+		assert_string_not_equal(err.text, "");
 	} else if (!strcmp(want, "null")) {
 		assert_int_equal(rc, MSG_NULL);
 		assert_null(m.owner);
 	} else {
-		assert_string_equal(err, "");
+		assert_string_equal(err.text, "");
 		assert_int_equal(rc, MSG_OK);
 		assert_same_values(&m, line);
 		if (!strcmp(want, "exact"))
@@ -153,7 +153,8 @@ static void test_escapes(void **state)
 		{"\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf",
 		 "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80 \xf4\x8f\xbf\xbf"},
 	};
-	char want[256], err[256];
+	char want[256];
+	struct err err;
 	struct msg m, back;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -163,7 +164,7 @@ static void test_escapes(void **state)
 			 "{\"Type\":\"RegProxy\",\"Payload\":{\"ClientId\":\"%s\"}}",
 			 cases[i].json);
 		assert_encodes(&m, want);
-		assert_int_equal(decode(want, &back, err), MSG_OK);
+		assert_int_equal(decode(want, &back, &err), MSG_OK);
 		assert_string_equal(back.reg_proxy.client_id, cases[i].text);
 		msg_free(&back);
 	}
@@ -257,12 +258,12 @@ static const struct {
 
 static void test_lenient(void **state)
 {
-	char err[256];
+	struct err err;
 	struct msg m;
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-		if (decode(good[i].json, &m, err) != MSG_OK)
-			fail_msg("%s: %s", good[i].json, err);
+		if (decode(good[i].json, &m, &err) != MSG_OK)
+			fail_msg("%s: %s", good[i].json, err.text);
 		assert_encodes(&m, good[i].same);
 		msg_free(&m);
 	}
@@ -333,30 +334,30 @@ static const char *const bad[] = {
 
 static void test_strict(void **state)
 {
-	char err[256];
+	struct err err;
 	struct msg m;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		memset(&m, 0xa5, sizeof(m));
-		if (decode(bad[i], &m, err) != MSG_BAD)
+		if (decode(bad[i], &m, &err) != MSG_BAD)
 			fail_msg("accepted: %s", bad[i]);
-		assert_string_not_equal(err, "");
+		assert_string_not_equal(err.text, "");
 		assert_null(m.owner);
 		msg_free(&m);
 	}
 	/* A NUL byte ends nothing. */
-	assert_int_equal(msg_decode("{\"Type\":\"Ping\",\"Payload\":{}}\0", 29, &m, err), MSG_BAD);
+	assert_int_equal(msg_decode("{\"Type\":\"Ping\",\"Payload\":{}}\0", 29, &m, &err), MSG_BAD);
 }
 
 static void test_null_payload(void **state)
 {
-	char err[256];
+	struct err err;
 	struct msg m;
 
-	assert_int_equal(decode("{\"Type\":\"ReqTunnel\",\"Payload\":null}", &m, err), MSG_NULL);
+	assert_int_equal(decode("{\"Type\":\"ReqTunnel\",\"Payload\":null}", &m, &err), MSG_NULL);
 	assert_int_equal(m.type, MSG_REQ_TUNNEL);
 	assert_int_equal(m.req_tunnel.mux, 1);
-	assert_int_equal(decode("{\"Type\":\"Ping\",\"Payload\":{},\"payload\":null}", &m, err),
+	assert_int_equal(decode("{\"Type\":\"Ping\",\"Payload\":{},\"payload\":null}", &m, &err),
 			 MSG_NULL);
 }
 
@@ -371,12 +372,12 @@ static void test_error_keeps_secrets(void **state)
 		"{\"Type\":\"Auth\",\"Payload\":{\"User\":\"s3cret\"}}\"s3cret\"",
 		"{\"Type\":\"Auth\",\"Payload\":{\"User\":\"s3cret\\u0000\"}}",
 	};
-	char err[256];
+	struct err err;
 	struct msg m;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		assert_int_equal(decode(texts[i], &m, err), MSG_BAD);
-		assert_null(strstr(err, "s3cret"));
+		assert_int_equal(decode(texts[i], &m, &err), MSG_BAD);
+		assert_null(strstr(err.text, "s3cret"));
 	}
 }
 
@@ -384,12 +385,13 @@ static void test_error_keeps_secrets(void **state)
 static void test_deep(void **state)
 {
 	size_t n = 60000;
-	char *text = malloc(n), err[256];
+	char *text = malloc(n);
+	struct err err;
 	struct msg m;
 
 	assert_non_null(text);
 	memset(text, '[', n);
-	assert_int_equal(msg_decode(text, n, &m, err), MSG_BAD);
+	assert_int_equal(msg_decode(text, n, &m, &err), MSG_BAD);
 	free(text);
 }
 
@@ -413,22 +415,22 @@ static void test_extensions(void **state)
 		    "\"Subdomain\":\"\",\"HttpAuth\":\"\",\"RemotePort\":0,"
 		    "\"LastName\":\"0123abcd\",\"LastPort\":65535"),
 	};
-	char err[256];
+	struct err err;
 	struct msg m;
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
-		assert_int_equal(decode(same[i], &m, err), MSG_OK);
+		assert_int_equal(decode(same[i], &m, &err), MSG_OK);
 		assert_encodes(&m, same[i]);
 		msg_free(&m);
 	}
-	assert_int_equal(decode(REQ(""), &m, err), MSG_OK);
+	assert_int_equal(decode(REQ(""), &m, &err), MSG_OK);
 	assert_int_equal(m.req_tunnel.mux, 1);
 	assert_string_equal(m.req_tunnel.protocol, "");
 	msg_free(&m);
-	assert_int_equal(decode(REG("\"a\""), &m, err), MSG_OK);
+	assert_int_equal(decode(REG("\"a\""), &m, &err), MSG_OK);
 	assert_int_equal(m.reg_proxy.mux, 0);
 	msg_free(&m);
-	assert_int_equal(decode("{\"Type\":\"Auth\",\"Payload\":{}}", &m, err), MSG_OK);
+	assert_int_equal(decode("{\"Type\":\"Auth\",\"Payload\":{}}", &m, &err), MSG_OK);
 	assert_string_equal(m.auth.features, "");
 	msg_free(&m);
 }
@@ -451,13 +453,14 @@ static void test_features(void **state)
 
 static void test_names(void **state)
 {
-	char text[64], err[256];
+	char text[64];
+	struct err err;
 	struct msg m;
 
 	for (int t = 0; t < MSG_TYPES; t++) {
 		snprintf(text, sizeof(text), "{\"Type\":\"%s\",\"Payload\":{}}",
 			 msg_type_name((enum msg_type)t));
-		assert_int_equal(decode(text, &m, err), MSG_OK);
+		assert_int_equal(decode(text, &m, &err), MSG_OK);
 		assert_int_equal(m.type, t);
 		msg_free(&m);
 		msg_free(&m); /* harmless */

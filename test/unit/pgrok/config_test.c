@@ -21,12 +21,12 @@ static void on_warning(void *arg, const char *text)
 }
 
 /* The configuration in `text`, or NULL and the reason. */
-static struct config *parse(const char *text, char err[static CONFIG_ERR])
+static struct config *parse(const char *text, struct err *err)
 {
 	struct config *c = config_new();
 
 	warnings[0] = '\0';
-	err[0] = '\0';
+	err->text[0] = '\0';
 	if (config_parse(c, "x.yml", text, strlen(text), on_warning, NULL, err))
 		return c;
 	config_free(c);
@@ -35,11 +35,11 @@ static struct config *parse(const char *text, char err[static CONFIG_ERR])
 
 static struct config *parse_ok(const char *text)
 {
-	char err[CONFIG_ERR];
-	struct config *c = parse(text, err);
+	struct err err;
+	struct config *c = parse(text, &err);
 
 	if (!c)
-		fail_msg("refused: %s\n%s", err, text);
+		fail_msg("refused: %s\n%s", err.text, text);
 	return c;
 }
 
@@ -304,20 +304,22 @@ static const struct {
 
 static void refuses(void **state)
 {
-	char err[CONFIG_ERR];
+	struct err err;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct config *c = parse(bad[i].text, err);
+		struct config *c = parse(bad[i].text, &err);
 		if (c)
 			fail_msg("accepted: %s", bad[i].text);
-		if (strcmp(err, bad[i].error) != 0)
-			fail_msg("%s\ngives: %s\ninstead of: %s", bad[i].text, err, bad[i].error);
+		if (strcmp(err.text, bad[i].error) != 0)
+			fail_msg("%s\ngives: %s\ninstead of: %s", bad[i].text, err.text,
+				 bad[i].error);
 	}
 }
 
 static void refuses_too_much(void **state)
 {
-	char err[CONFIG_ERR], *text = NULL;
+	char *text = NULL;
+	struct err err;
 	size_t len;
 	FILE *f = open_memstream(&text, &len);
 
@@ -325,16 +327,16 @@ static void refuses_too_much(void **state)
 	for (int i = 0; i < 257; i++)
 		fprintf(f, "  t%d: {proto: {http: 80}}\n", i);
 	fclose(f);
-	assert_null(parse(text, err));
-	assert_string_equal(err, "x.yml:258: tunnels.t256: more than 256 tunnels");
+	assert_null(parse(text, &err));
+	assert_string_equal(err.text, "x.yml:258: tunnels.t256: more than 256 tunnels");
 	free(text);
 
 	f = open_memstream(&text, &len);
 	for (int i = 0; i < 1025; i++)
 		fprintf(f, "k%d: 1\n", i);
 	fclose(f);
-	assert_null(parse(text, err));
-	assert_string_equal(err, "x.yml:1: more than 1024 keys");
+	assert_null(parse(text, &err));
+	assert_string_equal(err.text, "x.yml:1: more than 1024 keys");
 	free(text);
 
 	f = open_memstream(&text, &len);
@@ -343,15 +345,15 @@ static void refuses_too_much(void **state)
 		fputs("*a,", f);
 	fputs("]\n    proto: {http: 80}\n", f);
 	fclose(f);
-	assert_null(parse(text, err));
-	assert_string_equal(err, "x.yml:1: tunnels.t: too many merges (<<)");
+	assert_null(parse(text, &err));
+	assert_string_equal(err.text, "x.yml:1: tunnels.t: too many merges (<<)");
 	free(text);
 
 	struct config *c = config_new();
 	text = calloc(1, (1u << 20) + 1);
 	memset(text, '#', (1u << 20) + 1);
-	assert_false(config_parse(c, "x.yml", text, (1u << 20) + 1, NULL, NULL, err));
-	assert_string_equal(err, "x.yml: larger than 1 MiB");
+	assert_false(config_parse(c, "x.yml", text, (1u << 20) + 1, NULL, NULL, &err));
+	assert_string_equal(err.text, "x.yml: larger than 1 MiB");
 	free(text);
 	config_free(c);
 }
@@ -377,12 +379,12 @@ static void finishes(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char err[CONFIG_ERR];
+		struct err err;
 		struct config *c = parse_ok(cases[i].text);
 		struct config_flags f = {.server_addr = cases[i].flag};
-		bool ok = config_finish(c, &f, err);
+		bool ok = config_finish(c, &f, &err);
 		const char *server = c->server.text ? c->server.text : "none";
-		assert_string_equal(ok ? server : err, cases[i].result);
+		assert_string_equal(ok ? server : err.text, cases[i].result);
 		config_free(c);
 	}
 }
@@ -403,11 +405,11 @@ static void finishes_inspector(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char err[CONFIG_ERR];
+		struct err err;
 		struct config *c = parse_ok(cases[i].text);
 		struct config_flags f = {.inspect_addr = cases[i].flag};
-		bool ok = config_finish(c, &f, err);
-		const char *got = !ok ? err : c->inspect.text ? c->inspect.text : "disabled";
+		bool ok = config_finish(c, &f, &err);
+		const char *got = !ok ? err.text : c->inspect.text ? c->inspect.text : "disabled";
 		assert_string_equal(got, cases[i].result);
 		config_free(c);
 	}
@@ -415,43 +417,45 @@ static void finishes_inspector(void **state)
 
 static void flags_beat_file(void **state)
 {
-	char err[CONFIG_ERR];
+	struct err err;
 	struct config *c = parse_ok("auth_token: file\ntls_client_crt: a\ntls_client_key: b\n");
 	struct config_flags f = {.auth_token = "flag", .root_cas = "ca", .tls_client_key = ""};
 
-	assert_true(config_finish(c, &f, err));
+	assert_true(config_finish(c, &f, &err));
 	assert_string_equal(c->auth_token, "flag");
 	assert_string_equal(c->root_cas, "ca");
 	assert_string_equal(c->tls_client_key, "b");
 	config_free(c);
 
 	c = parse_ok("tls_client_crt: a\n");
-	assert_false(config_finish(c, &(struct config_flags){0}, err));
-	assert_string_equal(err, "A client certificate needs its key too: -tlsClientKey "
-				 "(tls_client_key) is missing.");
+	assert_false(config_finish(c, &(struct config_flags){0}, &err));
+	assert_string_equal(err.text, "A client certificate needs its key too: -tlsClientKey "
+				      "(tls_client_key) is missing.");
 	config_free(c);
 }
 
 static void reads_files(void **state)
 {
-	char err[CONFIG_ERR], path[] = "/tmp/pgrok_config_XXXXXX", expect[CONFIG_ERR];
+	char path[] = "/tmp/pgrok_config_XXXXXX", expect[ERR_TEXT];
+	struct err err;
 	int fd = mkstemp(path);
 	struct config *c = config_new();
 
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, "tls: maybe\n", 11), 11);
 	close(fd);
-	assert_false(config_load(c, path, NULL, NULL, err));
+	assert_false(config_load(c, path, NULL, NULL, &err));
 	snprintf(expect, sizeof(expect), "%s:1: tls: true or false is wanted", path);
-	assert_string_equal(err, expect);
+	assert_string_equal(err.text, expect);
 	unlink(path);
-	assert_false(config_load(c, path, NULL, NULL, err));
+	assert_false(config_load(c, path, NULL, NULL, &err));
 	snprintf(expect, sizeof(expect),
 		 "Failed to read configuration file %s: open %s: no such file or directory", path,
 		 path);
-	assert_string_equal(err, expect);
-	assert_false(config_load(c, "/", NULL, NULL, err));
-	assert_string_equal(err, "Failed to read configuration file /: read /: is a directory");
+	assert_string_equal(err.text, expect);
+	assert_false(config_load(c, "/", NULL, NULL, &err));
+	assert_string_equal(err.text,
+			    "Failed to read configuration file /: read /: is a directory");
 	config_free(c);
 }
 

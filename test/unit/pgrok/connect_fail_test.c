@@ -57,10 +57,10 @@ static int begin(void **state)
 {
 	struct play *p = calloc(1, sizeof(*p));
 	struct listener_fds fds;
-	char err[256];
+	struct err err;
 
 	p->loop = loop_new();
-	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	assert_true(listener_bind("127.0.0.1:0", &fds, &err));
 	struct addr at = listener_addr(&fds);
 	addr_text(&at, p->text);
 	strcpy(p->host, "127.0.0.1");
@@ -85,11 +85,11 @@ static int end(void **state)
 
 static const char *connect_to(struct play *p, const struct http_proxy *proxy)
 {
-	char err[256];
+	struct err err;
 
 	p->connector =
 		connector_new(p->loop, &(struct connector_conf){.server = &p->at, .proxy = proxy},
-			      err);
+			      &err);
 	assert_non_null(p->connector);
 	assert_non_null(connect_start(p->connector, on_end, p));
 	loop_run(p->loop);

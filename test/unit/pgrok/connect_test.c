@@ -87,8 +87,9 @@ static void on_accept(void *arg, int fd, const struct addr *peer)
 static SSL_CTX *far_ctx(struct far *f, const char *groups, int max_version)
 {
 	struct tls_server_conf conf = {.domain = "x.me"};
-	char note[256], err[256];
-	SSL_CTX *ctx = tls_server_ctx(&conf, note, err);
+	char note[256];
+	struct err err;
+	SSL_CTX *ctx = tls_server_ctx(&conf, note, &err);
 
 	assert_non_null(ctx);
 	if (groups)
@@ -160,17 +161,17 @@ static struct world *world_new(const char *groups, int max_version)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct listener_fds fds;
-	char err[256];
+	struct err err;
 
 	w->loop = w->far.loop = w->near.loop = loop_new();
 	w->far.ctx = far_ctx(&w->far, groups, max_version);
-	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	assert_true(listener_bind("127.0.0.1:0", &fds, &err));
 	struct addr at = listener_addr(&fds);
 	addr_text(&at, w->text);
 	w->server = (struct endpoint){
 		.text = w->text, .host = strdup("127.0.0.1"), .port = addr_get_port(&at)};
 	w->far.listener = listener_start(w->loop, &fds, on_accept, &w->far);
-	w->near.c = connector_new(w->loop, &(struct connector_conf){.server = &w->server}, err);
+	w->near.c = connector_new(w->loop, &(struct connector_conf){.server = &w->server}, &err);
 	assert_non_null(w->near.c);
 	return w;
 }

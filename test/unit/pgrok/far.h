@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/err.h"
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 #include "msg/pgrok/chan.h"
@@ -128,18 +129,19 @@ static inline struct far *far_new(struct loop *l)
 {
 	struct far *f = calloc(1, sizeof(*f));
 	struct listener_fds fds;
-	char note[256], err[256];
+	char note[256];
+	struct err err;
 
 	f->loop = l;
-	f->ctx = tls_server_ctx(&(struct tls_server_conf){.domain = "x.me"}, note, err);
+	f->ctx = tls_server_ctx(&(struct tls_server_conf){.domain = "x.me"}, note, &err);
 	assert_non_null(f->ctx);
-	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	assert_true(listener_bind("127.0.0.1:0", &fds, &err));
 	struct addr at = listener_addr(&fds);
 	addr_text(&at, f->text);
 	strcpy(f->host, "127.0.0.1");
 	f->at = (struct endpoint){.text = f->text, .host = f->host, .port = addr_get_port(&at)};
 	f->listener = listener_start(l, &fds, far_on_accept, f);
-	f->connector = connector_new(l, &(struct connector_conf){.server = &f->at}, err);
+	f->connector = connector_new(l, &(struct connector_conf){.server = &f->at}, &err);
 	assert_non_null(f->connector);
 	return f;
 }

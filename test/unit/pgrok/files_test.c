@@ -372,34 +372,35 @@ static void knows_addresses(void **state)
 					 "x/y",  ".x:80", "~user",   ""};
 	struct place *p = *state;
 	struct endpoint e = {0};
-	char err[CONFIG_ERR], text[128];
+	char text[128];
+	struct err err;
 
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
 		assert_true(files_is_address(yes[i]));
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
 		assert_false(files_is_address(no[i]));
 
-	assert_true(endpoint_parse_local(&e, p->root, err));
+	assert_true(endpoint_parse_local(&e, p->root, &err));
 	assert_string_equal(e.folder, p->root);
 	assert_string_equal(e.text, p->root);
 	snprintf(text, sizeof(text), "file://%s/su%%62/", p->root);
-	assert_true(endpoint_parse_local(&e, text, err));
+	assert_true(endpoint_parse_local(&e, text, &err));
 	snprintf(text, sizeof(text), "%s/sub", p->root);
 	assert_string_equal(e.folder, text);
 	snprintf(text, sizeof(text), "file://localhost%s/sub", p->root);
-	assert_true(endpoint_parse_local(&e, text, err));
-	assert_true(endpoint_parse_local(&e, "8080", err));
+	assert_true(endpoint_parse_local(&e, text, &err));
+	assert_true(endpoint_parse_local(&e, "8080", &err));
 	assert_null(e.folder);
 	assert_string_equal(e.host, "127.0.0.1");
 	endpoint_free(&e);
 
-	assert_false(endpoint_parse_local(&e, "/no/such/place", err));
-	assert_string_equal(err, "no such folder: /no/such/place");
+	assert_false(endpoint_parse_local(&e, "/no/such/place", &err));
+	assert_string_equal(err.text, "no such folder: /no/such/place");
 	snprintf(text, sizeof(text), "%s/a.txt", p->root);
-	assert_false(endpoint_parse_local(&e, text, err));
-	assert_non_null(strstr(err, "not a folder"));
-	assert_false(endpoint_parse_local(&e, "file://elsewhere/x", err));
-	assert_non_null(strstr(err, "not a folder of this machine"));
+	assert_false(endpoint_parse_local(&e, text, &err));
+	assert_non_null(strstr(err.text, "not a folder"));
+	assert_false(endpoint_parse_local(&e, "file://elsewhere/x", &err));
+	assert_non_null(strstr(err.text, "not a folder of this machine"));
 	assert_null(e.text);
 }
 
@@ -407,17 +408,17 @@ static void only_for_http(void **state)
 {
 	struct config *c = config_new();
 	struct config_tunnel *t = config_add_tunnel(c, "t");
-	char err[CONFIG_ERR];
+	struct err err;
 
-	assert_true(config_set_protos(t, "http+https", "/", "default", err));
+	assert_true(config_set_protos(t, "http+https", "/", "default", &err));
 	assert_string_equal(t->local[PROTO_HTTPS].folder, "/");
-	assert_false(config_set_protos(t, "http+tcp", "/", "default", err));
-	assert_non_null(strstr(err, "t[tcp]"));
-	assert_false(config_set_protos(t, "http", "/no/such/place", "default", err));
-	assert_non_null(strstr(err, "no such folder"));
+	assert_false(config_set_protos(t, "http+tcp", "/", "default", &err));
+	assert_non_null(strstr(err.text, "t[tcp]"));
+	assert_false(config_set_protos(t, "http", "/no/such/place", "default", &err));
+	assert_non_null(strstr(err.text, "no such folder"));
 	/* The server and the inspector are no folders. */
 	struct endpoint e = {0};
-	assert_false(endpoint_parse(&e, "/", err));
+	assert_false(endpoint_parse(&e, "/", &err));
 	config_free(c);
 }
 

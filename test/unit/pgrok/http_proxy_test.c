@@ -40,9 +40,9 @@ static void accepts(void **state)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
 		struct http_proxy p;
-		char err[256];
-		if (!http_proxy_parse(&p, good[i].url, err))
-			fail_msg("%s: %s", good[i].url, err);
+		struct err err;
+		if (!http_proxy_parse(&p, good[i].url, &err))
+			fail_msg("%s: %s", good[i].url, err.text);
 		assert_int_equal(p.tls, good[i].tls);
 		assert_string_equal(p.host, good[i].host);
 		assert_int_equal(p.port, good[i].port);
@@ -70,10 +70,10 @@ static void refuses(void **state)
 {
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		struct http_proxy p;
-		char err[256];
-		if (http_proxy_parse(&p, bad[i].url, err))
+		struct err err;
+		if (http_proxy_parse(&p, bad[i].url, &err))
 			fail_msg("accepted: %s", bad[i].url);
-		assert_string_equal(err, bad[i].error);
+		assert_string_equal(err.text, bad[i].error);
 	}
 }
 
@@ -127,16 +127,16 @@ static void exempts(void **state)
 static void asks(void **state)
 {
 	struct http_proxy p;
-	char err[256];
+	struct err err;
 
-	assert_true(http_proxy_parse(&p, "http://u:p@h", err));
+	assert_true(http_proxy_parse(&p, "http://u:p@h", &err));
 	char *text = http_proxy_request(&p, "s:4443");
 	assert_string_equal(text, "CONNECT s:4443 HTTP/1.1\r\nHost: s:4443\r\n"
 				  "User-Agent: Mozilla/5.0 (compatible; pgrok)\r\n"
 				  "Proxy-Authorization: Basic dTpw\r\n\r\n");
 	free(text);
 	http_proxy_free(&p);
-	assert_true(http_proxy_parse(&p, "http://h", err));
+	assert_true(http_proxy_parse(&p, "http://h", &err));
 	text = http_proxy_request(&p, "s:4443");
 	assert_null(strstr(text, "Authorization"));
 	assert_string_equal(text + strlen(text) - 4, "\r\n\r\n");

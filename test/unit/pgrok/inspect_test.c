@@ -71,23 +71,23 @@ static const struct {
 
 static void test_check_json(void **state)
 {
-	char err[CHECK_ERROR];
+	struct err err;
 	size_t offset;
 
 	for (size_t i = 0; i < COUNT(good_json); i++) {
 		size_t len = strlen(good_json[i]);
 		char *in = exact(good_json[i], len);
 
-		assert_true(check_json(in, len, err, &offset));
-		assert_string_equal(err, "");
+		assert_true(check_json(in, len, &err, &offset));
+		assert_string_equal(err.text, "");
 		free(in);
 	}
 	for (size_t i = 0; i < COUNT(bad_json); i++) {
 		size_t len = strlen(bad_json[i].text);
 		char *in = exact(bad_json[i].text, len);
 
-		assert_false(check_json(in, len, err, &offset));
-		assert_string_equal(err, bad_json[i].error);
+		assert_false(check_json(in, len, &err, &offset));
+		assert_string_equal(err.text, bad_json[i].error);
 		assert_int_equal(offset, bad_json[i].offset);
 		free(in);
 	}
@@ -95,16 +95,17 @@ static void test_check_json(void **state)
 
 static void test_json_depth(void **state)
 {
-	char err[CHECK_ERROR], *deep = malloc(20001);
+	char *deep = malloc(20001);
+	struct err err;
 	size_t offset;
 
 	assert_non_null(deep);
 	memset(deep, '[', 10000);
 	memset(deep + 10000, ']', 10000);
-	assert_true(check_json(deep, 20000, err, &offset));
+	assert_true(check_json(deep, 20000, &err, &offset));
 	memset(deep, '[', 10001);
-	assert_false(check_json(deep, 20001, err, &offset));
-	assert_string_equal(err, "exceeded max depth");
+	assert_false(check_json(deep, 20001, &err, &offset));
+	assert_string_equal(err.text, "exceeded max depth");
 	free(deep);
 }
 
@@ -128,20 +129,20 @@ static void test_check_xml(void **state)
 		{"<>", "XML syntax error on line 1: expected element name after <"},
 		{"<", "XML syntax error on line 1: unexpected EOF"},
 	};
-	char err[CHECK_ERROR];
+	struct err err;
 	size_t offset;
 
 	for (size_t i = 0; i < COUNT(good); i++) {
 		char *in = exact(good[i], strlen(good[i]));
 
-		assert_true(check_xml(in, strlen(good[i]), err, &offset));
+		assert_true(check_xml(in, strlen(good[i]), &err, &offset));
 		free(in);
 	}
 	for (size_t i = 0; i < COUNT(bad); i++) {
 		char *in = exact(bad[i].text, strlen(bad[i].text));
 
-		assert_false(check_xml(in, strlen(bad[i].text), err, &offset));
-		assert_string_equal(err, bad[i].error);
+		assert_false(check_xml(in, strlen(bad[i].text), &err, &offset));
+		assert_string_equal(err.text, bad[i].error);
 		free(in);
 	}
 }

@@ -221,7 +221,8 @@ static void waits_on_a_stream(void **state)
 {
 	struct play *p = *state;
 	struct msg m = msg_new(MSG_START_PROXY);
-	char err[256], *frame;
+	char *frame;
+	struct err err;
 	int fds[2];
 	size_t len, n;
 
@@ -230,7 +231,7 @@ static void waits_on_a_stream(void **state)
 	register_stream(&p->reg, stream_new(p->loop, fds[0], NULL), &hooks, p);
 	struct stream *other = stream_new(p->loop, fds[1], NULL);
 	m.start_proxy.url = START_PROXY_MUX;
-	frame = frame_make(&m, FRAME_GO_MAX, &len, err);
+	frame = frame_make(&m, FRAME_GO_MAX, &len, &err);
 	for (size_t i = 0; i < len; i++)
 		assert_int_equal(stream_write(other, frame + i, 1, &n), STREAM_OK);
 	free(frame);
@@ -238,7 +239,7 @@ static void waits_on_a_stream(void **state)
 	assert_int_equal(p->how, REGISTER_OK);
 	assert_true(register_is_mux(&(struct msg_start_proxy){.url = p->url}));
 	assert_false(register_is_mux(&(struct msg_start_proxy){.url = "mux"}));
-	assert_int_equal(stream_read(other, err, 1, &n), STREAM_AGAIN);
+	assert_int_equal(stream_read(other, err.text, 1, &n), STREAM_AGAIN);
 	stream_close(other, true);
 }
 

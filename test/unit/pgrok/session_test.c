@@ -148,9 +148,9 @@ static void on_model(void *arg, const struct model *m, enum model_event ev)
 static struct config_tunnel *add_tunnel(struct play *p, const char *name)
 {
 	struct config_tunnel *t = config_add_tunnel(p->config, name);
-	char err[CONFIG_ERR];
+	struct err err;
 
-	assert_true(config_set_protos(t, "tcp", "127.0.0.1:9", name, err));
+	assert_true(config_set_protos(t, "tcp", "127.0.0.1:9", name, &err));
 	t->start = true;
 	return t;
 }

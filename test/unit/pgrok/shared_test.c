@@ -230,9 +230,9 @@ static void is_taken_for_a_proxy(void **state)
 	struct play *p = *state;
 	struct config *c = config_new();
 	struct config_tunnel *t = config_add_tunnel(c, "t");
-	char err[CONFIG_ERR];
+	struct err err;
 
-	assert_true(config_set_protos(t, "http", "127.0.0.1:1", "t", err));
+	assert_true(config_set_protos(t, "http", "127.0.0.1:1", "t", &err));
 	model_session(p->model, "1.0");
 	model_add_tunnel(p->model, t, PROTO_HTTP, "1", "http://nobody");
 	p->answer = PROXY;

@@ -60,15 +60,16 @@ static int begin(void **state)
 	struct play *p = calloc(1, sizeof(*p));
 	struct capture_limits limits = {1u << 20, 1u << 20};
 	struct listener_fds fds;
-	char err[CONFIG_ERR], text[ADDR_TEXT];
+	char text[ADDR_TEXT];
+	struct err err;
 
 	p->loop = loop_new();
-	assert_true(listener_bind("127.0.0.1:0", &fds, err));
+	assert_true(listener_bind("127.0.0.1:0", &fds, &err));
 	struct addr at = listener_addr(&fds);
 	p->listener = listener_start(p->loop, &fds, on_local, p);
 	p->config = config_new();
 	p->tunnel = config_add_tunnel(p->config, "web");
-	assert_true(config_set_protos(p->tunnel, "http+tcp", addr_text(&at, text), "web", err));
+	assert_true(config_set_protos(p->tunnel, "http+tcp", addr_text(&at, text), "web", &err));
 	p->model = model_new();
 	model_session(p->model, "3.0");
 	p->capture = capture_new(&limits);

@@ -134,13 +134,14 @@ static void test_nobody_listens(void **state)
 
 static void test_log(void **state)
 {
-	char path[] = "/tmp/census_test.XXXXXX", err[256], text[4096] = "";
+	char path[] = "/tmp/census_test.XXXXXX", text[4096] = "";
+	struct err err;
 	int fd = mkstemp(path);
 
 	assert_true(fd >= 0);
 	unlink(path); /* the log makes it, and would put an older one aside */
 	close(fd);
-	assert_true(log_open(path, "INFO", err));
+	assert_true(log_open(path, "INFO", &err));
 	ask();
 	crew_run(&crew);
 	loop_run(home);

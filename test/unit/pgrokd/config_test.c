@@ -11,7 +11,7 @@
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/reserved.h"
 
-static char err[256];
+static struct err err;
 
 /* A domain, which there must be, and up to three arguments. */
 static enum config_rc parse(struct config *c, const char *a, const char *b, const char *d)
@@ -24,8 +24,8 @@ static enum config_rc parse(struct config *c, const char *a, const char *b, cons
 	int argc = 2 + !!a + !!b + !!d;
 
 	memcpy(kept[n++ % 64], args, sizeof(args));
-	err[0] = '\0';
-	return config_parse(c, argc, argv, err);
+	err.text[0] = '\0';
+	return config_parse(c, argc, argv, &err);
 }
 
 static void defaults(void **state)
@@ -109,16 +109,16 @@ static void refused(void **state)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		assert_int_equal(parse(&c, bad[i].arg, NULL, NULL), CONFIG_BAD);
-		assert_non_null(strstr(err, bad[i].names));
+		assert_non_null(strstr(err.text, bad[i].names));
 		config_free(&c);
 	}
 	setenv("VHOST", "a/b", 1);
 	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_BAD);
-	assert_non_null(strstr(err, "VHOST"));
+	assert_non_null(strstr(err.text, "VHOST"));
 	config_free(&c);
 	unsetenv("VHOST");
 	assert_int_equal(parse(&c, "-nope", NULL, NULL), CONFIG_USAGE);
-	assert_non_null(strstr(err, "-nope"));
+	assert_non_null(strstr(err.text, "-nope"));
 	config_free(&c);
 	assert_int_equal(parse(&c, "-h", NULL, NULL), CONFIG_HELP);
 	config_free(&c);

@@ -128,8 +128,8 @@ static void expect(int fd, const char *text)
 
 static char *frame_of(const struct msg *m, size_t *len)
 {
-	char err[256];
-	char *frame = frame_make(m, FRAME_GO_MAX, len, err);
+	struct err err;
+	char *frame = frame_make(m, FRAME_GO_MAX, len, &err);
 
 	assert_non_null(frame);
 	return frame;

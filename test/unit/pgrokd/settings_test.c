@@ -40,7 +40,7 @@ static struct config config = {.reserved = RESERVED_DEFAULT, .domain = domain};
 static struct core core = {.config = &config};
 
 /* state_dir NULL: a certificate that can't be kept. */
-static struct settings *load(const struct settings *was, char *state_dir, char err[static 256])
+static struct settings *load(const struct settings *was, char *state_dir, struct err *err)
 {
 	config.domain = domain;
 	config.state_dir = state_dir;
@@ -55,8 +55,9 @@ static void pin_of(const struct settings *s, enum port p, char pin[static TLS_PI
 
 static void test_load(void **state)
 {
-	char err[256], pin[TLS_PIN_TEXT], again[TLS_PIN_TEXT];
-	struct settings *a = load(NULL, dir, err);
+	char pin[TLS_PIN_TEXT], again[TLS_PIN_TEXT];
+	struct err err;
+	struct settings *a = load(NULL, dir, &err);
 
 	assert_non_null(a);
 	assert_null(a->tls[PORT_HTTP]);
@@ -65,7 +66,7 @@ static void test_load(void **state)
 	assert_false(a->tls_kept);
 
 	/* Loaded again: another context of the same key. */
-	struct settings *b = load(a, dir, err);
+	struct settings *b = load(a, dir, &err);
 
 	assert_non_null(b);
 	assert_ptr_not_equal(a->tls[PORT_TUNNEL], b->tls[PORT_TUNNEL]);
@@ -81,11 +82,11 @@ static void test_reserved(void **state)
 {
 	struct config other = {.domain = elsewhere, .state_dir = dir, .reserved = "@cert,www"};
 	struct core of_other = {.config = &other, .on = {[PORT_TUNNEL] = true}};
-	char err[256];
-	struct settings *s = load(NULL, dir, err);
+	struct err err;
+	struct settings *s = load(NULL, dir, &err);
 
 	settings_unref(s);
-	s = settings_load(&of_other, NULL, err);
+	s = settings_load(&of_other, NULL, &err);
 	assert_non_null(s);
 	assert_true(reserved_has(s->reserved, elsewhere));
 	assert_true(reserved_has(s->reserved, "www.elsewhere.example"));
@@ -93,7 +94,7 @@ static void test_reserved(void **state)
 	assert_false(reserved_has(s->reserved, "shop.pgrok.example"));
 	settings_unref(s);
 	other.reserved = "";
-	s = settings_load(&of_other, NULL, err);
+	s = settings_load(&of_other, NULL, &err);
 	assert_true(reserved_has(s->reserved, elsewhere));
 	assert_false(reserved_has(s->reserved, domain));
 	settings_unref(s);
@@ -102,11 +103,11 @@ static void test_reserved(void **state)
 static void test_ports_that_are_off(void **state)
 {
 	struct core only_tunnel = {.config = &config, .on = {[PORT_TUNNEL] = true}};
-	char err[256];
+	struct err err;
 
 	config.domain = domain;
 	config.state_dir = dir;
-	struct settings *s = settings_load(&only_tunnel, NULL, err);
+	struct settings *s = settings_load(&only_tunnel, NULL, &err);
 
 	assert_non_null(s);
 	assert_null(s->tls[PORT_HTTPS]);
@@ -117,12 +118,12 @@ static void test_ports_that_are_off(void **state)
 /* A key in memory alone is not made a second time: clients have pinned it. */
 static void test_kept(void **state)
 {
-	char err[256];
-	struct settings *a = load(NULL, NULL, err);
+	struct err err;
+	struct settings *a = load(NULL, NULL, &err);
 
 	assert_non_null(a);
 	assert_true(a->tls_kept);
-	struct settings *b = load(a, NULL, err);
+	struct settings *b = load(a, NULL, &err);
 
 	assert_non_null(b);
 	assert_true(b->tls_kept);
@@ -137,25 +138,26 @@ static void test_kept(void **state)
 
 static void test_bad_file(void **state)
 {
-	char err[256] = "", missing[96];
+	char missing[96];
+	struct err err = {""};
 
 	snprintf(missing, sizeof(missing), "%s/none.pem", dir);
 	config.tls_crt = config.tls_key = missing;
-	assert_null(load(NULL, dir, err));
-	assert_non_null(strstr(err, "-tlsCrt"));
-	assert_non_null(strstr(err, missing));
+	assert_null(load(NULL, dir, &err));
+	assert_non_null(strstr(err.text, "-tlsCrt"));
+	assert_non_null(strstr(err.text, missing));
 	config.tls_crt = config.tls_key = NULL;
 	config.tunnel_client_ca = missing; /* the first context is there already */
-	assert_null(load(NULL, dir, err));
-	assert_non_null(strstr(err, "client CA"));
+	assert_null(load(NULL, dir, &err));
+	assert_non_null(strstr(err.text, "client CA"));
 	config.tunnel_client_ca = NULL;
 }
 
 static void test_swap(void **state)
 {
 	struct crew crew;
-	char err[256];
-	struct settings *a = load(NULL, dir, err), *b = load(NULL, dir, err);
+	struct err err;
+	struct settings *a = load(NULL, dir, &err), *b = load(NULL, dir, &err);
 
 	assert_true(a && b);
 	crew_make(&crew, a);
@@ -179,8 +181,8 @@ static void test_swap(void **state)
 static void test_too_late(void **state)
 {
 	struct crew crew;
-	char err[256];
-	struct settings *a = load(NULL, dir, err), *b = load(NULL, dir, err);
+	struct err err;
+	struct settings *a = load(NULL, dir, &err), *b = load(NULL, dir, &err);
 
 	assert_true(a && b);
 	crew_make(&crew, a);
