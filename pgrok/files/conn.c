@@ -25,7 +25,7 @@ struct conn {
 	struct loop *loop;
 	struct stream *s;
 	int root;
-	/* FILES_IDLE_MS for a request. Not for an answer: how fast it is taken can't be seen here. */
+	/* FILES_IDLE_MS for a request; not for an answer, who takes it can't be seen here. */
 	struct loop_timer idle;
 	struct loop_tick tick;
 	struct loop_exit exit;

@@ -1,4 +1,4 @@
-/* A connection to a served folder, by the clock: how long it waits for a request, and for no taker. */
+/* A connection to a served folder, by the clock: it waits for a request, not for who takes it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* Requests sent again, to a service that the test plays: how long an answer is waited for, how many. */
+/* Requests sent again, to a service that the test plays: how long, how many at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
