@@ -135,7 +135,7 @@ static void is_taken_or_not(void **state)
 
 		fake_pair(l, NULL, &open, end);
 		end[1]->room = 10;
-		reply_send(&end[0]->s, 404, false, (struct reply_host){"a.b", 3});
+		reply_send(&end[0]->s, &(struct reply_page){.status = 404, .host = {"a.b", 3}});
 		turns_for(l, (int)loop_scaled(LIMIT_REPLY_MS) / 3);
 		assert_int_equal(open, 2);
 		assert_int_equal(end[1]->in_len, 10);
