@@ -1,7 +1,7 @@
 /*
  * Two streams joined: what one side sends the other gets, byte for byte, with back-pressure and
- * half-close, the copy code written once for both directions. Three hooks: a judge, which may hold or
- * cut, an editor, which may write something else, and a tap, which gets a copy.
+ * half-close, the copy code written once for both directions. Three hooks: a judge, which may hold
+ * or cut, an editor, which may write something else, and a tap, which gets a copy.
  */
 #ifndef COMMON_STREAM_PAIR_H
 #define COMMON_STREAM_PAIR_H
