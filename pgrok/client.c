@@ -358,6 +358,9 @@ static bool start_inspector(struct client *c, struct err *err)
 	if (c->capture)
 		capture_watch(c->capture, &c->watch);
 	term_set_web(c->term, inspect_url(c->inspect));
+	bool moved = c->conf->inspect.port && c->conf->inspect.port != inspect_port(c->inspect);
+
+	console_web(&c->console, inspect_url(c->inspect), moved ? c->conf->inspect.text : NULL);
 	log_event("web", "url", inspect_url(c->inspect), NULL);
 	return !c->conf->inspect_public || publish_inspector(c, err);
 }
@@ -376,7 +379,10 @@ static bool client_start(struct client *c, struct err *err)
 			.root_cas = conf->root_cas,
 			.pin = conf->server_pin,
 			.cert = conf->tls_client_crt,
-			.key = conf->tls_client_key},
+			.key = conf->tls_client_key,
+			.names = {.cert = "-tlsClientCrt (tls_client_crt)",
+				  .key = "-tlsClientKey (tls_client_key)",
+				  .ca = "-rootCA (root_cas)"}},
 	};
 	c->connector = connector_new(c->loop, &cc, err);
 	if (!c->connector)

@@ -112,7 +112,10 @@ static bool open_log(struct err *err)
 	if (opt.log_max < 0)
 		return err_set(err, "-log-max is a number of megabytes, not %d", opt.log_max);
 	log_set_max((uint64_t)opt.log_max << 20);
-	return log_open(opt.log, opt.log_level, err);
+	if (!log_level_valid(opt.log_level))
+		return err_set(err, "-log-level is DEBUG, INFO, WARNING or ERROR, not '%.40s'",
+			       opt.log_level);
+	return log_open(opt.log, opt.log_level, err) || err_set(err, "-log: %s", err->text);
 }
 
 static void on_config_warning(void *arg, const char *text)
@@ -200,7 +203,9 @@ static bool select_all(struct config *c, int argc, char **argv, struct err *err)
 		c->tunnels[i].start = true;
 	if (c->tunnels_n || c->inspect_public)
 		return true;
-	return err_set(err, "There are no tunnels to start: %s has none.",
+	return err_set(err,
+		       "There are no tunnels to start: %s has none. To open them by the "
+		       "inspector's API alone: -inspectpublic",
 		       c->file ? c->file : "there is no ~/.pgrok, and -config");
 }
 
@@ -260,6 +265,9 @@ static bool select_address(struct config *c, int argc, char **argv, struct err *
 		return err_set(err, "-proto: %s", err->text);
 	if (opt.subdomain && *opt.subdomain && opt.hostname && *opt.hostname)
 		on_config_warning(NULL, "-subdomain has no effect beside -hostname.");
+	else if (opt.subdomain && strchr(opt.subdomain, '.') && t->local[PROTO_HTTPS].text)
+		on_config_warning(NULL, "-subdomain has a dot: the usual certificate, for one name "
+					"below the server's domain, does not cover it.");
 	if (config_complete_tunnel(t, &which, err))
 		return true;
 	return err_set(err, "-%s: %s", flag_of(which), err->text);

@@ -181,7 +181,7 @@ int main(int argc, char **argv)
 		break;
 	}
 	if (!log_open(config.log, config.log_level, &err))
-		fatal("%s", err.text);
+		fatal("-log: %s", err.text);
 	log_set_format(config.log_format);
 	log_set_max(config.log_max);
 	stream_set_engine(config.engine);

@@ -371,6 +371,13 @@ static bool parse_level(const char *text, int *level)
 	return false;
 }
 
+bool log_level_valid(const char *level)
+{
+	int ignored;
+
+	return parse_level(level, &ignored);
+}
+
 bool log_open(const char *target, const char *level, struct err *err)
 {
 	int wanted;

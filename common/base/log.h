@@ -25,6 +25,8 @@ enum log_format { LOG_TEXT, LOG_JSON };
  * process. Open, reopen and close belong to the main thread; everything below log_close() may be
  * called from any.
  */
+/* Does log_open() know this level? The Go programs' TRACE, FINE, FINEST and CRITICAL are, too. */
+bool log_level_valid(const char *level) MUSTCHECK;
 bool log_open(const char *target, const char *level, struct err *err) MUSTCHECK;
 /* A file that grows beyond so many bytes is moved away as at a start; 0: never. */
 void log_set_max(uint64_t bytes);

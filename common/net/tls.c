@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/base/addr.h"
 #include "common/base/log.h"
@@ -53,17 +54,23 @@ static SSL_CTX *new_ctx(const SSL_METHOD *method, struct err *err)
 	return ctx;
 }
 
-static bool use_files(SSL_CTX *ctx, const char *cert, const char *key, struct err *err)
+static const char *name_or(const char *name, const char *otherwise)
+{
+	return name ? name : otherwise;
+}
+
+static bool use_files(SSL_CTX *ctx, const char *cert, const char *key,
+		      const struct tls_names *names, struct err *err)
 {
 	if (!cert || !key)
 		return err_set(err, "a certificate and its key are needed, only the %s is given",
 			       cert ? "certificate" : "key");
 	if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
-		tls_file_error(err, "certificate", cert);
+		tls_file_error(err, name_or(names->cert, "certificate"), cert);
 		return false;
 	}
 	if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1) {
-		tls_file_error(err, "key", key);
+		tls_file_error(err, name_or(names->key, "key"), key);
 		return false;
 	}
 	return true;
@@ -80,12 +87,12 @@ static SSL *new_ssl(SSL_CTX *ctx)
 
 /* ---- server ---- */
 
-static bool require_client_cert(SSL_CTX *ctx, const char *ca, struct err *err)
+static bool require_client_cert(SSL_CTX *ctx, const char *ca, const char *name, struct err *err)
 {
 	STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(ca);
 
 	if (!names || SSL_CTX_load_verify_file(ctx, ca) != 1) {
-		tls_file_error(err, "client CA", ca);
+		tls_file_error(err, name_or(name, "client CA"), ca);
 		sk_X509_NAME_pop_free(names, X509_NAME_free);
 		return false;
 	}
@@ -119,10 +126,10 @@ SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256], 
 	note[0] = '\0';
 	if (!ctx)
 		return NULL;
-	if (c->cert || c->key ? !use_files(ctx, c->cert, c->key, err)
+	if (c->cert || c->key ? !use_files(ctx, c->cert, c->key, &c->names, err)
 			      : !use_selfsigned(ctx, c, note, err))
 		goto fail;
-	if (c->client_ca && !require_client_cert(ctx, c->client_ca, err))
+	if (c->client_ca && !require_client_cert(ctx, c->client_ca, c->names.ca, err))
 		goto fail;
 	/* Tickets carry all there is to know: no table of sessions, no lock around it. */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
@@ -184,6 +191,34 @@ void tls_ctx_names(SSL_CTX *ctx, void (*fn)(void *arg, const char *name), void *
 	GENERAL_NAMES_free(names);
 }
 
+static const char *day_of(const ASN1_TIME *t, char buf[static 16])
+{
+	struct tm tm;
+
+	buf[0] = '\0';
+	if (ASN1_TIME_to_tm(t, &tm) == 1)
+		strftime(buf, 16, "%F", &tm);
+	return buf;
+}
+
+bool tls_ctx_good(SSL_CTX *ctx, const char *domain, struct err *why)
+{
+	X509 *cert = SSL_CTX_get0_certificate(ctx);
+	char day[16];
+	struct err name;
+
+	if (X509_cmp_current_time(X509_get0_notAfter(cert)) <= 0)
+		return err_set(why, "has expired (%s)", day_of(X509_get0_notAfter(cert), day));
+	if (X509_cmp_current_time(X509_get0_notBefore(cert)) > 0)
+		return err_set(why, "is not valid yet (%s)",
+			       day_of(X509_get0_notBefore(cert), day));
+	err_set(&name, "any-name.%s", domain ? domain : "");
+	if (!domain ||
+	    X509_check_host(cert, name.text, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1)
+		return true;
+	return err_set(why, "is not for names below %s", domain);
+}
+
 /* ---- client ---- */
 
 static bool wants_roots(const struct tls_client_conf *c)
@@ -203,9 +238,10 @@ SSL_CTX *tls_client_ctx(const struct tls_client_conf *c, struct err *err)
 			c->pin);
 		goto fail;
 	}
-	if (wants_roots(c) && !tls_verify_roots(ctx, c->host_roots, c->root_cas, err))
+	if (wants_roots(c) && !tls_verify_roots(ctx, c->host_roots, c->root_cas,
+						name_or(c->names.ca, "root CAs"), err))
 		goto fail;
-	if ((c->cert || c->key) && !use_files(ctx, c->cert, c->key, err))
+	if ((c->cert || c->key) && !use_files(ctx, c->cert, c->key, &c->names, err))
 		goto fail;
 	ERR_clear_error();
 	return ctx;

@@ -9,19 +9,25 @@
 #include "common/base/err.h"
 #include "common/net/tls_pin.h"
 
+/* What messages call the files; NULL: what they are. */
+struct tls_names {
+	const char *cert, *key, *ca;
+};
+
 struct tls_server_conf {
 	const char *cert, *key; /* PEM files (chain in cert); both NULL: the pair in state_dir */
 	const char *client_ca;  /* PEM file: a client certificate of this CA is required; or NULL */
 	const char *state_dir;  /* where the self-signed pair lives; NULL: in memory only */
 	const char *domain;     /* the self-signed certificate is for it and *.domain */
+	struct tls_names names;
 };
 
 /*
  * TLS 1.2 and 1.3, X25519 before the P curves, one ticket, SSL_MODE_RELEASE_BUFFERS, no
- * renegotiation, no compression. Returns owned, or NULL with the file named in err (the options'
- * names are the caller's to add). Without cert and key: loads state_dir/cert.pem and key.pem, or
- * makes a P-256 pair (tls_selfsigned.h). *note (256 bytes) is "", or says that the pair could not
- * be kept, was replaced, or is for another domain.
+ * renegotiation, no compression. Returns owned, or NULL with the file named in err. Without cert
+ * and key: loads state_dir/cert.pem and key.pem, or makes a P-256 pair (tls_selfsigned.h). *note
+ * (256 bytes) is "", or says that the pair could not be kept, was replaced, or is for another
+ * domain.
  */
 SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
 			struct err *err) MUSTCHECK;
@@ -32,12 +38,18 @@ void tls_ctx_pin(SSL_CTX *ctx, char pin[static TLS_PIN_TEXT]);
 
 /* fn(arg, name) for each name of the context's own certificate; addresses as text, IPv6 in []. */
 void tls_ctx_names(SSL_CTX *ctx, void (*fn)(void *arg, const char *name), void *arg);
+/*
+ * Is its own certificate good today, and (domain not NULL) for names below domain? False: why says
+ * what others will object to ("has expired (2026-11-30)").
+ */
+bool tls_ctx_good(SSL_CTX *ctx, const char *domain, struct err *why) MUSTCHECK;
 
 struct tls_client_conf {
 	bool host_roots;        /* trust_host_root_certs: the system's roots, name verified */
 	const char *root_cas;   /* PEM file of trusted certificates, name verified; or NULL */
 	const char *pin;        /* "sha256//...": this key (one of several, ';' between); or NULL */
 	const char *cert, *key; /* own certificate for mutual TLS; or NULL */
+	struct tls_names names; /* ca: root_cas */
 };
 
 /*

@@ -160,7 +160,8 @@ bool tls_verify_refused(SSL *ssl, char pin[static TLS_PIN_TEXT], struct err *err
 
 /* ---- what is checked ---- */
 
-bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, struct err *err)
+bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, const char *name,
+		      struct err *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
@@ -171,7 +172,7 @@ bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, struc
 		return false;
 	}
 	if (root_cas && SSL_CTX_load_verify_file(ctx, root_cas) != 1) {
-		tls_file_error(err, "root CAs", root_cas);
+		tls_file_error(err, name, root_cas);
 		return false;
 	}
 	/* What the user names is trusted, though it may not be self-signed. */

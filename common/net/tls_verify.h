@@ -13,9 +13,9 @@
 
 /*
  * From here on a handshake of ctx fails unless the server's chain leads to the system's roots or to
- * those in the PEM file (NULL: none). False: err names the file.
+ * those in the PEM file (NULL: none), which messages call name. False: err names the file.
  */
-bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas,
+bool tls_verify_roots(SSL_CTX *ctx, bool host_roots, const char *root_cas, const char *name,
 		      struct err *err) MUSTCHECK;
 /* The name or numeric address to be verified. False: it can't be. */
 bool tls_verify_host(SSL *ssl, const char *host, bool is_ip) MUSTCHECK;

@@ -112,6 +112,11 @@ bool config_host_header_valid(const char *text)
 	return !text || !*text || http_edit_host_valid(text);
 }
 
+static bool is_url(const char *name)
+{
+	return name && strstr(name, "://");
+}
+
 bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct err *err)
 {
 	bool web = t->local[PROTO_HTTP].text || t->local[PROTO_HTTPS].text, tls = false;
@@ -120,6 +125,12 @@ bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct 
 		tls |= t->local[p].tls;
 		t->local[p].checked &= !t->insecure;
 	}
+	*which = "subdomain";
+	if (is_url(t->subdomain))
+		return err_set(err, "'%.100s' is a URL, a name alone is wanted", t->subdomain);
+	*which = "hostname";
+	if (is_url(t->hostname))
+		return err_set(err, "'%.100s' is a URL, a name alone is wanted", t->hostname);
 	*which = "auth";
 	if (!web && t->auth && *t->auth)
 		return err_set(err, "a password protects http and https only: every visitor of "

@@ -60,6 +60,11 @@ bool endpoint_parse(struct endpoint *e, const char *text, struct err *err)
 	return true;
 }
 
+bool endpoint_port_given(const struct endpoint *e, struct err *err)
+{
+	return e->port || err_set(err, "address %s: nothing listens at port 0", e->text);
+}
+
 /* ---- where a tunnel leads ---- */
 
 static bool is_this_machine(const char *host)
@@ -71,6 +76,11 @@ static bool is_this_machine(const char *host)
 	return strcasecmp(host, "localhost") == 0;
 }
 
+static bool parse_plain(struct endpoint *e, const char *text, struct err *err)
+{
+	return endpoint_parse(e, text, err) && endpoint_port_given(e, err);
+}
+
 /* "host[:port][/]", the rest of a URL. */
 static bool parse_rest(struct endpoint *e, const char *text, unsigned port, struct err *err)
 {
@@ -80,7 +90,7 @@ static bool parse_rest(struct endpoint *e, const char *text, unsigned port, stru
 	const char *bracket = memrchr(text, ']', len), *from = bracket ? bracket : text;
 	bool has_port = memchr(from, ':', len - (size_t)(from - text));
 	char *plain = has_port ? xstrndup(text, len) : xasprintf("%.*s:%u", (int)len, text, port);
-	bool ok = endpoint_parse(e, plain, err);
+	bool ok = parse_plain(e, plain, err);
 
 	free(plain);
 	return ok;
@@ -145,7 +155,7 @@ bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err)
 		if (strncasecmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
 			return kinds[i].parse(e, text, err);
 	}
-	return files_is_address(text) ? parse_folder(e, text, err) : endpoint_parse(e, text, err);
+	return files_is_address(text) ? parse_folder(e, text, err) : parse_plain(e, text, err);
 }
 
 static char *copy_of(const char *s)

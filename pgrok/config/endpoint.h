@@ -30,6 +30,8 @@ bool endpoint_parse(struct endpoint *e, const char *text, struct err *err) MUSTC
  * files ("./site", "file:///srv/www"), too. A certificate is checked unless host is this machine.
  */
 bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
+/* Of one that is to be dialled: port 0 is only for those that listen. */
+bool endpoint_port_given(const struct endpoint *e, struct err *err) MUSTCHECK;
 /* Returns an owned copy. */
 struct endpoint endpoint_copy(const struct endpoint *e) MUSTCHECK;
 void endpoint_free(struct endpoint *e);

@@ -126,6 +126,8 @@ bool config_finish(struct config *c, const struct config_flags *f, struct err *e
 	if (!pick_addr(&c->server, c, "server_addr", f->server_addr, c->server_addr,
 		       c->server_addr_line, NULL, err))
 		return false;
+	if (c->server.text && !endpoint_port_given(&c->server, err))
+		return err_set(err, "Invalid address server_addr: %s", err->text);
 	if (inspect && strcmp(inspect, "disabled") == 0) {
 		endpoint_free(&c->inspect);
 		return true;

@@ -89,6 +89,16 @@ void console_start(struct console *c, struct model *m, const char *server)
 	model_watch(m, &c->watch);
 }
 
+void console_web(struct console *c, const char *url, const char *wanted)
+{
+	if (!c->server)
+		return;
+	if (wanted)
+		console_line(stdout, "Web interface at %s (%s is taken)", url, wanted);
+	else
+		console_line(stdout, "Web interface at %s", url);
+}
+
 /* ---- secret notes ---- */
 
 static void show_secret(void *arg, const struct model *m, enum model_event ev)

@@ -32,6 +32,12 @@ void console_start_events(struct console *c, struct model *m, bool screen);
 /* Secret notes alone, on stderr: stdout has the log, which says the rest. */
 void console_start_secrets(struct console *c, struct model *m);
 
+/*
+ * Plain lines only: where the inspector is. wanted: the address that it was to have, if that is
+ * another one; NULL: it is not.
+ */
+void console_web(struct console *c, const char *url, const char *wanted);
+
 /* One line, with what could move a terminal's cursor replaced: texts may be a server's. */
 void console_line(FILE *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

@@ -273,6 +273,16 @@ static enum term_style style_of(int status)
 }
 
 /* Where the results stand: a path gets what they leave. */
+/* Its first sentence, in one row. */
+static void add_note_begin(struct term_page *p, const char *note)
+{
+	const char *end = strstr(note, ". ");
+	size_t len = end ? (size_t)(end - note) + 1 : strlen(note);
+
+	cell_add(p, row_new(p), 0, -1, STYLE_WARN, xstrndup(note, len));
+	p->rows[p->n - 1].cells[0].mark = true;
+}
+
 static int result_column(const struct term_page *p)
 {
 	int least = p->width < NARROW ? LABEL_NARROW : LABEL_WIDE;
@@ -356,6 +366,8 @@ static void make(struct term_page *p, const struct term_view *v, enum level leve
 	if (v->note && (!v->requests->n || v->height >= TALL)) {
 		row_new(p);
 		add_note(p, v->note);
+	} else if (v->note && level != BARE) {
+		add_note_begin(p, v->note);
 	}
 	p->before = p->n;
 	add_requests(p, v->requests, level);

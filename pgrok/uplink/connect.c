@@ -57,7 +57,7 @@ struct connect {
 	char *reply; /* the proxy's head */
 	size_t reply_len;
 	struct http_head head;
-	char error[256];
+	struct err error;
 };
 
 /* ---- TLS sessions ---- */
@@ -264,12 +264,12 @@ static void fail(struct connect *a, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(a->error, sizeof(a->error), fmt, ap);
+	vsnprintf(a->error.text, sizeof(a->error.text), fmt, ap);
 	va_end(ap);
 	if (a->s)
 		stream_close(a->s, true);
 	quiet(a);
-	a->fn(a->arg, NULL, a->error);
+	a->fn(a->arg, NULL, a->error.text);
 }
 
 static void on_deadline(void *arg)
@@ -293,6 +293,18 @@ static void succeed(struct connect *a)
 
 /* ---- TLS with the server ---- */
 
+/* It is not who it should be. A file made for the Go client may ask for more than was checked. */
+static void mistrust(struct connect *a, const char *whom, const struct tls_client_conf *tls,
+		     const char *why)
+{
+	static const char hint[] =
+		" (trust_host_root_certs, which the Go client ignored, asks for a certificate that "
+		"this machine's CAs vouch for; server_pin or root_cas trust another)";
+	bool old_key = tls == &a->c->conf.tls && tls->host_roots && !tls->root_cas;
+
+	fail(a, "%s: %s%s", whom, why, old_key ? hint : "");
+}
+
 /* The handshake failed. If it was over who the server is, that is the reason to tell. */
 static void tls_failed(struct connect *a, const char *whom, const struct tls_client_conf *tls)
 {
@@ -301,7 +313,7 @@ static void tls_failed(struct connect *a, const char *whom, const struct tls_cli
 	SSL *ssl = stream_ssl(a->s);
 
 	if (ssl && !tls_check_server(ssl, tls, pin, &err) && *err.text)
-		fail(a, "%s: %.200s", whom, err.text);
+		mistrust(a, whom, tls, err.text);
 	else
 		fail(a, "TLS handshake with %s: %.120s%s", whom, stream_error(a->s),
 		     strstr(stream_error(a->s), "wrong version number")
@@ -327,7 +339,7 @@ static bool tls_shaken(struct connect *a, const char *whom, const struct tls_cli
 	}
 	if (!ssl || tls_check_server(ssl, tls, pin, &err))
 		return true;
-	fail(a, "%s: %.200s", whom, err.text);
+	mistrust(a, whom, tls, err.text);
 	return false;
 }
 

@@ -9,7 +9,7 @@
 static void lose(struct control *c, const char *why, bool garbage)
 {
 	/* The text may be the channel's, which closing frees. */
-	char text[320];
+	char text[ERR_TEXT];
 
 	snprintf(text, sizeof(text), "%s", why);
 	c->hooks->on_lost(c->arg, text, garbage);
@@ -22,7 +22,7 @@ static void want(struct control *c)
 
 bool control_send(struct control *c, const struct msg *m)
 {
-	char why[320];
+	char why[ERR_TEXT];
 
 	if (chan_send(c->chan, m)) {
 		want(c);

@@ -218,7 +218,7 @@ static void drop_waiting(struct session *s)
 static void lose(struct session *s, const char *fmt, ...)
 {
 	bool had_session = s->state == SESSION_UP;
-	char why[320];
+	char why[ERR_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -103,11 +103,21 @@ static char *lower(const char *s)
 	return out;
 }
 
+static bool take_log_level(struct config *c, const struct option *o, const union value *v,
+			   struct err *why)
+{
+	if (!log_level_valid(v->text))
+		return err_set(why, "'%.40s' is none of DEBUG, INFO, WARNING, ERROR", v->text);
+	return take_text(c, o, v, why);
+}
+
 static bool take_domain(struct config *c, const struct option *o, const union value *v,
 			struct err *why)
 {
 	const char *what;
 
+	if (strstr(v->text, "://"))
+		return err_set(why, "'%.100s' is a URL, a name alone is wanted", v->text);
 	c->domain = lower(v->text);
 	if (!*c->domain || name_valid(c->domain, false, &what))
 		return true;
@@ -289,7 +299,7 @@ static const struct option options[] = {
 	 "Write log messages to this file. 'stdout' and 'none' have special meanings", FLAG_STRING,
 	 RESTART, take_text, AT(log)},
 	{"log-level", "INFO", "The level of messages to log. One of: DEBUG, INFO, WARNING, ERROR",
-	 FLAG_STRING, RESTART, take_text, AT(log_level)},
+	 FLAG_STRING, RESTART, take_log_level, AT(log_level)},
 	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
 	 0},
 	{"log-max", "100",

@@ -2,35 +2,55 @@
 #include "pgrokd/core/settings.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/log.h"
 #include "common/net/tls.h"
 
 /* ---- certificates ---- */
 
+/* Browsers will refuse it, and so will clients that check. */
+static void warn_of_cert(const struct config *c, SSL_CTX *ctx, enum port p)
+{
+	struct err why;
+
+	if (!c->tls_crt || tls_ctx_good(ctx, p == PORT_HTTPS ? c->domain : NULL, &why))
+		return;
+	log_warn("tls", "The certificate in -tlsCrt=%s %s: browsers and clients will object",
+		 c->tls_crt, why.text);
+}
+
 static bool load_tls(struct settings *s, const struct core *core, struct err *err)
 {
 	const struct config *c = core->config;
-	char note[256] = "";
+	char note[256], first[256] = "";
+	bool warned = false;
 	struct tls_server_conf conf = {
 		.cert = c->tls_crt,
 		.key = c->tls_key,
 		.state_dir = c->state_dir,
 		.domain = c->domain,
+		.names = {.cert = "-tlsCrt", .key = "-tlsKey"},
 	};
 
 	for (int p = PORT_HTTPS; p < PORTS; p++) {
 		if (!core->on[p])
 			continue;
 		conf.client_ca = p == PORT_TUNNEL ? c->tunnel_client_ca : c->client_ca;
+		conf.names.ca = p == PORT_TUNNEL ? "-tunnelTLSClientCA" : "-tlsClientCA";
 		s->tls[p] = tls_server_ctx(&conf, note, err);
 		if (!s->tls[p])
-			return err_set(err, "-tlsCrt, -tlsKey or a client CA: %s", err->text);
-		s->tls_kept |= *note != '\0';
+			return false;
+		/* Of a pair made for the first port nothing is to be said at the second. */
+		if (*note && !*first)
+			memcpy(first, note, sizeof(first));
+		if (!warned)
+			warn_of_cert(c, s->tls[p], (enum port)p);
+		warned = true;
 	}
-	/* The same of all ports. */
-	if (*note)
-		log_warn("tls", "%s", note);
+	s->tls_kept = *first;
+	if (*first)
+		log_warn("tls", "%s", first);
 	return true;
 }
 

@@ -132,7 +132,7 @@ def test_password_of_a_tcp_tunnel(tmp_path):
 def test_start_all_with_nothing():
     status, out, _ = pgrok("-serveraddr=127.0.0.1:1", "start-all")
     assert status == 1
-    assert re.fullmatch(r"There are no tunnels to start: .* has none\.\n", out)
+    assert re.fullmatch(r"There are no tunnels to start: .* has none\. .* -inspectpublic\n", out)
 
 
 def test_server_without_https(lab):
@@ -436,3 +436,85 @@ def test_server_log_none(lab):
     eventually(up)
     s.end()
     assert s.text("out") == ""
+
+
+# What is wrong, and the one line that says so: with the name of the flag.
+WRONG = {
+    "pgrok": [
+        ("-log=/nonexistent/x 80", "-log: cannot open log file /nonexistent/x: No such file or directory"),
+        ("-log-level=LOUD 80", "-log-level is DEBUG, INFO, WARNING or ERROR, not 'LOUD'"),
+        ("-log-format=xml 80", "-log-format is text or json, not 'xml'"),
+        ("-log-max=-1 80", "-log-max is a number of megabytes, not -1"),
+        ("-engine=fast 80", "-engine is direct or bufferevent, not 'fast'"),
+        ("-proto=ftp 80", "-proto: Invalid protocol for default: ftp"),
+        ("-proto=http+ 80", "-proto: Invalid protocol for default: "),
+        ("-httpauth=secret 80", "-httpauth: user:password is wanted, there is no ':'"),
+        ("-proto=tcp -httpauth=a:b 80", "-httpauth: a password protects http and https only: every visitor "
+                                        "of this tcp tunnel would get in"),
+        ("-hostname=https://a.b 80", "-hostname: 'https://a.b' is a URL, a name alone is wanted"),
+        ("-subdomain=http://a 80", "-subdomain: 'http://a' is a URL, a name alone is wanted"),
+        ("-tlsClientCrt=/none 80", "A client certificate needs its key too: -tlsClientKey (tls_client_key) "
+                                   "is missing."),
+        ("-tlsClientKey=/none 80", "A client certificate needs its key too: -tlsClientCrt (tls_client_crt) "
+                                   "is missing."),
+        ("-tlsClientCrt=/none -tlsClientKey=/none 80", "-tlsClientCrt (tls_client_crt) /none: no such file or "
+                                                       "directory"),
+        ("-rootCA=/none 80", "-rootCA (root_cas) /none: no such file or directory"),
+        ("-inspectaddr=x 80", "Invalid address inspect_addr 'x': address x: missing port in address"),
+        ("-serveraddr=a:0 80", "Invalid address server_addr: address a:0: nothing listens at port 0"),
+        ("-serveraddr=a 80", "Invalid address server_addr 'a': address a: missing port in address"),
+        ("0", "Invalid address  '0': address 127.0.0.1:0: nothing listens at port 0"),
+        ("a:0", "Invalid address  'a:0': address a:0: nothing listens at port 0"),
+    ],
+    "pgrokd": [
+        ("-log=/nonexistent/x", "-log: cannot open log file /nonexistent/x: No such file or directory"),
+        ("-log-level=LOUD", "-log-level: 'LOUD' is none of DEBUG, INFO, WARNING, ERROR"),
+        ("-log-format=xml", "-log-format: 'xml' is neither text nor json"),
+        ("-log-max=-1", "-log-max: -1 is not at least 0"),
+        ("-engine=fast", "-engine: 'fast' is neither direct nor bufferevent"),
+        ("-workers=-1", "-workers: -1 is not from 1 to 64"),
+        ("-workers=65", "-workers: 65 is not from 1 to 64"),
+        ("-muxMemory=0", "-muxMemory: 0 is not at least 1"),
+        ("-domain=https://x.me", "-domain: 'https://x.me' is a URL, a name alone is wanted"),
+        ("-domain=x.me:80", "-domain: a name may not contain a port"),
+        ("-domain=a/b", "-domain: a name may only contain letters, digits, '.', '-' and '_'"),
+        ("-tlsCrt=/none", "-tlsCrt and -tlsKey: one is useless without the other"),
+        ("-tlsCrt=/none -tlsKey=/none", "-tlsCrt /none: no such file or directory"),
+        ("-tlsCrt={certs.server} -tlsKey=/none", "-tlsKey /none: no such file or directory"),
+        ("-tlsCrt={certs.server} -tlsKey={certs.client_key}", "-tlsKey {certs.client_key}: key values mismatch"),
+        ("-tlsClientCA=/none", "-tlsClientCA /none: no such file or directory"),
+        ("-tunnelTLSClientCA=/none", "-tunnelTLSClientCA /none: no such file or directory"),
+        ("-httpAddr=x", "-httpAddr: address x: missing port in address"),
+        ("-httpsAddr=:99999", "-httpsAddr: address :99999: the port is not a number from 0 to 65535"),
+        ("-tunnelAddr=", "-tunnelAddr: address : missing port in address"),
+        ("-httpAddr=192.0.2.1:80", "-httpAddr: listen tcp 192.0.2.1:80: bind: cannot assign requested address"),
+        ("-tcpAddr=x", "-tcpAddr: 'x' is not an IP address"),
+        ("-tcpPorts=0-5", "-tcpPorts: '0-5' is not MIN-MAX with ports from 1 to 65535"),
+        ("-reserved=a/b", "-reserved: 'a/b': a name may only contain letters, digits, '.', '-' and '_'"),
+    ],
+}
+
+
+@pytest.mark.parametrize("program, flags, said", [(p, *row) for p, rows in WRONG.items() for row in rows])
+def test_wrong_command_lines(program, flags, said, certs, tmp_path):
+    """pgrok's on stdout, as the Go client's, pgrokd's on stderr."""
+    usual = {"pgrok": ["-config=" + empty_config(), "-serveraddr=127.0.0.1:1", "-inspectaddr=disabled"],
+             "pgrokd": ["-domain=x.me", "-httpAddr=127.0.0.1:0", "-httpsAddr=127.0.0.1:0",
+                        "-tunnelAddr=127.0.0.1:0", "-log=none", f"-stateDir={tmp_path}"]}[program]
+    status, out, err = run(env.BIN / program, *usual, *[f.format(certs=certs) for f in flags.split()])
+    line = said.format(certs=certs) + "\n"
+    assert (status, out, err) == ((1, line, "") if program == "pgrok" else (1, "", line))
+
+
+@pytest.mark.parametrize("level", ["TRACE", "FINE", "FINEST", "CRITICAL", "warn", "Debug"])
+def test_levels_of_the_go_programs(level):
+    """A level that is known is not complained of: the next fault is."""
+    assert pgrok(f"-log-level={level}", "0")[1].startswith("Invalid address")
+
+
+def test_warned_of_names():
+    _, _, err = pgrok("-subdomain=a", "-hostname=b", "-proto=tcp", "-httpauth=a:b", "80")
+    assert err == "-subdomain has no effect beside -hostname.\n"
+    _, _, err = pgrok("-subdomain=a.b", "-insecure", "80")
+    assert err == ("-subdomain has a dot: the usual certificate, for one name below the server's domain, "
+                   "does not cover it.\n")

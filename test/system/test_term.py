@@ -419,6 +419,17 @@ def test_started_in_the_background(lab, tmux):
     assert "Tunnel Status" not in t.screen()
 
 
+def test_plain_lines_tell_the_inspector(lab):
+    """Where it is, and that it is not where it was wanted."""
+    s = lab.server()
+    port = env.free_port()
+    c = lab.client(s, "-subdomain=a", "80", log=None, inspect=f"127.0.0.1:{port}", tunnels=2)
+    c.wait_log(f"^Web interface at http://127.0.0.1:{port}$")
+    c = lab.client(s, "-subdomain=b", "80", log=None, inspect=f"127.0.0.1:{port}", tunnels=2)
+    said = c.wait_log(rf"^Web interface at http://127.0.0.1:\d+ \(127.0.0.1:{port} is taken\)$")
+    assert f"http://127.0.0.1:{port} " not in str(said)
+
+
 def test_many_tunnels_scroll(lab, tmux):
     site = lab.site()
     s = lab.server()

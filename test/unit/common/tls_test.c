@@ -770,9 +770,44 @@ static void test_bad_files(void **state)
 	assert_non_null(strstr(err.text, "none.pem: no such file or directory"));
 }
 
+/* Its own certificate, as others will see it. */
+static void test_good_today(void **state)
+{
+	static const struct {
+		struct spec spec;
+		const char *domain, *why; /* NULL: it is good */
+	} row[] = {
+		{{.alt_names = "DNS:a.example,DNS:*.a.example"}, "a.example", NULL},
+		{{.alt_names = "DNS:*.a.example"}, "a.example", NULL},
+		{{.alt_names = "DNS:a.example"}, "a.example", "is not for names below a.example"},
+		{{.alt_names = "DNS:a.example"}, NULL, NULL},
+		{{.from_days = 0}, "a.example", "is not for names below a.example"},
+		{{.alt_names = "DNS:*.a.example", .from_days = -9, .to_days = -1},
+		 "a.example",
+		 "has expired (20"},
+		{{.alt_names = "DNS:*.a.example", .from_days = 2, .to_days = 9},
+		 "a.example",
+		 "is not valid yet (20"},
+	};
+
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct id id = make_id("a.example", row[i].spec);
+		SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+		struct err why = {""};
+
+		assert_int_equal(SSL_CTX_use_certificate(ctx, id.cert), 1);
+		assert_int_equal(tls_ctx_good(ctx, row[i].domain, &why), !row[i].why);
+		if (row[i].why)
+			assert_memory_equal(why.text, row[i].why, strlen(row[i].why));
+		SSL_CTX_free(ctx);
+		free_id(&id);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_good_today),
 		cmocka_unit_test(test_roots),
 		cmocka_unit_test(test_host_roots),
 		cmocka_unit_test(test_leaf_as_root),

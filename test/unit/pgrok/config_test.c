@@ -145,6 +145,14 @@ static const struct {
 	 "x(sub=x http=localhost:8080 https=[::1]:80)", ""},
 	{"tunnels: {x: {proto: {http: 'http://a.b', https: 'http://[::1]:8'}}}",
 	 "x(sub=x http=a.b:80 https=[::1]:8)", ""},
+	{"\xef\xbb\xbf"
+	 "abc\n",
+	 "token=abc", ""}, /* a BOM, as Notepad writes it */
+	/* a number may be quoted */
+	{"inspect_max_body: '65537'\ninspect_max_total: \"16M\"\ninspect_db_size: '-1'",
+	 "body=65537 total=16777216 db=18446744073709551615", ""},
+	{"tunnels: {a: {remote_port: \"31111\", proto: {tcp: '22'}}}",
+	 "a(sub=a port=31111 tcp=127.0.0.1:22)", ""},
 	/* who is told what */
 	{"tunnels: {x: {host_header: rewrite, x_forwarded: true, proto: {http: 1}}}",
 	 "x(sub=x header=rewrite xfwd http=127.0.0.1:1)", ""},
@@ -277,6 +285,14 @@ static const struct {
 	 "x.yml:1: tunnels.x: host_header: a tcp tunnel has no Host field"},
 	{"tunnels: {x: {x_forwarded: true, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.x: x_forwarded: a tcp tunnel has no fields that could tell"},
+	{"tunnels: {x: {hostname: 'https://a.b', proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x: hostname: 'https://a.b' is a URL, a name alone is wanted"},
+	{"tunnels: {x: {proto: {http: 0}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] '0': address "
+	 "127.0.0.1:0: nothing listens at port 0"},
+	{"tunnels: {x: {proto: {http: 'http://a:0'}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'http://a:0': address "
+	 "a:0: nothing listens at port 0"},
 	{"tunnels: {x: {insecure: true, proto: {http: 1}}}",
 	 "x.yml:1: tunnels.x: insecure: only an https:// address has a certificate"},
 	{"tunnels: {x: {proto: {http: 'http://a:1/b'}}}",

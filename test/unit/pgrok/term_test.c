@@ -317,6 +317,23 @@ static void makes_room_for_requests(void **state)
 		assert_string_equal(row_text_of(&s->page, 6 + y), bare[y]);
 }
 
+/* A note keeps one row of a usual screen, even beside requests. */
+static void keeps_the_note(void **state)
+{
+	struct scene *s = *state;
+
+	go_online(s);
+	s->view.note = "Nothing is checked. To check it, put this into the configuration: x: y";
+	s->view.width = 80;
+	s->view.height = 24;
+	make(s);
+	assert_string_equal(row_text_of(&s->page, s->page.n - 1), s->view.note);
+	term_requests_add(&s->requests, &(struct term_request){1, "GET", "/", 200, "OK"});
+	make(s);
+	assert_string_equal(row_text_of(&s->page, s->page.before - 1), "Nothing is checked.");
+	assert_in_range(s->page.n, 1, 24);
+}
+
 static void scrolls(void **state)
 {
 	struct scene *s = *state;
@@ -388,6 +405,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tells_why_it_is_not_online, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(narrows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(makes_room_for_requests, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(keeps_the_note, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(scrolls, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(asks_who_is_live, set_up, tear_down),
 	};

@@ -26,7 +26,7 @@ static int make_dir(void **state)
 
 static int remove_dir(void **state)
 {
-	static const char *const files[] = {"cert.pem", "key.pem"};
+	static const char *const files[] = {"cert.pem", "key.pem", "key.pem.old", "log"};
 	char path[96];
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -149,8 +149,71 @@ static void test_bad_file(void **state)
 	config.tls_crt = config.tls_key = NULL;
 	config.tunnel_client_ca = missing; /* the first context is there already */
 	assert_null(load(NULL, dir, &err));
-	assert_non_null(strstr(err.text, "client CA"));
+	assert_non_null(strstr(err.text, "-tunnelTLSClientCA"));
 	config.tunnel_client_ca = NULL;
+}
+
+/* What is logged while settings are loaded. Into text. */
+static void load_logged(char text[static 4096])
+{
+	char path[96];
+	struct err err;
+
+	snprintf(path, sizeof(path), "%s/log", dir);
+	unlink(path); /* else it would be put aside */
+	assert_true(log_open(path, "WARNING", &err));
+	struct settings *s = load(NULL, dir, &err);
+
+	log_close();
+	assert_non_null(s);
+	settings_unref(s);
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	text[fread(text, 1, 4095, f)] = '\0';
+	fclose(f);
+}
+
+/* The first port's note is not lost at the second, for which the pair is new and good. */
+static void test_note_of_first_port(void **state)
+{
+	char path[96], text[4096];
+
+	snprintf(path, sizeof(path), "%s/key.pem", dir);
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	fputs("no key", f);
+	fclose(f);
+	load_logged(text);
+	assert_non_null(strstr(text, "key.pem was unusable"));
+	load_logged(text);
+	assert_string_equal(text, "");
+}
+
+/* One that browsers will refuse is warned of, once. */
+static void test_doubtful_certificate(void **state)
+{
+	char cert[96], key[96], text[4096];
+	struct err err;
+
+	config.tls_crt = config.tls_key = NULL;
+	config.domain = elsewhere;
+	settings_unref(load(NULL, dir, &err)); /* for domain */
+	snprintf(cert, sizeof(cert), "%s/cert.pem", dir);
+	snprintf(key, sizeof(key), "%s/key.pem", dir);
+	config.tls_crt = cert;
+	config.tls_key = key;
+	load_logged(text);
+	assert_string_equal(text, "");
+	domain[0] = 'q';
+	load_logged(text);
+	domain[0] = 'p';
+	config.tls_crt = config.tls_key = NULL;
+	const char *said = strstr(text, "cert.pem is not for names below qgrok.example");
+
+	assert_non_null(said);
+	assert_null(strstr(said + 20, "is not for names"));
 }
 
 static void test_swap(void **state)
@@ -197,6 +260,8 @@ static void test_too_late(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_note_of_first_port),
+		cmocka_unit_test(test_doubtful_certificate),
 		cmocka_unit_test(test_load),
 		cmocka_unit_test(test_reserved),
 		cmocka_unit_test(test_ports_that_are_off),
