@@ -20,6 +20,7 @@ struct config {
 	bool version;        /* asked for: nothing else is to be done */
 	bool mux;            /* offered to clients */
 	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */
+	uint64_t max_memory; /* bytes; 0: what memory_set_max() finds */
 	int workers;
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */

@@ -1,6 +1,7 @@
 /* Visitors of http and https tunnels, until it is known whose they are. */
 #include "pgrokd/front/http.h"
 
+#include "common/base/memory.h"
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
@@ -40,8 +41,11 @@ static void visit(struct guest *g)
 	struct worker *w = g->worker;
 	const char *why;
 	struct route *route;
-	int status = route_visitor(w, g->port, &g->head, g->buf, &route, &why);
+	int status = 503;
 
+	why = "memory is short";
+	if (!memory_short())
+		status = route_visitor(w, g->port, &g->head, g->buf, &route, &why);
 	if (status) {
 		answer(g, status, why);
 		return;

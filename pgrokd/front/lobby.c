@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/memory.h"
 #include "common/net/tls.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -177,7 +178,7 @@ static void lobby_shed(struct worker *w)
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
 	w->count.accepted[port]++;
-	if (!door_enter(w->core->door, peer)) {
+	if (memory_short() || !door_enter(w->core->door, peer)) {
 		w->count.shed++;
 		close(fd);
 		return;

@@ -31,7 +31,7 @@ static const struct page pages[] = {
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
-	{503, NULL, "Too many visitors are waiting for this tunnel.\n"},
+	{503, NULL, "Too many visitors just now: please try again later.\n"},
 	{504, NULL, "The client of this tunnel did not answer in time.\n"},
 	{505, NULL, "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
 };
