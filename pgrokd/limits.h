@@ -9,6 +9,8 @@
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
 /* Visitors. */
+#define LIMIT_GUESSES 10     /* wrong passwords at one tunnel from one address... */
+#define LIMIT_GUESS_MS 60000 /* ...within that time: 429 until it is over */
 #define LIMIT_WAIT_MS 10000  /* for a proxy connection, then 504 */
 #define LIMIT_WAITING 256    /* waiting visitors per client, then 503 */
 #define LIMIT_OWED_MS 30000  /* for answers owed after a refused request */

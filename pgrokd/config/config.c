@@ -303,6 +303,9 @@ static const struct option options[] = {
 	{"muxMemory", "256",
 	 "Megabytes that may wait in such shared connections, all clients together", FLAG_INT,
 	 RESTART, take_megabytes, AT(mux_memory)},
+	{"loopbackExempt", "true",
+	 "Do not count half-open connections and wrong passwords from this machine's own addresses",
+	 FLAG_BOOL, RESTART, take_bool, AT(loopback_exempt)},
 	{"maxMemory", "0",
 	 "Megabytes above which new connections are refused, 0 for three quarters of what the "
 	 "machine or a control group gives",

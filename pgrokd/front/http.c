@@ -45,7 +45,7 @@ static void visit(struct guest *g)
 
 	why = "memory is short";
 	if (!memory_short())
-		status = route_visitor(w, g->port, &g->head, g->buf, &route, &why);
+		status = route_visitor(w, g->port, &g->head, g->buf, &g->peer, &route, &why);
 	if (status) {
 		answer(g, status, why);
 		return;

@@ -21,11 +21,19 @@
 
 /* ---- in and out ---- */
 
+static void guest_heard(struct guest *g)
+{
+	if (g->silent)
+		TAILQ_REMOVE(&g->worker->silent, g, silent_link);
+	g->silent = false;
+}
+
 struct stream *guest_leave(struct guest *g)
 {
 	struct stream *s = g->stream;
 
 	loop_timer_stop(&g->timer);
+	guest_heard(g);
 	TAILQ_REMOVE(&g->worker->guests, g, link);
 	g->worker->n_guests--;
 	door_leave(g->worker->core->door, &g->peer);
@@ -151,6 +159,7 @@ static void guest_ready(void *arg, int dirs)
 	struct guest *g = arg;
 
 	(void)dirs;
+	guest_heard(g);
 	if (g->state == GUEST_HANDSHAKE) {
 		guest_look(g);
 		switch (stream_handshake(g->stream)) {
@@ -169,10 +178,16 @@ static void guest_ready(void *arg, int dirs)
 		g->proto->hello(g);
 }
 
+/*
+ * The oldest goes, as the likeliest to mean no good: of those that have sent nothing, if there are.
+ */
 static void lobby_shed(struct worker *w)
 {
+	struct guest *silent = TAILQ_FIRST(&w->silent);
+
 	w->count.shed++;
-	guest_close(TAILQ_FIRST(&w->guests), LOG_DEBUG, "too many half-open connections");
+	guest_close(silent ? silent : TAILQ_FIRST(&w->guests), LOG_DEBUG,
+		    "too many half-open connections");
 }
 
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
@@ -183,7 +198,6 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 		close(fd);
 		return;
 	}
-	/* At the limit the oldest goes: it is the likeliest to mean no good. */
 	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
 		lobby_shed(w);
 	struct guest *g = xcalloc(1, sizeof(*g));
@@ -192,6 +206,8 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	g->port = port;
 	g->peer = *peer;
 	TAILQ_INSERT_TAIL(&w->guests, g, link);
+	g->silent = true;
+	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
 	w->n_guests++;
 	SSL_CTX *tls = w->settings->tls[port];
 

@@ -1,4 +1,5 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
+#include "pgrokd/core/admit.h"
 #include "pgrokd/visitor/parts.h"
 
 /* What may follow once an answer is complete. */
@@ -56,7 +57,7 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 
 	if (!v->at)
 		return 404;
-	int status = route_allows(v->route, h, head);
+	int status = admit(v->worker, v->route, h, head, &v->peer);
 
 	if (!status && v->asked && v->at->one_request)
 		return TRACK_LEAVE;

@@ -26,6 +26,8 @@ static const struct page pages[] = {
 	{403, NULL, "You may not visit this tunnel.\n"},
 	{404, NULL, "Tunnel %s not found\n"}, /* the Go server's words, for scripts */
 	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
+	{429, "Retry-After: 60\r\n",
+	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
