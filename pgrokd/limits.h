@@ -9,6 +9,8 @@
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
 /* Visitors. */
+#define LIMIT_GUESSES 10       /* wrong passwords at one tunnel from one address... */
+#define LIMIT_GUESS_MS 60000   /* ...within that time: 429 until it is over */
 #define LIMIT_WAIT_MS 10000    /* for a proxy connection, then 504 */
 #define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
 #define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */

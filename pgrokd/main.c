@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/memory.h"
 #include "common/base/version.h"
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
@@ -71,6 +72,7 @@ static void on_save(void *arg)
 	struct program *p = arg;
 
 	save(p);
+	memory_tidy();
 	loop_after(&p->save, LIMIT_SAVE_MS);
 }
 
@@ -186,6 +188,7 @@ int main(int argc, char **argv)
 	log_set_max(config.log_max);
 	stream_set_engine(config.engine);
 	mux_set_memory(config.mux_memory);
+	memory_set_max(config.max_memory);
 	socket_raise_nofile();
 	run(&config);
 	config_free(&config);

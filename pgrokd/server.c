@@ -6,6 +6,7 @@
 
 #include "common/net/listener.h"
 #include "common/net/tls.h"
+#include "pgrokd/access/guesses.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -105,7 +106,9 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.registry = registry_new(s->core.n_workers);
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
-	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP);
+	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
+	s->core.guesses =
+		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
 	memcpy(s->core.spoken, spoken, sizeof(spoken));
 	s->core.back = http_back;
@@ -197,6 +200,7 @@ void server_free(struct server *s)
 	free(s->core.worker);
 	settings_unref(s->settings);
 	door_free(s->core.door);
+	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
 	free(s);
 }

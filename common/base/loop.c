@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/loop_cells.h"
 
 /* Memory that goes back after this turn. */
 struct garbage {
@@ -86,18 +87,20 @@ void loop_post(struct loop *l, struct loop_msg *m)
 		wake_up(l);
 }
 
-static void ignore_sigpipe(void)
+static void first_of_all(void)
 {
 	signal(SIGPIPE, SIG_IGN);
+	loop_cells_use();
 }
 
 struct loop *loop_new(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct loop *l = xcalloc(1, sizeof(*l));
-	struct event_config *cfg = event_config_new();
+	struct event_config *cfg;
 
-	pthread_once(&once, ignore_sigpipe);
+	pthread_once(&once, first_of_all);
+	cfg = event_config_new();
 	/* One thread per base: no locks in libevent, whatever else the process does with it. */
 	if (cfg)
 		event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);

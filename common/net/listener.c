@@ -56,6 +56,7 @@ static void set_inherited(int fd)
 {
 	socket_set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	socket_keepalive(fd);
+	socket_short_queue(fd);
 }
 
 enum bind_rc { BIND_OK, BIND_FAILED, BIND_NO_FAMILY };

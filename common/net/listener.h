@@ -1,6 +1,6 @@
 /*
  * A bound port on one or more loops. Accepted sockets are non-blocking, close-on-exec, TCP_NODELAY,
- * and have keep-alive on as after socket_keepalive().
+ * have keep-alive on as after socket_keepalive() and are bounded as after socket_short_queue().
  */
 #ifndef COMMON_NET_LISTENER_H
 #define COMMON_NET_LISTENER_H

@@ -78,7 +78,7 @@ void socket_always_read(int fd)
 #endif
 }
 
-void socket_shared(int fd)
+void socket_short_queue(int fd)
 {
 #ifdef TCP_NOTSENT_LOWAT
 	socket_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_UNSENT);

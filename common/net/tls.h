@@ -23,11 +23,11 @@ struct tls_server_conf {
 };
 
 /*
- * TLS 1.2 and 1.3, X25519 before the P curves, one ticket, SSL_MODE_RELEASE_BUFFERS, no
- * renegotiation, no compression. Returns owned, or NULL with the file named in err. Without cert
- * and key: loads state_dir/cert.pem and key.pem, or makes a P-256 pair (tls_selfsigned.h). *note
- * (256 bytes) is "", or says that the pair could not be kept, was replaced, or is for another
- * domain.
+ * TLS 1.2 (with ECDHE) and 1.3, X25519 before the P curves, one ticket (tls_tickets.h),
+ * SSL_MODE_RELEASE_BUFFERS, no renegotiation, no compression. Returns owned, or NULL with the file
+ * named in err (the options' names are the caller's to add). Without cert and key: loads
+ * state_dir/cert.pem and key.pem, or makes a P-256 pair (tls_selfsigned.h). *note (256 bytes) is
+ * "", or says that the pair could not be kept, was replaced, or is for another domain.
  */
 SSL_CTX *tls_server_ctx(const struct tls_server_conf *c, char note[static 256],
 			struct err *err) MUSTCHECK;

@@ -48,6 +48,7 @@ struct direct {
 	bool sock_empty; /* within one call: the last read() came back short */
 	bool sock_eof;
 	bool batching;
+	bool ahead_owed; /* the large read buffer, after the handshake */
 	bool write_dead; /* the socket refused bytes; an answer may still be there to read */
 	bool dead, finished;
 };
@@ -204,10 +205,18 @@ static void attach_bio(struct direct *d, bool read_ahead)
 	BIO_set_init(bio, 1);
 	SSL_set_bio(d->s.ssl, bio, bio);
 	SSL_set_mode(d->s.ssl, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-	if (read_ahead) {
+	if (read_ahead)
 		SSL_set_read_ahead(d->s.ssl, 1);
-		SSL_set_default_read_buffer_len(d->s.ssl, READ_AHEAD);
-	}
+	d->ahead_owed = read_ahead;
+}
+
+/* The large buffer is for who has shown that it can speak TLS: a stranger costs us 17 KiB. */
+static inline void owed_ahead(struct direct *d)
+{
+	if (!d->ahead_owed || !SSL_is_init_finished(d->s.ssl))
+		return;
+	d->ahead_owed = false;
+	SSL_set_default_read_buffer_len(d->s.ssl, READ_AHEAD);
 }
 
 /* ---- readiness ---- */
@@ -409,6 +418,7 @@ static enum stream_rc direct_read(struct stream *s, void *buf, size_t cap, size_
 		return STREAM_ABORT;
 	if (!s->ssl)
 		return plain_read(d, buf, cap, n);
+	owed_ahead(d);
 	d->sock_empty = false;
 	d->drained = false;
 	d->read_needs_write = false;

@@ -77,7 +77,7 @@ void reused_add(struct reused *all, struct stream *s)
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	socket_always_read(stream_fd(s));
-	socket_shared(stream_fd(s));
+	socket_short_queue(stream_fd(s));
 	c->all = all;
 	c->since = loop_now(all->loop);
 	c->mux = mux_new(s, &conf, all->memory, &hooks, c);

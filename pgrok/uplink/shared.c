@@ -156,7 +156,7 @@ static void up(struct link *k, struct stream *s)
 
 	backoff_reset(&k->backoff);
 	socket_always_read(stream_fd(s));
-	socket_shared(stream_fd(s));
+	socket_short_queue(stream_fd(s));
 	k->mux = mux_new(s, &conf, k->all->memory, &mux_hooks, k);
 	k->judged = false;
 	k->since = loop_now(k->all->loop);

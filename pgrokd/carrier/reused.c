@@ -49,7 +49,7 @@ static void reused_start(struct carrier_link *k, struct stream *s)
 					     .alone = true};
 
 	socket_always_read(stream_fd(s));
-	socket_shared(stream_fd(s));
+	socket_short_queue(stream_fd(s));
 	k->mux = mux_new(s, &conf, k->carrier->memory, &reused_hooks, k);
 }
 

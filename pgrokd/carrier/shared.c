@@ -23,7 +23,7 @@ static void shared_start(struct carrier_link *k, struct stream *s)
 					     .max_streams = MUX_STREAMS_MAX};
 
 	socket_always_read(stream_fd(s));
-	socket_shared(stream_fd(s));
+	socket_short_queue(stream_fd(s));
 	k->mux = mux_new(s, &conf, k->carrier->memory, &shared_hooks, k);
 }
 

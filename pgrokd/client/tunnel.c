@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/memory.h"
 #include "common/net/listener.h"
 
 struct tunnel {
@@ -72,6 +74,11 @@ static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
 	struct tunnel *t = arg;
 
+	if (memory_short()) {
+		t->client->worker->count.shed++;
+		close(fd);
+		return;
+	}
 	visitor_accept(&t->visitors, fd, peer);
 }
 

@@ -313,6 +313,13 @@ static const struct option options[] = {
 	{"muxMemory", "256",
 	 "Megabytes that may wait in such shared connections, all clients together", FLAG_INT,
 	 RESTART, take_megabytes, AT(mux_memory)},
+	{"loopbackExempt", "true",
+	 "Do not count half-open connections and wrong passwords from this machine's own addresses",
+	 FLAG_BOOL, RESTART, take_bool, AT(loopback_exempt)},
+	{"maxMemory", "0",
+	 "Megabytes above which new connections are refused, 0 for three quarters of what the "
+	 "machine or a control group gives",
+	 FLAG_INT, RESTART, take_megabytes_or_none, AT(max_memory)},
 	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
 	{"version", "false", "Print the version", FLAG_BOOL, RESTART, take_bool, AT(version)},
 };

@@ -17,9 +17,11 @@ struct config {
 	enum log_format log_format;
 	uint64_t log_max; /* bytes, 0: no limit */
 	enum stream_engine engine;
-	bool version;        /* asked for: nothing else is to be done */
-	bool mux;            /* offered to clients */
-	uint64_t mux_memory; /* bytes that all mux sessions may hold unread */
+	bool version;         /* asked for: nothing else is to be done */
+	bool loopback_exempt; /* addresses of this machine are not counted */
+	bool mux;             /* offered to clients */
+	uint64_t mux_memory;  /* bytes that all mux sessions may hold unread */
+	uint64_t max_memory;  /* bytes; 0: what memory_set_max() finds */
 	int workers;
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */

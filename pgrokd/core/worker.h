@@ -18,6 +18,7 @@
 #include "pgrokd/names/registry.h"
 
 struct door;
+struct guesses;
 struct proto_ops;
 struct listener;
 struct parcel;
@@ -46,11 +47,14 @@ struct counters {
 	uint64_t clients, tunnels;
 };
 
-/* Set before the first worker runs, then never changed; registry and door lock themselves. */
+/*
+ * Set before the first worker runs, then never changed; registry, door and guesses lock themselves.
+ */
 struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
+	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
@@ -68,6 +72,7 @@ struct worker {
 	struct settings *settings; /* those in force here; a reference of the server's */
 	struct listener *listener[PORTS];
 	struct guest_list guests; /* half-open connections, oldest first */
+	struct guest_list silent; /* those of them that have sent nothing yet */
 	int n_guests;
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */

@@ -6,11 +6,12 @@
 
 struct door;
 
-struct door *door_new(int per_ip) MUSTCHECK;
+/* loopback_exempt: addresses of this machine are not counted. */
+struct door *door_new(int per_ip, bool loopback_exempt) MUSTCHECK;
 void door_free(struct door *d);
 /*
- * May one more half-open connection of this address come in? IPv6 counts by /64; loopback always
- * may. From any thread; each true is undone by one door_leave().
+ * May one more half-open connection of this address come in? IPv6 counts by /64. From any thread;
+ * each true is undone by one door_leave().
  */
 bool door_enter(struct door *d, const struct addr *peer) MUSTCHECK;
 void door_leave(struct door *d, const struct addr *peer);

@@ -19,11 +19,13 @@ enum guest_state {
 
 struct guest {
 	TAILQ_ENTRY(guest) link;
+	TAILQ_ENTRY(guest) silent_link; /* while silent */
 	struct worker *worker;
 	enum port port;
 	enum guest_state state;
 	bool counted;                  /* by the door */
 	bool again;                    /* it had an answer before: a tunnel's, or a page */
+	bool silent;                   /* nothing has come from it yet */
 	bool looked;                   /* https port: at the first byte, before TLS was */
 	bool plain;                    /* ... and it is none of TLS: for its one answer it is */
 	const struct proto_ops *proto; /* GUEST_HELLO */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/memory.h"
 #include "common/stream/pair.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
@@ -233,7 +234,7 @@ static int route(struct guest *g, struct route **route, const char **why)
 	struct worker *w = g->worker;
 	SSL *ssl = stream_ssl(g->stream);
 	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-	int status = route_visitor(w, g->port, sni, &g->head, g->buf, route, why);
+	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->peer, route, why);
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
@@ -277,6 +278,10 @@ static void visit(struct guest *g)
 	struct route *to;
 	int status = k ? k->status : 0;
 
+	if (!status && memory_short()) {
+		status = 503;
+		why = "memory is short";
+	}
 	if (!status)
 		status = route(g, &to, &why);
 	if (status == 404 && wait_for_name(g))

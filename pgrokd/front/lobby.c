@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/base/memory.h"
 #include "common/net/tls.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -20,11 +21,19 @@
 
 /* ---- in and out ---- */
 
+static void guest_heard(struct guest *g)
+{
+	if (g->silent)
+		TAILQ_REMOVE(&g->worker->silent, g, silent_link);
+	g->silent = false;
+}
+
 struct stream *guest_leave(struct guest *g)
 {
 	struct stream *s = g->stream;
 
 	loop_timer_stop(&g->timer);
+	guest_heard(g);
 	TAILQ_REMOVE(&g->worker->guests, g, link);
 	g->worker->n_guests--;
 	loop_tick_cancel(g->worker->loop, &g->soon);
@@ -156,6 +165,7 @@ static void guest_ready(void *arg, int dirs)
 	struct guest *g = arg;
 
 	(void)dirs;
+	guest_heard(g);
 	if (g->again) { /* a bufferevent can't be moved from inside its own callback */
 		guest_soon(g);
 		return;
@@ -178,10 +188,16 @@ static void guest_ready(void *arg, int dirs)
 		g->proto->hello(g);
 }
 
+/*
+ * The oldest goes, as the likeliest to mean no good: of those that have sent nothing, if there are.
+ */
 static void lobby_shed(struct worker *w)
 {
+	struct guest *silent = TAILQ_FIRST(&w->silent);
+
 	w->count.shed++;
-	guest_close(TAILQ_FIRST(&w->guests), LOG_DEBUG, "too many half-open connections");
+	guest_close(silent ? silent : TAILQ_FIRST(&w->guests), LOG_DEBUG,
+		    "too many half-open connections");
 }
 
 static void guest_turn(void *arg)
@@ -218,7 +234,7 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
 	w->count.accepted[port]++;
-	if (!door_enter(w->core->door, peer)) {
+	if (memory_short() || !door_enter(w->core->door, peer)) {
 		w->count.shed++;
 		close(fd);
 		return;
@@ -227,7 +243,8 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	struct guest *g = guest_new(w, port, s, peer);
 
-	g->counted = true;
+	g->counted = g->silent = true;
+	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
 	loop_after(&g->timer, LIMIT_FIRST_MS);
 	stream_want(s, STREAM_READ);
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "pgrokd/core/admit.h"
+
 static struct route *find(const struct worker *w, enum proto proto, const char *host, size_t len)
 {
 	char key[ROUTE_KEY_MAX];
@@ -26,18 +28,19 @@ static bool misdirected(const struct worker *w, const struct route *route, const
 }
 
 static int judge(const struct worker *w, const struct route *route, const char *sni,
-		 const struct http_head *h, const char *head, const char **why)
+		 const struct http_head *h, const char *head, const struct addr *peer,
+		 const char **why)
 {
 	*why = "the connection was made for another tunnel";
 	if (misdirected(w, route, sni))
 		return 421;
 	*why = "refused by the tunnel's rules";
-	return route_allows(route, h, head);
+	return admit(w, route, h, head, peer);
 }
 
 int route_visitor(const struct worker *w, enum port port, const char *sni,
-		  const struct http_head *h, const char *head, struct route **route,
-		  const char **why)
+		  const struct http_head *h, const char *head, const struct addr *peer,
+		  struct route **route, const char **why)
 {
 	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
 	struct route *found = find(w, proto, head + h->authority.off, h->authority.len);
@@ -45,7 +48,7 @@ int route_visitor(const struct worker *w, enum port port, const char *sni,
 	*why = "no such tunnel";
 	if (!found)
 		return 404;
-	int status = judge(w, found, sni, h, head, why);
+	int status = judge(w, found, sni, h, head, peer, why);
 
 	if (status)
 		route_unref(found);

@@ -26,12 +26,14 @@ static const struct page pages[] = {
 	{403, NULL, "You may not visit this tunnel.\n"},
 	{404, NULL, "Tunnel %s not found\n"}, /* the Go server's words, for scripts */
 	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
+	{429, "Retry-After: 60\r\n",
+	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
-	{503, NULL, "Too many visitors are waiting for this tunnel.\n"},
+	{503, NULL, "Too many visitors just now: please try again later.\n"},
 	{504, NULL, "The client of this tunnel did not answer in time.\n"},
 	{505, NULL, "Only HTTP/1.1 and HTTP/1.0 are spoken here.\n"},
 };

@@ -10,7 +10,7 @@ import pytest
 
 from lib.backends import answer
 from lib.link import slow_link
-from lib.net import dial, dial_tls, get, request
+from lib.net import dial, dial_tls, eventually, get, request
 
 SECRET = "/secret"
 ALLOWED = "u:p"
@@ -694,3 +694,44 @@ def test_torn_into_single_bytes(lab, guarded):
         assert c.response().status == 401
     never_seen(site)
     assert b"GET /one" in site.seen
+
+
+# ---- guessing ----
+
+@pytest.mark.scaled
+def test_guessing_is_slowed(lab, workers):
+    """Ten wrong passwords from one address, then 429 for the rest of the minute, even for the right one."""
+    s = lab.server("-loopbackExempt=false", workers=workers, scale=0.1)
+    lab.client(s, "-subdomain=test", "-proto=http", f"-httpauth={ALLOWED}", lab.site().port, scale=0.1)
+    lab.client(s, "-subdomain=other", "-proto=http", f"-httpauth={ALLOWED}", lab.site().port, scale=0.1)
+
+    def ask(auth, host="test.pgrok.me", **kw):
+        return get(s.http_port, host, auth=auth, **kw)
+
+    assert ask(ALLOWED).status == 200
+    assert [ask(f"u:{i}").status for i in range(10)] == [401] * 10
+    for auth in ("u:10", ALLOWED):
+        page = ask(auth)
+        assert page.status == 429 and page.header("Retry-After") == "60", page
+    # Without a password it is asked for one, as before; others and other tunnels do not notice.
+    assert ask(None).status == 401
+    assert ask(ALLOWED, source="127.0.0.2").status == 200
+    assert ask(ALLOWED, host="other.pgrok.me").status == 200
+    eventually(lambda: ask(ALLOWED).status == 200, what="the minute is over")
+
+
+def test_guessing_on_one_connection(lab):
+    """Later requests of a connection are counted, too; not those of this machine, by default."""
+    for exempt, last in (("false", 429), ("true", 401)):
+        s = lab.server(f"-loopbackExempt={exempt}")
+        lab.client(s, "-subdomain=test", "-proto=http", f"-httpauth={ALLOWED}", lab.site().port)
+        statuses = []
+        for i in range(11):
+            with dial(s.http_port) as c:
+                c.send(first())
+                assert c.response().status == (200 if i < 10 or exempt == "true" else 429)
+                if i < 10:
+                    c.send(request("test.pgrok.me", SECRET, auth=f"u:{i}"))
+                    statuses.append(c.response().status)
+        assert statuses == [401] * 10
+        assert get(s.http_port, "test.pgrok.me", auth="u:x").status == last

@@ -352,3 +352,19 @@ def test_reload_under_load(lab, certs, workers, tmp_path):
         time.sleep(0.05)
     stop.append(1)
     assert sum(t.result() for t in threads) > 10
+
+
+def test_suites(lab):
+    """TLS 1.2 with ECDHE alone, on both ports: what was recorded stays closed to who steals the key."""
+    s = lab.server()
+    for port in (s.https_port, s.tunnel_port):
+        for suites, ok in (("ECDHE", True), ("AES128-GCM-SHA256:AES256-SHA", False), ("DHE+AES", False)):
+            ctx = insecure_context()
+            ctx.maximum_version = ssl.TLSVersion.TLSv1_2
+            ctx.set_ciphers(suites)
+            if ok:
+                with dial_tls(port, context=ctx) as c:
+                    assert c.tls.cipher()[0].startswith("ECDHE-")
+            else:
+                with pytest.raises(Aborted):
+                    dial_tls(port, context=ctx)

@@ -252,6 +252,7 @@ static void test_accept(void **state)
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), SOCKET_UNSENT);
 	assert_string_equal(addr_ip_text(&g.last, text), "127.0.0.1");
 	close(visitor);
 	if (have_ipv6()) {

@@ -39,7 +39,7 @@ static void test_options(void **state)
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 0);
 	socket_always_read(fd);
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 35000);
-	socket_shared(fd);
+	socket_short_queue(fd);
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), SOCKET_UNSENT);
 	close(fd);
 }

@@ -38,7 +38,7 @@ static void leave(struct door *d, const char *text, int n)
 
 static void test_cap(void **state)
 {
-	struct door *d = door_new(LIMIT_HALF_OPEN_PER_IP);
+	struct door *d = door_new(LIMIT_HALF_OPEN_PER_IP, true);
 
 	assert_int_equal(LIMIT_HALF_OPEN_PER_IP, 256);
 	assert_int_equal(crowd(d, "192.0.2.1", 300), 256);
@@ -53,19 +53,27 @@ static void test_cap(void **state)
 
 static void test_loopback(void **state)
 {
-	struct door *d = door_new(2);
+	struct door *d = door_new(2, true);
 
 	assert_int_equal(crowd(d, "127.0.0.1", 1000), 1000);
 	assert_int_equal(crowd(d, "127.8.8.8", 1000), 1000);
 	assert_int_equal(crowd(d, "::1", 1000), 1000);
 	leave(d, "::1", 1000);
 	door_free(d);
+	/* Behind a proxy on this machine that counts by itself, or where users share it. */
+	d = door_new(2, false);
+	assert_int_equal(crowd(d, "127.0.0.1", 1000), 2);
+	assert_int_equal(crowd(d, "127.8.8.8", 1000), 2);
+	assert_int_equal(crowd(d, "::1", 1000), 2);
+	leave(d, "::1", 1);
+	assert_int_equal(crowd(d, "::1", 1000), 1);
+	door_free(d);
 }
 
 /* An IPv6 household has 2^64 addresses; an IPv4 address written as IPv6 is the same visitor. */
 static void test_households(void **state)
 {
-	struct door *d = door_new(4);
+	struct door *d = door_new(4, true);
 
 	assert_int_equal(crowd(d, "2001:db8:1:2::1", 3), 3);
 	assert_int_equal(crowd(d, "2001:db8:1:2:ffff::9", 3), 1);

@@ -44,7 +44,7 @@ static int set_up(void **state)
 	r->config.mux = true;
 	r->core.config = &r->config;
 	r->core.registry = registry_new(1);
-	r->core.door = door_new(PER_IP);
+	r->core.door = door_new(PER_IP, true);
 	r->core.spoken[PORT_HTTP] = only_http;
 	r->core.spoken[PORT_TUNNEL] = both;
 	r->core.n_workers = 1;
@@ -373,6 +373,35 @@ static void test_oldest_goes(void **state)
 	r->core.n_workers = 1;
 }
 
+/* One that has said something is rather somebody than one that has not. */
+static void test_silent_ones_go_first(void **state)
+{
+	struct rig *r = *state;
+	int v[LIMIT_HALF_OPEN / LIMIT_WORKERS + 4];
+	int n = LIMIT_HALF_OPEN / LIMIT_WORKERS;
+
+	r->core.n_workers = LIMIT_WORKERS;
+	for (int i = 0; i < n; i++) {
+		v[i] = come(r, PORT_HTTP);
+		if (i != 1 && i != n - 1)
+			say_text(r, v[i], "GET /");
+	}
+	for (int i = 0; i < 3; i++) {
+		v[n + i] = come(r, PORT_HTTP);
+		say_text(r, v[n + i], "GET /");
+	}
+	assert_null(hear(v[1]));
+	assert_null(hear(v[n - 1]));
+	assert_null(hear(v[0])); /* none was silent any more */
+	expect(v[2], "");
+	expect(v[n + 2], "");
+	assert_int_equal(r->worker.n_guests, n);
+	for (int i = 0; i < n + 3; i++)
+		close(v[i]);
+	pass(r);
+	r->core.n_workers = 1;
+}
+
 int main(void)
 {
 	char scale[16];
@@ -381,11 +410,17 @@ int main(void)
 	setenv("PGROK_TIME_SCALE", scale, 1);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_one_protocol), TEST(test_http_where_two_are_spoken),
-		TEST(test_byte_by_byte), TEST(test_bytes_behind_the_first_message),
-		TEST(test_no_protocol),  TEST(test_looks),
-		TEST(test_says_nothing), TEST(test_head_has_its_own_time),
-		TEST(test_per_address),  TEST(test_oldest_goes),
+		TEST(test_silent_ones_go_first),
+		TEST(test_one_protocol),
+		TEST(test_http_where_two_are_spoken),
+		TEST(test_byte_by_byte),
+		TEST(test_bytes_behind_the_first_message),
+		TEST(test_no_protocol),
+		TEST(test_looks),
+		TEST(test_says_nothing),
+		TEST(test_head_has_its_own_time),
+		TEST(test_per_address),
+		TEST(test_oldest_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

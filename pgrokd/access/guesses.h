@@ -1,0 +1,20 @@
+/* Wrong passwords: so many a minute from one address at one tunnel, then it has to wait. */
+#ifndef PGROKD_ACCESS_GUESSES_H
+#define PGROKD_ACCESS_GUESSES_H
+
+#include "common/base/addr.h"
+
+struct guesses;
+
+/* most: in span_ms; loopback_exempt: an address of this machine never has to wait. */
+struct guesses *guesses_new(unsigned most, uint64_t span_ms, bool loopback_exempt) MUSTCHECK;
+void guesses_free(struct guesses *g);
+/*
+ * A request with a password at a tunnel (an id), from any thread, now (milliseconds of a monotonic
+ * clock): status is what the tunnel's rules say of it. Returns that, or 429: the address has
+ * guessed too often lately, and this password, right or wrong, does not count.
+ */
+int guesses_judge(struct guesses *g, const struct addr *peer, uint64_t tunnel, uint64_t now,
+		  int status) MUSTCHECK;
+
+#endif
