@@ -95,10 +95,12 @@ $(B)/%.o: %.c | $(if $(HAVE_DEPS),,no-deps)
 no-deps:
 	@echo 'The libraries ($(DEPS)) are not all there: run `make deps` first.' >&2; exit 1
 
-# A test links what it tests: by its folder the server's modules or the client's, a fuzzer that includes
-# the client's headers the client's, all libbase.
-CLIENT_FUZZ := $(basename $(notdir $(shell grep -l '^#include "pgrok/' test/fuzz/*_fuzz.c)))
-side = $(if $(filter pgrokd/%,$(1)),$(B)/libpgrokd.a,$(if \
+# A test links what it tests: by its folder the server's modules or the client's, a fuzzer by the headers
+# that it includes, all libbase.
+includes = $(basename $(notdir $(shell grep -l '^#include "$(1)/' test/fuzz/*_fuzz.c)))
+CLIENT_FUZZ := $(call includes,pgrok)
+SERVER_FUZZ := $(call includes,pgrokd)
+side = $(if $(filter pgrokd/% $(SERVER_FUZZ),$(1)),$(B)/libpgrokd.a,$(if \
 	$(filter pgrok/% $(CLIENT_FUZZ),$(1)),$(B)/libpgrok.a))
 .SECONDEXPANSION:
 $(B)/unit/%: $(B)/test/unit/%.o $$(call side,$$*) $(B)/libbase.a

@@ -174,7 +174,7 @@ static void test_long_body(void **state)
 
 	far_say(fd, "POST /hello HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\n");
 	for (int i = 0; i < 5; i++) {
-		usleep((useconds_t)loop_scaled(HTTPD_IDLE_MS) * 1000 / 3);
+		usleep((useconds_t)loop_scaled(HTTPD_IDLE_MS) * 1000 / 4);
 		far_say(fd, "x");
 	}
 	assert_string_equal(get_answer(fd, false).body, "hello");
