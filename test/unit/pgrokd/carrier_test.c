@@ -300,6 +300,55 @@ static void test_waiting_is_bounded(void **state)
 	free(v);
 }
 
+/* A client that takes none may have fewer of them waiting, until it does. */
+static void test_waiting_long_is_bounded(void **state)
+{
+	struct rig *r = *state;
+	struct visit *v = xcalloc(LIMIT_WAITING_LONG + 2, sizeof(*v));
+
+	for (int i = 0; i < LIMIT_WAITING_LONG; i++)
+		assert_int_equal(visit(r, &v[i]), CARRIER_WAITS);
+	turns_for(r->loop, (int)loop_scaled(LIMIT_ASKED_MS) + 10);
+	assert_int_equal(visit(r, &v[LIMIT_WAITING_LONG]), CARRIER_FULL);
+	carrier_cancel(r->c, &v[0].w);
+	assert_int_equal(visit(r, &v[LIMIT_WAITING_LONG]), CARRIER_WAITS);
+	for (int i = 1; i < LIMIT_WAITING_LONG; i++)
+		carrier_cancel(r->c, &v[i].w);
+	/* The one that is left has come just now. */
+	assert_int_equal(visit(r, &v[LIMIT_WAITING_LONG + 1]), CARRIER_WAITS);
+	carrier_cancel(r->c, &v[LIMIT_WAITING_LONG].w);
+	carrier_cancel(r->c, &v[LIMIT_WAITING_LONG + 1].w);
+	free(v);
+}
+
+/*
+ * Connections come as half-open ones, of which an address may have only so many: further ones are
+ * asked for as they come, and once more if they do not.
+ */
+static void test_asked_at_once_is_bounded(void **state)
+{
+	struct rig *r = *state;
+	struct visit *v = xcalloc(LIMIT_ASKED + 2, sizeof(*v));
+
+	for (int i = 0; i < LIMIT_ASKED + 2; i++)
+		assert_int_equal(visit(r, &v[i]), CARRIER_WAITS);
+	assert_int_equal(r->asked, LIMIT_ASKED);
+	struct fake *end = add(r, CARRIER_POOLED);
+
+	assert_int_equal(r->asked, LIMIT_ASKED + 1);
+	turns_for(r->loop, 2 * (int)loop_scaled(LIMIT_ASKED_MS) + 10);
+	int asked = r->asked;
+
+	assert_true(asked >= 2 * LIMIT_ASKED);
+	for (int i = 1; i < LIMIT_ASKED + 2; i++)
+		carrier_cancel(r->c, &v[i].w);
+	turns_for(r->loop, 2 * (int)loop_scaled(LIMIT_ASKED_MS) + 10);
+	assert_int_equal(r->asked, asked);
+	leave(&v[0]);
+	hang_up(end);
+	free(v);
+}
+
 /* An idle connection that ends, breaks, or has something to say is given to no visitor. */
 static void test_idle_and_gone(void **state)
 {
@@ -760,6 +809,8 @@ int main(void)
 		TEST(test_waiting_in_order),
 		TEST(test_cancelled_is_passed_over),
 		TEST(test_waiting_is_bounded),
+		TEST(test_waiting_long_is_bounded),
+		TEST(test_asked_at_once_is_bounded),
 		TEST(test_idle_and_gone),
 		TEST(test_dead_then_next),
 		TEST(test_dead_for_a_waiting_visitor),

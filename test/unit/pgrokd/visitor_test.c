@@ -71,13 +71,14 @@ static void test_waits_too_long(void **state)
 static void test_too_many_wait(void **state)
 {
 	struct rig *r = *state;
-	struct fake *v[LIMIT_WAITING + 1];
+	struct fake *v[LIMIT_WAITING_LONG + 1];
 
-	for (int i = 0; i < LIMIT_WAITING; i++)
+	for (int i = 0; i < LIMIT_WAITING_LONG; i++)
 		v[i] = come(r, GET);
-	v[LIMIT_WAITING] = come(r, GET);
-	hear_status(v[LIMIT_WAITING], 503);
-	for (int i = 0; i <= LIMIT_WAITING; i++)
+	wait_ms(r, LIMIT_ASKED_MS);
+	v[LIMIT_WAITING_LONG] = come(r, GET);
+	hear_status(v[LIMIT_WAITING_LONG], 503);
+	for (int i = 0; i <= LIMIT_WAITING_LONG; i++)
 		stream_close(&v[i]->s, false);
 	close_tunnel(r);
 	pass(r);
