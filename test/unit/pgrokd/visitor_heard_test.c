@@ -83,9 +83,9 @@ static void test_frozen(void **state)
 		struct fake *v = come(r, GET);
 
 		assert_true(f.end->in_len > strlen(GET));
-		wait_ms(r, LIMIT_HEAR_MS * 0.8);
+		wait_ms(r, LIMIT_HEAR_MS * 0.4);
 		hear(v, "");
-		wait_ms(r, LIMIT_LOOK_MS * 2 + LIMIT_HEAR_MS * 0.2);
+		wait_ms(r, LIMIT_LOOK_MS * 2 + LIMIT_HEAR_MS * 0.6);
 		hear_page(v, 504, false);
 		hear_end(v, STREAM_EOF);
 		assert_true(TAILQ_EMPTY(&r->worker.visitors));

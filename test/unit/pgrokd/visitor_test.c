@@ -374,6 +374,22 @@ static void test_tunnel_closes_before_the_next(void **state)
 	hang_up(r, c);
 }
 
+/* Nothing new begins on it, whatever it is: what is no request would pass with a tunnel. */
+static void test_tunnel_closes_before_bytes(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	hear(c, URL GET);
+	say(r, c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
+	close_tunnel(r);
+	say(r, v, "\x01\x02 no request\r\n\r\n");
+	say(r, c, "llo");
+	hear(c, "");
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
 static void test_tunnel_closes_under_a_stream(void **state)
 {
 	struct rig *r = *state;
@@ -639,6 +655,7 @@ int main(void)
 		TEST(test_name_comes_back),
 		TEST(test_name_does_not_come_back),
 		TEST(test_tunnel_closes_before_the_next),
+		TEST(test_tunnel_closes_before_bytes),
 		TEST(test_tunnel_closes_under_a_stream),
 		TEST(test_later_request_refused),
 		TEST(test_answers_owed_too_long),
