@@ -15,7 +15,8 @@
 #define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
 #define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */
 #define LIMIT_LOOK_MS 1000     /* how often that is looked at */
-#define LIMIT_WAITING 256      /* waiting visitors per client, then 503 */
+#define LIMIT_WAITING 1024     /* waiting visitors per client, then 503 */
+#define LIMIT_WAITING_LONG 256 /* the same once the first has waited for LIMIT_ASKED_MS */
 #define LIMIT_OWED_MS 30000    /* for answers owed after a refused request */
 #define LIMIT_REPLY_MS 10000   /* for a page to go out */
 #define LIMIT_KEPT_MS 60000    /* after a page, for the next request on the connection */
@@ -41,6 +42,7 @@
 #define LIMIT_POOL_MAX 64   /* with that many visitors waiting at once */
 #define LIMIT_MUX 4         /* mux sessions */
 #define LIMIT_ASKED_MS 3000 /* how long an asked ReqProxy is counted on */
+#define LIMIT_ASKED 128     /* asked for at once: they come as half-open connections */
 
 /* Names. */
 #define LIMIT_AFFINITY (1u << 20)   /* bytes of remembered names */

@@ -130,6 +130,12 @@ static bool answer_is_last(const struct http_track *t)
 	return t->resp_state == RESP_UNTIL_EOF && !t->unfollowed;
 }
 
+/* RFC 9112 section 9.3 */
+static bool says_last(const struct http_head *h)
+{
+	return h->conn_close || (h->minor == 0 && !h->conn_keep_alive);
+}
+
 /* A head that passes: what comes behind it? */
 static void request_begins(struct http_track *t)
 {
@@ -145,6 +151,7 @@ static void request_begins(struct http_track *t)
 	owe(t, kind);
 	t->upgrade_wait = h->upgrade && following(t);
 	t->bodiless = !h->chunked && h->length == 0;
+	t->last |= says_last(h);
 	if (h->chunked) {
 		t->req_state = REQ_CHUNKED;
 		http_chunked_init(&t->req_chunks, true);
@@ -162,6 +169,8 @@ static enum judge leave(struct http_track *t)
 		return refuse(t, 421, "it is for another backend");
 	t->leaves = true;
 	t->held = must_hold(t);
+	if (t->last && !t->held)
+		return refuse(t, 0, "it is behind the last one");
 	return t->held ? JUDGE_HOLD : JUDGE_LEAVE;
 }
 
@@ -279,6 +288,7 @@ static void final_head(struct http_track *t, uint8_t kind)
 		t->upgrade_wait = false;
 		maybe_resume(t);
 	}
+	t->last |= says_last(h);
 	if ((kind & OWED_HEAD) || h->status == 204 || h->status == 304) {
 		answer_complete(t);
 	} else if (h->chunked) {

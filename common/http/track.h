@@ -18,7 +18,8 @@
  *   page.
  * - A request that allow() sends elsewhere (TRACK_LEAVE) is held, and all behind it, until the
  *   answers owed are complete; then JUDGE_LEAVE, and its head begins what did not pass. If the
- *   answers can't be followed it is refused, without a page.
+ *   answers can't be followed, or the last one says that none follows, it is refused, without a
+ *   page.
  * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a
  *   request): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
@@ -55,6 +56,7 @@ struct http_track {
 	bool guarded;      /* requests need more than the right host: none may pass unjudged */
 	bool leaves;       /* the request at hand is for another backend */
 	bool bodiless;     /* the last request that passed has no body */
+	bool last;         /* a request or an answer said that none follows on this connection */
 	bool head_only;    /* the last one judged is a HEAD: a page for it has no body */
 	bool raw;          /* upgraded or hijacked: nothing is judged any more */
 	bool unfollowed;

@@ -24,7 +24,7 @@ struct carrier *carrier_new(struct loop *l, const char *name, const struct carri
 	c->arg = arg;
 	TAILQ_INIT(&c->waiting);
 	TAILQ_INIT(&c->shared);
-	pool_init(&c->pool);
+	pool_init(c);
 	c->memory = mux_account_new();
 	return c;
 }
@@ -38,6 +38,7 @@ static void close_all(struct link_list *list, const char *why)
 void carrier_close(struct carrier *c, const char *why)
 {
 	assert(TAILQ_EMPTY(&c->waiting)); /* they went with their tunnels */
+	pool_end(c);
 	close_all(&c->pool.idle, why);
 	close_all(&c->pool.busy, why);
 	close_all(&c->shared, why);
@@ -116,12 +117,25 @@ static bool serve_idle(struct carrier *c, const struct carrier_visit *v, struct 
 	return false;
 }
 
+/*
+ * Visitors that wait are memory, which a client that takes none may not fill. As long as the one
+ * that came first has hardly waited, the client takes them, or has had no time to.
+ */
+static bool enough_wait(struct carrier *c)
+{
+	const struct carrier_waiter *first = TAILQ_FIRST(&c->waiting);
+	bool takes = !first || loop_now(c->loop) - first->since < loop_scaled(LIMIT_ASKED_MS);
+
+	return c->n_waiting >= (takes ? LIMIT_WAITING : LIMIT_WAITING_LONG);
+}
+
 enum carrier_rc carrier_serve(struct carrier *c, struct carrier_waiter *w, struct stream **s)
 {
 	if (serve_shared(c, &w->visit, s) || serve_idle(c, &w->visit, s))
 		return CARRIER_OK;
-	if (c->n_waiting >= LIMIT_WAITING)
+	if (enough_wait(c))
 		return CARRIER_FULL;
+	w->since = loop_now(c->loop);
 	TAILQ_INSERT_TAIL(&c->waiting, w, link);
 	c->n_waiting++;
 	pool_missed(c);

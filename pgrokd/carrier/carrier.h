@@ -31,6 +31,7 @@ struct carrier_visit {
 struct carrier_waiter {
 	TAILQ_ENTRY(carrier_waiter) link;
 	struct carrier_visit visit;              /* what it points to must outlive the wait */
+	uint64_t since;                          /* the carrier's */
 	void (*fn)(void *arg, struct stream *s); /* after CARRIER_WAITS: takes s */
 	void *arg;
 };
@@ -67,7 +68,7 @@ void carrier_add(struct carrier *c, enum carrier_kind kind, struct stream *s);
 enum carrier_rc {
 	CARRIER_OK,    /* *s is the visitor's, and begun */
 	CARRIER_WAITS, /* w->fn() will be called, unless carrier_cancel() comes first */
-	CARRIER_FULL   /* LIMIT_WAITING visitors wait already */
+	CARRIER_FULL   /* enough visitors wait already */
 };
 
 /* A stream for a visitor: now, or when there is one. Borrows w. */

@@ -38,8 +38,6 @@ struct carrier_ops {
 
 extern const struct carrier_ops carrier_shared, carrier_reused, carrier_pooled;
 
-#define POOL_ASKED (LIMIT_WAITING + LIMIT_POOL_MAX)
-
 /* The connections that carry one visitor at a time, and how many of them are needed. */
 struct pool {
 	struct link_list idle; /* the next to be taken first */
@@ -49,11 +47,12 @@ struct pool {
 	int burst;   /* that many visitors waited at once, lately */
 	bool missed; /* since the last pool_rest() a visitor had to wait */
 	/* When the client was asked for connections that have not come yet (loop_now()): a ring. */
-	uint32_t asked[POOL_ASKED];
+	uint32_t asked[LIMIT_ASKED];
 	int asked_first, n_asked;
-	uint32_t fetch_ms;    /* from asking to the connection, smoothed */
-	uint64_t second;      /* loop_now() when the current second began */
-	int taken, taken_was; /* connections used up in this second, and in the one before */
+	uint32_t fetch_ms;       /* from asking to the connection, smoothed */
+	struct loop_timer again; /* while visitors wait: what was asked for may not come */
+	uint64_t second;         /* loop_now() when the current second began */
+	int taken, taken_was;    /* connections used up in this second, and in the one before */
 };
 
 struct carrier {
@@ -79,8 +78,9 @@ bool carrier_link_serve(struct carrier_link *k, const struct carrier_visit *v,
 void carrier_hand_over(struct carrier *c, struct carrier_waiter *w, struct stream *s);
 
 /* pool.c */
-void pool_init(struct pool *pool);
-/* Asks for one more connection. */
+void pool_init(struct carrier *c);
+void pool_end(struct carrier *c);
+/* Asks for one more connection, unless so many are under way already. */
 void pool_ask(struct carrier *c);
 /* A connection has come, probably the one that was asked for first. */
 void pool_came(struct carrier *c);

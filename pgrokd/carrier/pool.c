@@ -5,29 +5,33 @@
 #include "common/base/log.h"
 #include "pgrokd/carrier/parts.h"
 
-void pool_init(struct pool *pool)
+static void ask_again(void *arg)
 {
-	TAILQ_INIT(&pool->idle);
-	TAILQ_INIT(&pool->busy);
+	struct carrier *c = arg;
+
+	if (!c->n_waiting)
+		return;
+	pool_refill(c);
+	loop_after(&c->pool.again, LIMIT_ASKED_MS);
+}
+
+void pool_init(struct carrier *c)
+{
+	TAILQ_INIT(&c->pool.idle);
+	TAILQ_INIT(&c->pool.busy);
+	loop_timer_init(&c->pool.again, c->loop, ask_again, c);
+}
+
+void pool_end(struct carrier *c)
+{
+	loop_timer_stop(&c->pool.again);
 }
 
 /* ---- asking ---- */
 
-void pool_ask(struct carrier *c)
-{
-	struct pool *pool = &c->pool;
-
-	if (pool->n_asked < POOL_ASKED) {
-		int last = (pool->asked_first + pool->n_asked++) % POOL_ASKED;
-
-		pool->asked[last] = (uint32_t)loop_now(c->loop);
-	}
-	c->hooks->ask(c->arg);
-}
-
 static void asked_drop(struct pool *pool)
 {
-	pool->asked_first = (pool->asked_first + 1) % POOL_ASKED;
+	pool->asked_first = (pool->asked_first + 1) % LIMIT_ASKED;
 	pool->n_asked--;
 }
 
@@ -41,6 +45,18 @@ static int asked_count(struct carrier *c)
 	while (pool->n_asked > 0 && now - pool->asked[pool->asked_first] >= age)
 		asked_drop(pool);
 	return pool->n_asked;
+}
+
+void pool_ask(struct carrier *c)
+{
+	struct pool *pool = &c->pool;
+	int n = asked_count(c);
+
+	if (n == LIMIT_ASKED)
+		return;
+	pool->asked[(pool->asked_first + n) % LIMIT_ASKED] = (uint32_t)loop_now(c->loop);
+	pool->n_asked++;
+	c->hooks->ask(c->arg);
 }
 
 void pool_came(struct carrier *c)
@@ -93,8 +109,11 @@ void pool_warm(struct carrier *c)
 
 void pool_refill(struct carrier *c)
 {
-	int missing = wanted(c) + c->n_waiting - c->pool.n_idle - asked_count(c);
+	int under_way = asked_count(c);
+	int missing = wanted(c) + c->n_waiting - c->pool.n_idle - under_way;
 
+	if (missing > LIMIT_ASKED - under_way)
+		missing = LIMIT_ASKED - under_way;
 	while (missing-- > 0)
 		pool_ask(c);
 }
@@ -107,6 +126,8 @@ void pool_missed(struct carrier *c)
 	if (pool->burst < c->n_waiting)
 		pool->burst = c->n_waiting < LIMIT_POOL_MAX ? c->n_waiting : LIMIT_POOL_MAX;
 	pool_ask(c);
+	if (!loop_timer_pending(&pool->again))
+		loop_after(&pool->again, LIMIT_ASKED_MS);
 }
 
 /* ---- idle and busy ---- */

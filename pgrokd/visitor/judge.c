@@ -14,8 +14,11 @@ static enum judge visitor_answered(struct visitor *v, enum judge verdict)
 			visitor_no_timer(v);
 		pair_release(v->pair, SIDE_VISITOR);
 	}
-	if (v->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(v->track))
-		pair_let_go(v->pair, SIDE_VISITOR);
+	if (!v->end_at_rest || verdict != JUDGE_PASS || !http_track_at_rest(v->track))
+		return verdict;
+	if (v->track->last)
+		return JUDGE_CUT;
+	pair_let_go(v->pair, SIDE_VISITOR);
 	return verdict;
 }
 

@@ -212,6 +212,12 @@ static void visitor_refused(struct visitor *v)
 	visitor_close(v, false, reason);
 }
 
+/* Between two requests. */
+static bool rests(const struct visitor *v)
+{
+	return is_http(v) && http_track_at_rest(v->track);
+}
+
 static void visitor_done(void *arg, enum pair_end end)
 {
 	static const char *const why[] = {
@@ -223,7 +229,7 @@ static void visitor_done(void *arg, enum pair_end end)
 	struct visitor *v = arg;
 	char reason[128];
 
-	if (end == PAIR_LEFT || (end == PAIR_ABORT && is_http(v) && http_track_at_rest(v->track) &&
+	if (end == PAIR_LEFT || (end == PAIR_ABORT && rests(v) && !v->track->last &&
 				 pair_clean(v->pair, SIDE_VISITOR))) {
 		visitor_leave(v, end);
 	} else if (end == PAIR_CUT && v->track->refused) {
@@ -374,9 +380,13 @@ static void visitor_bereft(struct visitor *v, bool lost)
 		visitor_refuse(v, 502, "its client went away");
 		return;
 	}
+	if (rests(v) && v->track->last) {
+		visitor_close(v, false, "its tunnel closed");
+		return;
+	}
 	TAILQ_REMOVE(&v->at->list, v, at_link);
 	v->at = NULL;
-	if (is_http(v) && http_track_at_rest(v->track)) {
+	if (rests(v)) {
 		pair_let_go(v->pair, SIDE_VISITOR);
 	} else if (lost) {
 		visitor_fail(v, 502, "its client is lost");

@@ -157,32 +157,46 @@ def test_restart_at_once(lab, workers):
 
 
 def test_waiting_cap(lab, workers):
-    """256 visitors wait for one client, the rest get 503 at once; others are not affected."""
+    """
+    256 visitors wait for a client that takes none for 3 s, the rest get 503 at once; others are not
+    affected.
+    """
     site = lab.site()
     s = lab.server(workers=workers)
     lazy = lab.goclient(s, proxies=False)
     lazy.url("http", subdomain="lazy")
     lab.client(s, "-subdomain=good", site.port, tunnels=2)
-    conns = []
-    for _ in range(256 + 30):
-        v = dial(s.http_port)
-        v.send(request("lazy.pgrok.me"))
-        conns.append(v)
-    import selectors
-    sel = selectors.DefaultSelector()
+    conns = [dial(s.http_port) for _ in range(256)]
     for v in conns:
-        sel.register(v.sock, selectors.EVENT_READ, v)
-    end = time.monotonic() + 8
-    refused = set()
-    while len(refused) < 30 and time.monotonic() < end:
-        for key, _ in sel.select(0.5):
-            assert key.data.response().status == 503
-            refused.add(key.data)
-            sel.unregister(key.fileobj)
-    assert len(refused) == 30, len(refused)
+        v.send(request("lazy.pgrok.me"))
+    lazy.wait_asked(129)  # what was asked for did not come: it is asked for again
+    for _ in range(30):
+        conns.append(dial(s.http_port))
+        conns[-1].send(request("lazy.pgrok.me"))
+        assert conns[-1].response().status == 503
     assert get(s.http_port, "good.pgrok.me").status == 200
-    # What is asked for is capped as well: 64, and one a visitor at most.
-    assert lazy.asked <= 256 + 64
+    # What is asked for is bounded as well: 128 at once, each counted on for 3 s.
+    assert lazy.asked <= 4 * 128
+    for v in conns:
+        v.close()
+
+
+@pytest.mark.big
+@pytest.mark.parametrize("n, golike", [(800, False), (300, True)], ids=["own", "golike"])
+def test_many_at_once_without_mux(lab, workers, n, golike):
+    """Each needs a connection of its own, which the client makes as fast as it can: all are served."""
+    site = lab.site()
+    s = lab.server(workers=workers)
+    if golike:
+        lab.goclient(s, local=site.port).url("http", subdomain="x")
+    else:
+        lab.client(s, "-subdomain=x", "-mux=false", site.port, tunnels=2)
+    conns = [dial(s.http_port) for _ in range(n)]
+    for i, v in enumerate(conns):
+        v.send(request("x.pgrok.me", f"/{i}"))
+    wrong = [r for r in ((i, v.response()) for i, v in enumerate(conns))
+             if r[1].body != f"site GET /{r[0]}\n".encode()]
+    assert not wrong, f"{len(wrong)} of {n} not served, the first: {wrong[0]}"
     for v in conns:
         v.close()
 

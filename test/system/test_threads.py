@@ -91,9 +91,10 @@ def test_auths_and_proxies_race(lab):
     eventually(lambda: get(s.http_port, "x.pgrok.me").status == 200)
 
 
+@pytest.mark.scaled
 def test_parcel_to_a_client_that_just_died(lab):
     """Visitors and proxies are on their way while the control ends: closed or 404, nothing worse."""
-    s = lab.server(workers=W)
+    s = lab.server(workers=W, scale=0.1)
     site = lab.site()
     for i in range(rounds(20)):
         c = lab.goclient(s, local=site.port)

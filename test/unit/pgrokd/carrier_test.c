@@ -1,214 +1,5 @@
-/*
- * A carrier over connections in memory: which connection a visitor gets, who waits, when the client
- * is asked. The test plays the client: it has the far end of each connection.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "pgrokd/carrier/carrier.h"
-#include "pgrokd/limits.h"
-#include "test/unit/common/mux_pipe.h"
-
-#define SCALE "0.5" /* LIMIT_ASKED_MS are 1.5 s */
-
-/* ---- the client ---- */
-
-struct rig {
-	struct loop *loop;
-	struct carrier *c;
-	struct carrier_hooks hooks;
-	int asked;
-	struct mux_account *memory; /* of the client's ends */
-	unsigned open;              /* ends of connections that are not closed */
-	char said[64];              /* by the carrier's user, on the last stream */
-};
-
-static void on_ask(void *arg)
-{
-	struct rig *r = arg;
-
-	r->asked++;
-}
-
-static bool on_begin(void *arg, struct stream *s, const struct carrier_visit *v)
-{
-	struct rig *r = arg;
-	char peer[ADDR_TEXT];
-	size_t n;
-
-	snprintf(r->said, sizeof(r->said), "%s %s", v->url, addr_text(v->peer, peer));
-	return stream_write(s, r->said, strlen(r->said), &n) == STREAM_OK && n == strlen(r->said);
-}
-
-static int set_up(void **state)
-{
-	struct rig *r = xcalloc(1, sizeof(*r));
-
-	r->loop = loop_new();
-	r->memory = mux_account_new();
-	r->hooks = (struct carrier_hooks){.ask = on_ask, .begin = on_begin};
-	r->c = carrier_new(r->loop, "ctl:test", &r->hooks, r);
-	*state = r;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct rig *r = *state;
-
-	if (r->c)
-		carrier_close(r->c, "the test is over");
-	mux_account_free(r->memory);
-	turns(r->loop, 3);
-	loop_free(r->loop);
-	free(r);
-	return 0;
-}
-
-/* A connection, given to the carrier; the client's end of it. NULL: it is not wanted. */
-static struct fake *add(struct rig *r, enum carrier_kind kind)
-{
-	struct fake *end[2];
-
-	if (!carrier_wants(r->c, kind))
-		return NULL;
-	fake_pair(r->loop, NULL, &r->open, end);
-	carrier_add(r->c, kind, &end[0]->s);
-	return end[1];
-}
-
-/* The same, of one that breaks before the carrier's user hears of it. */
-static void add_dead(struct rig *r, enum carrier_kind kind)
-{
-	struct fake *end[2];
-
-	assert_true(carrier_wants(r->c, kind));
-	fake_pair(r->loop, NULL, &r->open, end);
-	end[0]->dead = true;
-	carrier_add(r->c, kind, &end[0]->s);
-	stream_close(&end[1]->s, false);
-}
-
-/* What has come at the client's end, up to now. */
-static const char *heard(struct fake *end)
-{
-	static char text[256];
-	size_t n = 0;
-
-	if (stream_read(&end->s, text, sizeof(text) - 1, &n) != STREAM_OK)
-		n = 0;
-	text[n] = '\0';
-	return text;
-}
-
-static void hang_up(struct fake *end)
-{
-	stream_close(&end->s, false);
-}
-
-/* A client's end of a mux session: reads and drops. */
-static void far_ready(void *arg, int dirs)
-{
-	struct stream *s = arg;
-	char sink[4096];
-	size_t n;
-
-	(void)dirs;
-	for (;;) {
-		switch (stream_read(s, sink, sizeof(sink), &n)) {
-		case STREAM_OK:
-			continue;
-		case STREAM_AGAIN:
-			stream_want(s, STREAM_READ);
-			return;
-		default:
-			stream_close(s, false);
-			return;
-		}
-	}
-}
-
-static void far_accepted(void *arg, struct stream *s)
-{
-	int *streams = arg;
-
-	++*streams;
-	stream_on_ready(s, far_ready, s);
-	stream_want(s, STREAM_READ);
-}
-
-static void far_down(void *arg, const char *why)
-{
-	(void)arg;
-	(void)why;
-}
-
-static const struct mux_hooks far_hooks = {.accepted = far_accepted, .down = far_down};
-
-/* *streams counts the visitors that come over it. */
-static struct mux *add_mux(struct rig *r, enum carrier_kind kind, int *streams)
-{
-	static const struct mux_conf conf = {.start_window = MUX_WINDOW_START,
-					     .max_streams = MUX_STREAMS_MAX};
-	struct fake *end = add(r, kind);
-
-	return end ? mux_new(&end->s, &conf, r->memory, &far_hooks, streams) : NULL;
-}
-
-/* ---- visitors ---- */
-
-struct visit {
-	struct carrier_waiter w;
-	struct addr peer;
-	struct stream *s; /* NULL: not served yet */
-	int nth;          /* served as the nth */
-};
-
-static int n_served;
-
-static void on_served(void *arg, struct stream *s)
-{
-	struct visit *v = arg;
-
-	v->s = s;
-	v->nth = ++n_served;
-}
-
-static enum carrier_rc visit_url(struct rig *r, struct visit *v, const char *url, bool may_share)
-{
-	struct stream *s;
-
-	memset(v, 0, sizeof(*v));
-	assert_true(addr_numeric("192.0.2.7", 1234, &v->peer));
-	v->w = (struct carrier_waiter){
-		.visit = {url, &v->peer, may_share}, .fn = on_served, .arg = v};
-	enum carrier_rc rc = carrier_serve(r->c, &v->w, &s);
-
-	if (rc == CARRIER_OK)
-		on_served(v, s);
-	return rc;
-}
-
-static enum carrier_rc visit(struct rig *r, struct visit *v)
-{
-	return visit_url(r, v, "tcp://x:1", false);
-}
-
-static enum carrier_rc visit_sharing(struct rig *r, struct visit *v)
-{
-	return visit_url(r, v, "tcp://x:1", true);
-}
-
-static void leave(struct visit *v)
-{
-	stream_close(v->s, false);
-	v->s = NULL;
-}
+/* Which connection of its client a visitor gets, of each kind. */
+#include "test/unit/pgrokd/carrier_rig.h"
 
 /* ---- pooled ---- */
 
@@ -285,21 +76,6 @@ static void test_cancelled_is_passed_over(void **state)
 	hang_up(end);
 }
 
-static void test_waiting_is_bounded(void **state)
-{
-	struct rig *r = *state;
-	struct visit *v = xcalloc(LIMIT_WAITING + 1, sizeof(*v));
-
-	for (int i = 0; i < LIMIT_WAITING; i++)
-		assert_int_equal(visit(r, &v[i]), CARRIER_WAITS);
-	assert_int_equal(visit(r, &v[LIMIT_WAITING]), CARRIER_FULL);
-	carrier_cancel(r->c, &v[0].w);
-	assert_int_equal(visit(r, &v[LIMIT_WAITING]), CARRIER_WAITS);
-	for (int i = 1; i <= LIMIT_WAITING; i++)
-		carrier_cancel(r->c, &v[i].w);
-	free(v);
-}
-
 /* An idle connection that ends, breaks, or has something to say is given to no visitor. */
 static void test_idle_and_gone(void **state)
 {
@@ -355,29 +131,6 @@ static void test_dead_for_a_waiting_visitor(void **state)
 
 	assert_non_null(v.s);
 	leave(&v);
-	hang_up(end);
-}
-
-/* A connection that was asked for is counted on for LIMIT_ASKED_MS. */
-static void test_asked_ages_out(void **state)
-{
-	struct rig *r = *state;
-
-	carrier_warm(r->c);
-	carrier_warm(r->c);
-	assert_int_equal(r->asked, 1);
-	turns_for(r->loop, (int)loop_scaled(LIMIT_ASKED_MS) + 10);
-	carrier_warm(r->c);
-	assert_int_equal(r->asked, 2);
-}
-
-static void test_warm_enough(void **state)
-{
-	struct rig *r = *state;
-	struct fake *end = add(r, CARRIER_POOLED);
-
-	carrier_warm(r->c); /* one is idle */
-	assert_int_equal(r->asked, 0);
 	hang_up(end);
 }
 
@@ -753,18 +506,14 @@ static void test_close(void **state)
 int main(void)
 {
 	setenv("PGROK_TIME_SCALE", SCALE, 1);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_pooled_oldest_first),
 		TEST(test_one_taken_one_asked_for),
 		TEST(test_waiting_in_order),
 		TEST(test_cancelled_is_passed_over),
-		TEST(test_waiting_is_bounded),
 		TEST(test_idle_and_gone),
 		TEST(test_dead_then_next),
 		TEST(test_dead_for_a_waiting_visitor),
-		TEST(test_asked_ages_out),
-		TEST(test_warm_enough),
 		TEST(test_idle_pooled_are_bounded),
 		TEST(test_rest_gives_up_what_is_not_needed),
 		TEST(test_rest_keeps_what_was_used),

@@ -76,6 +76,28 @@ static void test_for_another_tunnel_in_vain(void **state)
 	hang_up(r, v);
 }
 
+/* After the last answer there is none to be had. */
+static void test_for_another_tunnel_too_late(void **state)
+{
+	struct rig *r = *state;
+	struct fake *d = connection_of(r, &r->other);
+
+	for (int pipelined = 0; pipelined < 2; pipelined++) {
+		struct fake *c = connection(r);
+		struct fake *v = come(r, pipelined ? GET ELSEWHERE : GET);
+
+		say(r, c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+		hear(v, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+		if (!pipelined)
+			say(r, v, ELSEWHERE);
+		hear_end(v, STREAM_EOF);
+		hang_up(r, v);
+		hang_up(r, c);
+	}
+	hear(d, "");
+	hang_up(r, d);
+}
+
 static void test_for_no_tunnel(void **state)
 {
 	struct rig *r = *state;
@@ -252,11 +274,17 @@ int main(void)
 {
 	rig_scale();
 	const struct CMUnitTest tests[] = {
-		TEST(test_for_another_tunnel),         TEST(test_pipelined_over_tunnels),
-		TEST(test_for_another_tunnel_in_vain), TEST(test_for_no_tunnel),
-		TEST(test_rules_of_the_other),         TEST(test_after_a_page),
-		TEST(test_body_after_its_page),        TEST(test_after_a_page_comes_nothing),
-		TEST(test_after_too_many_pages),       TEST(test_page_is_stuck),
+		TEST(test_for_another_tunnel),
+		TEST(test_pipelined_over_tunnels),
+		TEST(test_for_another_tunnel_in_vain),
+		TEST(test_for_another_tunnel_too_late),
+		TEST(test_for_no_tunnel),
+		TEST(test_rules_of_the_other),
+		TEST(test_after_a_page),
+		TEST(test_body_after_its_page),
+		TEST(test_after_a_page_comes_nothing),
+		TEST(test_after_too_many_pages),
+		TEST(test_page_is_stuck),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

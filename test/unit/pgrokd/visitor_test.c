@@ -71,13 +71,14 @@ static void test_waits_too_long(void **state)
 static void test_too_many_wait(void **state)
 {
 	struct rig *r = *state;
-	struct fake *v[LIMIT_WAITING + 1];
+	struct fake *v[LIMIT_WAITING_LONG + 1];
 
-	for (int i = 0; i < LIMIT_WAITING; i++)
+	for (int i = 0; i < LIMIT_WAITING_LONG; i++)
 		v[i] = come(r, GET);
-	v[LIMIT_WAITING] = come(r, GET);
-	hear_status(v[LIMIT_WAITING], 503);
-	for (int i = 0; i <= LIMIT_WAITING; i++)
+	wait_ms(r, LIMIT_ASKED_MS);
+	v[LIMIT_WAITING_LONG] = come(r, GET);
+	hear_status(v[LIMIT_WAITING_LONG], 503);
+	for (int i = 0; i <= LIMIT_WAITING_LONG; i++)
 		stream_close(&v[i]->s, false);
 	close_tunnel(r);
 	pass(r);
@@ -153,6 +154,42 @@ static void test_tunnel_closes_inside_an_answer(void **state)
 	assert_int_equal(r->at.count.bytes[SIDE_SERVICE], 0); /* the tunnel has said its own */
 	hang_up(r, v);
 	hang_up(r, c);
+}
+
+/* Who said that there is no next request, or was told so, is waiting for the end. */
+static void test_tunnel_closes_behind_the_last(void **state)
+{
+	static const char *const asked[] = {
+		"GET / HTTP/1.1\r\nConnection: close\r\n" HOST,
+		"GET / HTTP/1.0\r\n" HOST,
+		GET,
+		GET,
+	};
+	static const char *const answered[] = {
+		OK5,
+		OK5,
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
+		"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+	};
+	struct rig *r = *state;
+	struct fake *c[8], *v[8];
+
+	for (int i = 0; i < 8; i++) {
+		c[i] = connection(r);
+		v[i] = come(r, asked[i % 4]);
+		if (i < 4)
+			say(r, c[i], answered[i % 4]);
+	}
+	close_tunnel(r);
+	for (int i = 0; i < 8; i++) {
+		if (i >= 4)
+			say(r, c[i], answered[i % 4]);
+		pass(r);
+		hear(v[i], answered[i % 4]);
+		hear_end(v[i], STREAM_EOF);
+		hang_up(r, v[i]);
+		hang_up(r, c[i]);
+	}
 }
 
 /* The same if its connection breaks first. */
@@ -609,6 +646,7 @@ int main(void)
 		TEST(test_tunnel_closes_while_waiting),
 		TEST(test_tunnel_closes_at_rest),
 		TEST(test_tunnel_closes_inside_an_answer),
+		TEST(test_tunnel_closes_behind_the_last),
 		TEST(test_way_is_cut_at_rest),
 		TEST(test_tunnel_closes_as_it_comes),
 		TEST(test_client_lost_before_the_answer),
