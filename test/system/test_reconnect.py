@@ -9,7 +9,7 @@ import pytest
 
 from lib import backends, env
 from lib.golike import req_tunnel
-from lib.net import dial, eventually, get, request, status_of
+from lib.net import Aborted, dial, eventually, get, request, status_of
 
 
 def test_client_killed(pair, workers):

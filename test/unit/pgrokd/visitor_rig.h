@@ -84,7 +84,7 @@ static inline int set_up(void **state)
 	struct rig *r = xcalloc(1, sizeof(*r));
 
 	r->core.registry = registry_new(2);
-	r->core.door = door_new(4);
+	r->core.door = door_new(4, true);
 	r->core.back = http_back;
 	r->core.n_workers = 1;
 	r->core.worker = &r->worker;
