@@ -175,7 +175,7 @@ static void test_this_machine(void **state)
 	close(o.fd);
 	listener_fds_close(&fds);
 	o = dial("", port, 10000);
-	snprintf(text, sizeof text, "dial tcp 127.0.0.1:%u: connect: connection refused", port);
+	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: connect: connection refused", port);
 	assert_string_equal(o.error, text);
 }
 
@@ -212,7 +212,7 @@ static void test_unix_socket(void **state)
 	assert_non_null(mkdtemp(dir));
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s/s", dir);
 	struct outcome o = dial_path(at.sun_path, 10000, NULL);
-	snprintf(text, sizeof text, "dial unix %s: connect: no such file or directory",
+	snprintf(text, sizeof(text), "dial unix %s: connect: no such file or directory",
 		 at.sun_path);
 	assert_string_equal(o.error, text);
 
@@ -227,7 +227,7 @@ static void test_unix_socket(void **state)
 	}
 	/* Its queue is full: in vain, or until one of them is accepted. */
 	assert_in_range(n, 1, 15);
-	snprintf(text, sizeof text, "dial unix %s: connect: resource temporarily unavailable",
+	snprintf(text, sizeof(text), "dial unix %s: connect: resource temporarily unavailable",
 		 at.sun_path);
 	assert_string_equal(o.error, text);
 	o = dial_path(at.sun_path, 10000, accept_one);
@@ -239,7 +239,7 @@ static void test_unix_socket(void **state)
 	unlink(at.sun_path);
 	rmdir(dir);
 	assert_true(dial_unix_fits(at.sun_path));
-	memset(text, 'x', sizeof text);
+	memset(text, 'x', sizeof(text));
 	text[108] = '\0';
 	assert_false(dial_unix_fits(text));
 }
