@@ -1,6 +1,6 @@
 /*
- * The way out through a proxy: its URL, who is exempt, and what is said to an HTTP one. What is said
- * to a SOCKS one: socks.h.
+ * The way out through a proxy: its URL, who is exempt, and what is said to an HTTP one. For SOCKS
+ * ones: socks.h.
  */
 #ifndef PGROK_UPLINK_HTTP_PROXY_H
 #define PGROK_UPLINK_HTTP_PROXY_H
