@@ -154,19 +154,18 @@ static void direction_dead(struct half *h)
 	watch_silence(h->pair);
 }
 
-/* Keeps n pending bytes, and behind them held ones (either may be in h->buf). */
-static void keep(struct half *h, const char *pending, size_t n, const char *held, size_t n_held)
+/* Keeps pending + held bytes that start at `from` (which may be in h->buf). */
+static void keep(struct half *h, const char *from, size_t pending, size_t held)
 {
 	char *old = h->buf;
 
 	h->buf = NULL;
 	h->off = 0;
-	h->pending = (uint32_t)n;
-	h->held = (uint32_t)n_held;
-	if (n + n_held) {
-		h->buf = xmalloc(n + n_held);
-		memcpy(h->buf, pending, n);
-		memcpy(h->buf + n, held, n_held);
+	h->pending = (uint32_t)pending;
+	h->held = (uint32_t)held;
+	if (pending + held) {
+		h->buf = xmalloc(pending + held);
+		memcpy(h->buf, from, pending + held);
 	}
 	free(old);
 }
@@ -183,13 +182,31 @@ static bool offer(struct half *h, const char *buf, size_t len, size_t *taken)
 	return true;
 }
 
+/* As pass_on() ends, with what the editor makes of what may pass. */
+static void pass_edited(struct half *h, const char *buf, size_t pass, size_t len)
+{
+	struct pair *p = h->pair;
+	size_t made = pass, taken, held = len - pass;
+	const char *out = p->hooks->edit(p->arg, side_of(h), buf, pass, &made);
+	bool alive = offer(h, out ? out : buf, made, &taken);
+	size_t pending = alive ? made - taken : 0;
+
+	if (!alive && p->leaving != h)
+		return;
+	char *rest = xmalloc(pending + held + 1);
+
+	memcpy(rest, (out ? out : buf) + taken, pending);
+	memcpy(rest + pending, buf + pass, held);
+	keep(h, rest, pending, held);
+	free(rest);
+}
+
 /* buf: everything from this side that was not passed yet (held before, or new). */
 static void pass_on(struct half *h, const char *buf, size_t len)
 {
 	struct pair *p = h->pair;
 	enum judge verdict = JUDGE_PASS;
-	size_t pass = len, taken, made;
-	const char *out = NULL;
+	size_t pass = len, taken;
 
 	if (p->hooks->judge)
 		verdict = p->hooks->judge(p->arg, side_of(h), buf, len, &pass);
@@ -206,16 +223,14 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	if (verdict == JUDGE_LEAVE)
 		p->leaving = h;
 	p->ending = p->cut || p->leaving;
-	if (p->hooks->edit && pass)
-		out = p->hooks->edit(p->arg, side_of(h), buf, pass, &made);
-	if (!out) {
-		out = buf;
-		made = pass;
+	if (p->hooks->edit) {
+		pass_edited(h, buf, pass, len);
+		return;
 	}
-	if (offer(h, out, made, &taken))
-		keep(h, out + taken, made - taken, buf + pass, len - pass);
+	if (offer(h, buf, pass, &taken))
+		keep(h, buf + taken, pass - taken, len - pass);
 	else if (p->leaving == h)
-		keep(h, buf, 0, buf + pass, len - pass);
+		keep(h, buf + pass, 0, len - pass);
 }
 
 /* Writes on what waits. True: nothing is pending any more. */

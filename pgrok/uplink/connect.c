@@ -1,6 +1,6 @@
 /*
- * A ready TLS connection to the server. Steps: dial -> (TLS to an https proxy) -> (CONNECT) -> TLS
- * to the server -> check of the server.
+ * A ready TLS connection to the server. Steps: (look-up for a SOCKS proxy) -> dial -> (TLS to an
+ * https proxy) -> (CONNECT) -> TLS to the server -> check of the server.
  */
 #include "pgrok/uplink/connect.h"
 
@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "common/net/dial.h"
+#include "common/net/resolve.h"
 #include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/pair.h"
 #include "pgrok/config/limits.h"
+#include "pgrok/uplink/socks.h"
 
 struct connector {
 	struct loop *loop;
@@ -31,6 +33,7 @@ struct connector {
 };
 
 enum connect_state {
+	CONNECT_RESOLVING, /* waits for the server's address, for a SOCKS proxy */
 	CONNECT_DIALING,
 	CONNECT_PROXY_TLS,   /* waits for the https proxy's handshake */
 	CONNECT_PROXY_SAYS,  /* CONNECT is being sent */
@@ -39,9 +42,13 @@ enum connect_state {
 	CONNECT_DONE
 };
 
-static const char *const state_names[] = {"dialling",      "TLS handshake with the proxy",
-					  "CONNECT",       "waiting for the proxy's answer",
-					  "TLS handshake", "done"};
+static const char *const state_names[] = {"look-up",
+					  "dialling",
+					  "TLS handshake with the proxy",
+					  "CONNECT",
+					  "waiting for the proxy's answer",
+					  "TLS handshake",
+					  "done"};
 
 struct connect {
 	struct connector *c;
@@ -52,11 +59,13 @@ struct connect {
 	struct stream *s;
 	struct loop_timer deadline; /* over all states */
 	bool offered;               /* an earlier TLS session */
-	char *request;              /* CONNECT; NULL when it was sent */
-	size_t request_len, sent;
-	char *reply; /* the proxy's head */
+	struct text say;            /* to the proxy; it may hold a password */
+	char *reply;                /* what the proxy said and was not used yet */
 	size_t reply_len;
-	struct http_head head;
+	struct http_head head; /* of an HTTP proxy's answer */
+	struct socks socks;
+	struct resolve *lookup;
+	char *address; /* of the server, looked up for a SOCKS proxy; NULL: its name */
 	struct err error;
 };
 
@@ -234,8 +243,9 @@ static void connect_free(void *p)
 {
 	struct connect *a = p;
 
-	xfree_secret(a->request, a->request_len);
+	text_free(&a->say);
 	free(a->reply);
+	free(a->address);
 	free(a);
 }
 
@@ -245,7 +255,10 @@ static void quiet(struct connect *a)
 	assert(a->state != CONNECT_DONE);
 	if (a->dial)
 		dial_cancel(a->dial);
+	if (a->lookup)
+		resolve_cancel(a->lookup);
 	a->dial = NULL;
+	a->lookup = NULL;
 	loop_timer_stop(&a->deadline);
 	a->state = CONNECT_DONE;
 	loop_free_later(a->c->loop, a, connect_free);
@@ -385,18 +398,15 @@ static void refused_by_proxy(struct connect *a)
 	fail(a, "Non-200 response from proxy server: %.100s", status ? status + 1 : line);
 }
 
-static void take_reply(struct connect *a)
+/* It has let us through: TLS with the server begins. */
+static void through_proxy(struct connect *a)
 {
 	struct stream *s = a->s;
 	int fd;
 	SSL *ssl;
 
-	if (a->head.status / 100 != 2) {
-		refused_by_proxy(a);
-		return;
-	}
 	/* The server speaks only when it was spoken to. */
-	if (a->reply_len != a->head.head_len) {
+	if (a->reply_len) {
 		fail(a, "the proxy sent more than its answer to CONNECT");
 		return;
 	}
@@ -413,25 +423,74 @@ static void take_reply(struct connect *a)
 		start_tls(a, fd);
 }
 
+static void use_reply(struct connect *a, size_t n)
+{
+	a->reply_len -= n;
+	memmove(a->reply, a->reply + n, a->reply_len);
+}
+
 /* Passes over interim answers. */
 static enum http_rc scan_reply(struct connect *a)
 {
 	enum http_rc rc = http_connect_scan(&a->head, a->reply, a->reply_len);
 
 	while (rc == HTTP_OK && a->head.status < 200 && a->head.status != 101) {
-		a->reply_len -= a->head.head_len;
-		memmove(a->reply, a->reply + a->head.head_len, a->reply_len);
+		use_reply(a, a->head.head_len);
 		a->head = (struct http_head){0};
 		rc = http_connect_scan(&a->head, a->reply, a->reply_len);
 	}
 	return rc;
 }
 
+/* True: more must come. */
+static bool heard_http(struct connect *a)
+{
+	enum http_rc rc = scan_reply(a);
+
+	if (rc == HTTP_OK && a->head.status / 100 == 2) {
+		use_reply(a, a->head.head_len);
+		through_proxy(a);
+	} else if (rc == HTTP_OK) {
+		refused_by_proxy(a);
+	} else if (rc == HTTP_BAD || a->reply_len == LIMIT_CONNECT_REPLY) {
+		fail(a, "the proxy's answer to CONNECT is not HTTP");
+	} else {
+		return true;
+	}
+	return false;
+}
+
+static void ask_proxy(struct connect *a);
+
+/* True: more must come. An answer is a few bytes: they never fill the buffer. */
+static bool heard_socks(struct connect *a)
+{
+	struct err err;
+	size_t used;
+	enum socks_rc rc = socks_hear(&a->socks, a->reply, a->reply_len, &used, &a->say, &err);
+
+	use_reply(a, used);
+	switch (rc) {
+	case SOCKS_MORE:
+		return true;
+	case SOCKS_SAY:
+		ask_proxy(a);
+		return false;
+	case SOCKS_DONE:
+		through_proxy(a);
+		return false;
+	default:
+		fail(a, "%s", err.text);
+		return false;
+	}
+}
+
 static void hear_proxy(struct connect *a)
 {
+	bool more = true;
 	size_t n;
 
-	for (;;) {
+	while (more) {
 		switch (stream_read(a->s, a->reply + a->reply_len,
 				    LIMIT_CONNECT_REPLY - a->reply_len, &n)) {
 		case STREAM_AGAIN:
@@ -444,15 +503,7 @@ static void hear_proxy(struct connect *a)
 			return;
 		}
 		a->reply_len += n;
-		enum http_rc rc = scan_reply(a);
-		if (rc == HTTP_OK) {
-			take_reply(a);
-			return;
-		}
-		if (rc == HTTP_BAD || a->reply_len == LIMIT_CONNECT_REPLY) {
-			fail(a, "the proxy's answer to CONNECT is not HTTP");
-			return;
-		}
+		more = a->c->conf.proxy->socks ? heard_socks(a) : heard_http(a);
 	}
 }
 
@@ -460,10 +511,11 @@ static void ask_proxy(struct connect *a)
 {
 	size_t n;
 
-	while (a->sent < a->request_len) {
-		switch (stream_write(a->s, a->request + a->sent, a->request_len - a->sent, &n)) {
+	a->state = CONNECT_PROXY_SAYS;
+	while (a->say.len) {
+		switch (stream_write(a->s, a->say.p, a->say.len, &n)) {
 		case STREAM_OK:
-			a->sent += n;
+			text_drop(&a->say, n);
 			break;
 		case STREAM_AGAIN:
 			stream_want(a->s, STREAM_WRITE);
@@ -473,11 +525,30 @@ static void ask_proxy(struct connect *a)
 			return;
 		}
 	}
-	xfree_secret(a->request, a->request_len);
-	a->request = NULL;
-	a->reply = xmalloc(LIMIT_CONNECT_REPLY + 1);
+	if (!a->reply)
+		a->reply = xmalloc(LIMIT_CONNECT_REPLY + 1);
 	a->state = CONNECT_PROXY_HEARS;
 	hear_proxy(a);
+}
+
+static void greet_http(struct connect *a)
+{
+	char *request = http_proxy_request(a->c->conf.proxy, a->c->conf.server->text);
+
+	text_put(&a->say, request);
+	xfree_secret_str(request);
+}
+
+static void greet_socks(struct connect *a)
+{
+	const struct http_proxy *p = a->c->conf.proxy;
+	const struct endpoint *server = a->c->conf.server;
+
+	a->socks = (struct socks){.user = p->user,
+				  .password = p->password,
+				  .host = a->address ? a->address : server->host,
+				  .port = server->port};
+	socks_begin(&a->socks, &a->say);
 }
 
 static void greet_proxy(struct connect *a)
@@ -486,9 +557,11 @@ static void greet_proxy(struct connect *a)
 
 	if (!tls_shaken(a, "the proxy", &a->c->proxy_tls, pin))
 		return;
-	a->request = http_proxy_request(a->c->conf.proxy, a->c->conf.server->text);
-	a->request_len = strlen(a->request);
-	a->state = CONNECT_PROXY_SAYS;
+	a->say.secret = true;
+	if (a->c->conf.proxy->socks)
+		greet_socks(a);
+	else
+		greet_http(a);
 	ask_proxy(a);
 }
 
@@ -536,18 +609,46 @@ static void on_dialed(void *arg, int fd, const char *error)
 		start_tls(a, fd);
 }
 
+static void start_dial(struct connect *a)
+{
+	const struct http_proxy *p = a->c->conf.proxy;
+	const struct endpoint *server = a->c->conf.server;
+
+	a->state = CONNECT_DIALING;
+	a->dial = dial_start(a->c->loop, p ? p->host : server->host, p ? p->port : server->port,
+			     LIMIT_CONNECT_MS, on_dialed, a);
+}
+
+/* For a SOCKS proxy that is to be given an address. */
+static void on_resolved(void *arg, const struct resolve_result *r)
+{
+	struct connect *a = arg;
+	char ip[ADDR_TEXT];
+
+	a->lookup = NULL;
+	if (r->error) {
+		fail(a, "dial tcp: lookup %s: %s", a->c->conf.server->host, r->error);
+		return;
+	}
+	a->address = xstrdup(addr_ip_text(&r->addr[0], ip));
+	start_dial(a);
+}
+
 struct connect *connect_start(struct connector *c, connect_fn *fn, void *arg)
 {
 	struct connect *a = xcalloc(1, sizeof(*a));
 	const struct http_proxy *p = c->conf.proxy;
+	struct addr ignored;
 
 	a->c = c;
 	a->fn = fn;
 	a->arg = arg;
-	a->state = CONNECT_DIALING;
 	loop_timer_init(&a->deadline, c->loop, on_deadline, a);
 	loop_after(&a->deadline, LIMIT_CONNECT_MS);
-	a->dial = dial_start(c->loop, p ? p->host : c->conf.server->host,
-			     p ? p->port : c->conf.server->port, LIMIT_CONNECT_MS, on_dialed, a);
+	if (p && p->socks && !p->look_up && !addr_numeric(c->conf.server->host, 0, &ignored))
+		a->lookup = resolve_start(c->loop, c->conf.server->host, c->conf.server->port,
+					  on_resolved, a);
+	else
+		start_dial(a);
 	return a;
 }

@@ -1,4 +1,4 @@
-/* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
+/* The way out through a proxy: its URL, who is exempt, and what is said to an HTTP one. */
 #include "pgrok/uplink/http_proxy.h"
 
 #include <arpa/inet.h>
@@ -11,6 +11,7 @@
 
 #include "common/base/addr.h"
 #include "common/http/text.h"
+#include "pgrok/uplink/socks.h"
 
 /* ---- the URL ---- */
 
@@ -42,7 +43,10 @@ static bool parse_host(struct http_proxy *p, const char *text, size_t len, struc
 	for (size_t i = len; i-- > 0 && text[i] != ']';)
 		has_port |= text[i] == ':';
 	snprintf(full, sizeof(full), "%.*s%s", (int)(len > 280 ? 0 : len), text,
-		 has_port ? "" : (p->tls ? ":443" : ":80"));
+		 has_port ? ""
+			  : (p->tls     ? ":443"
+			     : p->socks ? ":1080"
+					: ":80"));
 	if (!addr_split(full, host, sizeof(host), port, sizeof(port), &why) || !host[0])
 		goto fail;
 	why = "not a port (1-65535)";
@@ -56,25 +60,67 @@ fail:
 		       host[0] ? why : "the host is missing");
 }
 
+/* "user:password" with escapes. */
+static bool take_login(struct http_proxy *p, const char *userinfo, size_t len, struct err *err)
+{
+	const char *colon = memchr(userinfo, ':', len);
+	size_t user_len = colon ? (size_t)(colon - userinfo) : len;
+	size_t rest = colon ? len - user_len - 1 : 0;
+
+	p->user = xmalloc(user_len + 1);
+	p->password = xmalloc(rest + 1);
+	size_t a = percent_decode_loose(userinfo, user_len, false, p->user);
+	size_t b = percent_decode_loose(colon ? colon + 1 : "", rest, false, p->password);
+
+	return (a <= SOCKS_TEXT_MAX && b <= SOCKS_TEXT_MAX) ||
+	       err_set(err, "Proxy url: user and password have at most %d bytes each",
+		       SOCKS_TEXT_MAX);
+}
+
+static bool take_scheme(struct http_proxy *p, const char *url, size_t len, struct err *err)
+{
+	static const struct {
+		const char *name;
+		bool tls, socks, look_up;
+	} kinds[] = {{"http", false, false, false},
+		     {"https", true, false, false},
+		     {"socks5", false, true, false},
+		     {"socks5h", false, true, true}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strlen(kinds[i].name) != len || strncasecmp(url, kinds[i].name, len) != 0)
+			continue;
+		p->tls = kinds[i].tls;
+		p->socks = kinds[i].socks;
+		p->look_up = kinds[i].look_up;
+		return true;
+	}
+	return err_set(err,
+		       "Proxy url scheme must be 'http', 'https', 'socks5' or 'socks5h', got %.*s",
+		       (int)(len > 40 ? 40 : len), url);
+}
+
 bool http_proxy_parse(struct http_proxy *p, const char *url, struct err *err)
 {
 	const char *end = strstr(url, "://");
 	size_t scheme = end ? (size_t)(end - url) : 0;
 
 	*p = (struct http_proxy){0};
-	p->tls = scheme == 5 && strncasecmp(url, "https", 5) == 0;
-	if (end && !p->tls && !(scheme == 4 && strncasecmp(url, "http", 4) == 0))
-		return err_set(err, "Proxy url scheme must be 'http' or 'https', got %.*s",
-			       (int)(scheme > 40 ? 40 : scheme), url);
+	if (end && !take_scheme(p, url, scheme, err))
+		return false;
 	const char *rest = end ? end + 3 : url;
 	size_t len = strcspn(rest, "/?#");
 	/* The last '@', for passwords that were not escaped. */
 	size_t at = len;
 	while (at > 0 && rest[at - 1] != '@')
 		at--;
-	if (at > 1)
+	bool ok = true;
+
+	if (at > 1 && p->socks)
+		ok = take_login(p, rest, at - 1, err);
+	else if (at > 1)
 		p->credentials = encode_credentials(rest, at - 1);
-	if (parse_host(p, rest + at, len - at, err))
+	if (ok && parse_host(p, rest + at, len - at, err))
 		return true;
 	http_proxy_free(p);
 	return false;
@@ -84,6 +130,8 @@ void http_proxy_free(struct http_proxy *p)
 {
 	free(p->host);
 	xfree_secret_str(p->credentials);
+	xfree_secret_str(p->user);
+	xfree_secret_str(p->password);
 	*p = (struct http_proxy){0};
 }
 

@@ -1,4 +1,7 @@
-/* The way out through an HTTP proxy: its URL, who is exempt, and what is said to it. */
+/*
+ * The way out through a proxy: its URL, who is exempt, and what is said to an HTTP one. For SOCKS
+ * ones: socks.h.
+ */
 #ifndef PGROK_UPLINK_HTTP_PROXY_H
 #define PGROK_UPLINK_HTTP_PROXY_H
 
@@ -9,16 +12,18 @@
 #include "common/base/xalloc.h"
 
 struct http_proxy {
-	bool tls; /* an https proxy: TLS to it, too */
+	bool tls;     /* an https proxy: TLS to it, too */
+	bool socks;   /* SOCKS5 is spoken to it */
+	bool look_up; /* of socks5h: it is given names, too */
 	char *host;
 	uint16_t port;
-	char *credentials; /* base64 of user:password; NULL: none */
+	char *credentials;     /* HTTP: base64 of user:password; NULL: none */
+	char *user, *password; /* SOCKS; NULL: none */
 };
 
 /*
- * "http://user:p%40ss@proxy:3128", or without a scheme: credentials are percent-decoded. False:
- * the reason in err; for another scheme the Go client's words ("Proxy url scheme must be 'http' or
- * 'https', got socks5").
+ * "http://user:p%40ss@proxy:3128" (also without a scheme), "socks5://proxy", "socks5h://proxy";
+ * credentials are percent-decoded. False: the reason in err.
  */
 bool http_proxy_parse(struct http_proxy *p, const char *url, struct err *err) MUSTCHECK;
 /* Wipes the credentials. */

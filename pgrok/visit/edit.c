@@ -119,7 +119,7 @@ enum judge edit_judge(struct edit *e, enum side from, const char *buf, size_t le
 
 const char *edit_made(struct edit *e, enum side from, const char *buf, size_t len, size_t *made)
 {
-	if (from == SIDE_SERVICE || !e->out.len)
+	if (from == SIDE_SERVICE || !len || !e->out.len)
 		return NULL;
 	text_add(&e->out, buf + e->done, len - e->done);
 	*made = e->out.len;

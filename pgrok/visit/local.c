@@ -16,22 +16,39 @@ struct local {
 	local_fn *fn;
 	void *arg;
 	struct dial *dial; /* waits for the connection */
-	struct stream *s;  /* waits for the handshake; timer: deadline */
-	struct loop_timer deadline;
-	struct loop_tick tick; /* a folder, or a fault: waits for the next tick */
+	struct stream *s;  /* waits for the handshake, or for the next tick */
+	/* NULL until needed: most services are plain ports. */
+	struct loop_timer *deadline; /* of the handshake */
+	struct folder *folder;       /* waits for the next tick */
+};
+
+/* A folder is there at once, or not at all; that is told on the next tick. */
+struct folder {
+	struct loop_tick tick;
 	struct err err;
 };
 
 /* ---- the end ---- */
+
+static void local_free(void *arg)
+{
+	struct local *o = arg;
+
+	free(o->deadline);
+	free(o->folder);
+	free(o);
+}
 
 static void quiet(struct local *o)
 {
 	if (o->dial)
 		dial_cancel(o->dial);
 	o->dial = NULL;
-	loop_timer_stop(&o->deadline);
-	loop_tick_cancel(o->loop, &o->tick);
-	loop_free_later(o->loop, o, NULL);
+	if (o->deadline)
+		loop_timer_stop(o->deadline);
+	if (o->folder)
+		loop_tick_cancel(o->loop, &o->folder->tick);
+	loop_free_later(o->loop, o, local_free);
 }
 
 void local_cancel(struct local *o)
@@ -41,27 +58,21 @@ void local_cancel(struct local *o)
 	quiet(o);
 }
 
-/* Hands on what there is: the stream, or the reason. */
-static void report(void *arg)
-{
-	struct local *o = arg;
-	struct stream *s = o->s;
-
-	o->s = NULL;
-	if (s) {
-		stream_on_ready(s, NULL, NULL);
-		stream_want(s, 0);
-	}
-	quiet(o);
-	o->fn(o->arg, s, s ? NULL : o->err.text);
-}
-
-static void fail(struct local *o)
+static void fail(struct local *o, const char *why)
 {
 	if (o->s)
 		stream_close(o->s, true);
 	o->s = NULL;
-	report(o);
+	quiet(o);
+	o->fn(o->arg, NULL, why);
+}
+
+/* Takes s. */
+static void succeed(struct local *o, struct stream *s)
+{
+	o->s = NULL;
+	quiet(o);
+	o->fn(o->arg, s, NULL);
 }
 
 /* ---- TLS ---- */
@@ -83,54 +94,55 @@ static SSL_CTX *context(bool checked, struct err *err)
 static void on_deadline(void *arg)
 {
 	struct local *o = arg;
+	struct err err;
 
-	err_set(&o->err, "%s: no answer to the TLS handshake", o->to->text);
-	fail(o);
-}
-
-static void refused(struct local *o)
-{
-	const char *hint = o->to->checked ? " (insecure: true, or -insecure, accepts any)" : "";
-
-	err_set(&o->err, "%s: %s%s", o->to->text, o->err.text, hint);
-	fail(o);
+	err_set(&err, "%s: no answer to the TLS handshake", o->to->text);
+	fail(o, err.text);
 }
 
 static void on_tls_ready(void *arg, int dirs)
 {
+	static const char hint[] = " (insecure: true, or -insecure, accepts any)";
 	struct local *o = arg;
 	char pin[TLS_PIN_TEXT];
+	struct err err;
 	enum stream_rc rc = stream_handshake(o->s);
 
 	if (rc == STREAM_AGAIN)
 		return;
-	bool good = tls_check_server(stream_ssl(o->s), &trust[o->to->checked], pin, &o->err);
+	bool good = tls_check_server(stream_ssl(o->s), &trust[o->to->checked], pin, &err);
 
 	if (rc == STREAM_OK && good) {
-		report(o);
-	} else if (*o->err.text) {
-		refused(o);
-	} else {
-		err_set(&o->err, "%s: TLS handshake: %s", o->to->text, stream_error(o->s));
-		fail(o);
+		stream_on_ready(o->s, NULL, NULL);
+		stream_want(o->s, 0);
+		succeed(o, o->s);
+		return;
 	}
+	if (*err.text)
+		err_set(&err, "%s: %s%s", o->to->text, err.text, o->to->checked ? hint : "");
+	else
+		err_set(&err, "%s: TLS handshake: %s", o->to->text, stream_error(o->s));
+	fail(o, err.text);
 }
 
 /* Takes fd. */
 static void start_tls(struct local *o, int fd)
 {
-	SSL_CTX *ctx = context(o->to->checked, &o->err);
+	struct err err;
+	SSL_CTX *ctx = context(o->to->checked, &err);
 	SSL *ssl = ctx ? tls_connect_ssl(ctx, &trust[o->to->checked], o->to->host) : NULL;
 
 	if (!ssl) {
 		close(fd);
 		if (ctx)
-			err_set(&o->err, "%s: no name that a certificate could have", o->to->text);
-		report(o);
+			err_set(&err, "%s: no name that a certificate could have", o->to->text);
+		fail(o, err.text);
 		return;
 	}
 	o->s = stream_new(o->loop, fd, ssl);
-	loop_after(&o->deadline, LIMIT_LOCAL_DIAL_MS);
+	o->deadline = xcalloc(1, sizeof(*o->deadline));
+	loop_timer_init(o->deadline, o->loop, on_deadline, o);
+	loop_after(o->deadline, LIMIT_LOCAL_DIAL_MS);
 	stream_on_ready(o->s, on_tls_ready, o);
 	on_tls_ready(o, 0);
 }
@@ -142,25 +154,34 @@ static void on_dialled(void *arg, int fd, const char *error)
 	struct local *o = arg;
 
 	o->dial = NULL;
-	if (fd < 0) {
-		err_set(&o->err, "%s", error);
-		report(o);
-	} else if (o->to->tls) {
+	if (fd < 0)
+		fail(o, error);
+	else if (o->to->tls)
 		start_tls(o, fd);
-	} else {
-		o->s = stream_new(o->loop, fd, NULL);
-		report(o);
-	}
+	else
+		succeed(o, stream_new(o->loop, fd, NULL));
 }
 
-/* The folder's own end of a connection is there at once. */
+static void on_folder(void *arg)
+{
+	struct local *o = arg;
+
+	if (o->s)
+		succeed(o, o->s);
+	else
+		fail(o, o->folder->err.text);
+}
+
 static void open_folder(struct local *o)
 {
-	int fd = files_connect(o->loop, o->to->folder, &o->err);
+	o->folder = xcalloc(1, sizeof(*o->folder));
+	o->folder->tick.fn = on_folder;
+	o->folder->tick.arg = o;
+	int fd = files_connect(o->loop, o->to->folder, &o->folder->err);
 
 	if (fd >= 0)
 		o->s = stream_new(o->loop, fd, NULL);
-	loop_next_tick(o->loop, &o->tick);
+	loop_next_tick(o->loop, &o->folder->tick);
 }
 
 struct local *local_open(struct loop *l, const struct endpoint *to, local_fn *fn, void *arg)
@@ -171,9 +192,6 @@ struct local *local_open(struct loop *l, const struct endpoint *to, local_fn *fn
 	o->to = to;
 	o->fn = fn;
 	o->arg = arg;
-	o->tick.fn = report;
-	o->tick.arg = o;
-	loop_timer_init(&o->deadline, l, on_deadline, o);
 	if (to->folder)
 		open_folder(o);
 	else if (to->socket)

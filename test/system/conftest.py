@@ -103,6 +103,9 @@ class Lab:
     def proxy(self, *args):
         return self.keep(backends.ConnectProxy(*args))
 
+    def socks(self, *args):
+        return self.keep(backends.SocksProxy(*args))
+
     def goclient(self, server, **kw):
         return self.keep(golike.GoClient(server if isinstance(server, int) else server.tunnel_port, **kw))
 

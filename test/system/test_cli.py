@@ -200,8 +200,8 @@ def test_bad_server_addr():
 
 def test_bad_proxy_scheme():
     for name in ("http_proxy", "ALL_PROXY"):
-        one(1, f"{name}: Proxy url scheme must be 'http' or 'https', got socks5\n",
-            "-serveraddr=127.0.0.1:1", "80", extra_env={name: "socks5://127.0.0.1:1080"})
+        one(1, f"{name}: Proxy url scheme must be 'http', 'https', 'socks5' or 'socks5h', got socks4\n",
+            "-serveraddr=127.0.0.1:1", "80", extra_env={name: "socks4://127.0.0.1:1080"})
 
 
 @pytest.mark.parametrize("crt,key", [("/nonexistent.pem", "/nonexistent.key"), ("/dev/null", "/dev/null")])

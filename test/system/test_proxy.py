@@ -135,3 +135,58 @@ def test_local_service_is_not_proxied(lab):
     s, _ = proxied(lab, site, f"http://127.0.0.1:{p.port}")
     get(s.http_port, "x.pgrok.me")
     assert all(str(site.port).encode() not in h for h in p.heads)
+
+
+def test_socks(lab, engine):
+    """Everything goes through it; it is given the server's address."""
+    site, p = lab.site(), lab.socks()
+    s = lab.server(engine=engine)
+    lab.client(s, "-subdomain=x", site.port, tunnels=2, engine=engine,
+               extra_env={"all_proxy": f"socks5://127.0.0.1:{p.port}"})
+    for i in range(3):
+        assert get(s.http_port, "x.pgrok.me", f"/{i}").status == 200
+    assert set(p.wait_asked(2)) == {("v4", "127.0.0.1", s.tunnel_port)}
+    assert set(p.methods) == {b"\0"}
+
+
+@pytest.mark.parametrize("scheme, kind", [("socks5", "v4"), ("socks5h", "name")])
+def test_socks_names(lab, scheme, kind):
+    """socks5h leaves the look-up of names to the proxy."""
+    site, p = lab.site(), lab.socks()
+    s = lab.server()
+    cfg = lab.config(f"http_proxy: {scheme}://127.0.0.1:{p.port}\nserver_addr: 127.1:{s.tunnel_port}\n")
+    lab.client(s, "-subdomain=x", site.port, tunnels=2, config=cfg, serveraddr=False)
+    assert p.wait_asked(1)[0] == (kind, "127.1" if kind == "name" else "127.0.0.1", s.tunnel_port)
+
+
+def test_socks_login(lab):
+    site, p = lab.site(), lab.socks((b"us er", b"p@:ss"))
+    s, c = proxied(lab, site, None, env={"ALL_PROXY": f"socks5h://us%20er:p%40:ss@127.0.0.1:{p.port}"})
+    assert get(s.http_port, "x.pgrok.me").status == 200
+    assert set(p.methods) == {b"\0\2"}
+    assert not c.has("p@:ss|p%40")
+
+
+@pytest.mark.parametrize("user, said", [("me:wrong@", "user or password is wrong"),
+                                        ("", "it wants a user and password, or something else")])
+def test_socks_login_refused(lab, user, said):
+    p = lab.socks((b"me", b"right"))
+    s = lab.server()
+    c = lab.client(s, "80", extra_env={"http_proxy": f"socks5://{user}127.0.0.1:{p.port}"}, wait=False)
+    c.allow(".*")
+    c.wait_log(f"SOCKS proxy: {said}", count=2)
+    assert not c.has("wrong@|right") and not p.asked
+
+
+def test_socks_cannot_reach_the_server(lab):
+    p = lab.socks()
+    c = lab.client("127.0.0.1:1", "80", extra_env={"https_proxy": f"socks5://127.0.0.1:{p.port}"}, wait=False)
+    c.allow(".*")
+    c.wait_log("SOCKS proxy: connection refused")
+
+
+def test_http_proxy_taken_for_socks(lab):
+    p = lab.proxy()
+    c = lab.client("127.0.0.1:1", "80", extra_env={"http_proxy": f"socks5://127.0.0.1:{p.port}"}, wait=False)
+    c.allow(".*")
+    c.wait_log("no answer within 10 s|SOCKS proxy: |closed the connection without an answer")

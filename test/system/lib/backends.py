@@ -350,6 +350,73 @@ class ConnectProxy:
                 _shut(s)
 
 
+class SocksProxy:
+    """SOCKS5, CONNECT only (RFC 1928, 1929); credentials (user, password) in bytes, or None. asked: (kind, host, port)."""
+
+    def __init__(self, credentials=None):
+        self.credentials = credentials
+        self.asked = []
+        self.methods = []
+        self.tunnels = []
+        self.backend = Backend(self._serve)
+        self.port = self.backend.port
+        self.lock = self.backend.lock
+
+    def _log_in(self, c):
+        version, n = c.recv_exact(2)
+        methods = c.recv_exact(n)
+        with self.lock:
+            self.methods.append(methods)
+        if version != 5 or (self.credentials and 2 not in methods):
+            c.send(b"\5\xff")
+            return False
+        c.send(b"\5\2" if self.credentials else b"\5\0")
+        if not self.credentials:
+            return True
+        c.recv_exact(1)
+        got = tuple(c.recv_exact(c.recv_exact(1)[0]) for _ in range(2))
+        c.send(b"\1\0" if got == self.credentials else b"\1\1")
+        return got == self.credentials
+
+    def _serve(self, c, _backend):
+        if not self._log_in(c):
+            return
+        _, command, _, kind = c.recv_exact(4)
+        raw = c.recv_exact({1: 4, 4: 16}.get(kind) or c.recv_exact(1)[0])
+        host = raw.decode() if kind == 3 else socket.inet_ntop(socket.AF_INET if kind == 1 else socket.AF_INET6, raw)
+        port = int.from_bytes(c.recv_exact(2), "big")
+        with self.lock:
+            self.asked.append(({1: "v4", 3: "name", 4: "v6"}[kind], host, port))
+            self.lock.notify_all()
+        assert command == 1
+        try:
+            up = socket.create_connection((host, port), WAIT)
+        except OSError:
+            c.send(b"\5\5\0\1\0\0\0\0\0\0")
+            return
+        with self.lock:
+            self.tunnels.append((c.sock, up))
+        c.send(b"\5\0\0\3\1x\0\1")  # any kind of address may stand here
+        if c.buf:
+            up.sendall(c.buf)
+        t = threading.Thread(target=_copy, args=(c.sock, up), daemon=True)
+        t.start()
+        _copy(up, c.sock)
+        t.join(WAIT)
+        up.close()
+
+    def wait_asked(self, n=1):
+        with self.lock:
+            assert self.lock.wait_for(lambda: len(self.asked) >= n, WAIT), "the proxy was not asked"
+            return list(self.asked)
+
+    def close(self):
+        self.backend.close()
+        for pair in self.tunnels:
+            for s in pair:
+                _shut(s)
+
+
 def _shut(s, how=socket.SHUT_RDWR):
     try:
         s.shutdown(how)

@@ -10,6 +10,10 @@
 
 #include "pgrok/uplink/http_proxy.h"
 
+#define TEN "xxxxxxxxxx"
+#define FIFTY TEN TEN TEN TEN TEN
+#define LONG FIFTY FIFTY FIFTY FIFTY FIFTY "xxxxxx" /* 256 */
+
 static const struct {
 	const char *url;
 	bool tls;
@@ -36,6 +40,40 @@ static const struct {
 	{"u:p@proxy:1", false, "proxy", 1, "dTpw"},
 };
 
+/* SOCKS proxies: their user and password are sent as they are. */
+static void accepts_socks(void **state)
+{
+	static const struct {
+		const char *url;
+		bool look_up;
+		const char *host;
+		uint16_t port;
+		const char *user, *password;
+	} socks[] = {
+		{"socks5://h", false, "h", 1080, NULL, NULL},
+		{"SOCKS5H://h:9/", true, "h", 9, NULL, NULL},
+		{"socks5://u%3A:p%40:q@[::1]:1", false, "::1", 1, "u:", "p@:q"},
+		{"socks5h://u@h", true, "h", 1080, "u", ""},
+		{"socks5://@h", false, "h", 1080, NULL, NULL},
+	};
+
+	for (size_t i = 0; i < sizeof(socks) / sizeof(socks[0]); i++) {
+		struct http_proxy p;
+		struct err err;
+
+		if (!http_proxy_parse(&p, socks[i].url, &err))
+			fail_msg("%s: %s", socks[i].url, err.text);
+		assert_true(p.socks && !p.tls && !p.credentials);
+		assert_int_equal(p.look_up, socks[i].look_up);
+		assert_string_equal(p.host, socks[i].host);
+		assert_int_equal(p.port, socks[i].port);
+		assert_string_equal(p.user ? p.user : "-", socks[i].user ? socks[i].user : "-");
+		assert_string_equal(p.password ? p.password : "-",
+				    socks[i].password ? socks[i].password : "-");
+		http_proxy_free(&p);
+	}
+}
+
 static void accepts(void **state)
 {
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
@@ -55,8 +93,14 @@ static void accepts(void **state)
 static const struct {
 	const char *url, *error;
 } bad[] = {
-	{"socks5://h:1", "Proxy url scheme must be 'http' or 'https', got socks5"},
-	{"://a:1", "Proxy url scheme must be 'http' or 'https', got "},
+	{"socks4://h:1",
+	 "Proxy url scheme must be 'http', 'https', 'socks5' or 'socks5h', got socks4"},
+	{"socks://h:1",
+	 "Proxy url scheme must be 'http', 'https', 'socks5' or 'socks5h', got socks"},
+	{"://a:1", "Proxy url scheme must be 'http', 'https', 'socks5' or 'socks5h', got "},
+	{"socks5://u:p@", "Proxy url has no usable host and port: the host is missing"},
+	{"socks5://" LONG "@h", "Proxy url: user and password have at most 255 bytes each"},
+	{"socks5://u:" LONG "@h", "Proxy url: user and password have at most 255 bytes each"},
 	{"/a:b", "Proxy url has no usable host and port: the host is missing"},
 	{"http://", "Proxy url has no usable host and port: the host is missing"},
 	{"http://:80", "Proxy url has no usable host and port: the host is missing"},
@@ -147,9 +191,8 @@ static void asks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepts),
-		cmocka_unit_test(refuses),
-		cmocka_unit_test(exempts),
+		cmocka_unit_test(accepts), cmocka_unit_test(accepts_socks),
+		cmocka_unit_test(refuses), cmocka_unit_test(exempts),
 		cmocka_unit_test(asks),
 	};
 
