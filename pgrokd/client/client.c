@@ -166,6 +166,12 @@ void client_close(struct client *c, const char *why)
 	loop_next_tick(w->loop, &c->later);
 }
 
+void client_lost(struct client *c, const char *why)
+{
+	c->lost = true;
+	client_close(c, why);
+}
+
 static void client_later(void *arg)
 {
 	struct client *c = arg;

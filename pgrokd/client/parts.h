@@ -30,6 +30,7 @@ struct client {
 	struct carrier *carrier;
 	struct takeover *takeover;  /* one of its names is contested; NULL: none is */
 	struct visitor_count count; /* of all its tunnels */
+	bool lost;                  /* it closes because it is silent */
 	const char *why;            /* it closes in a later turn; NULL: it does not */
 	struct loop_tick later;
 };

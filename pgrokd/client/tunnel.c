@@ -140,7 +140,7 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	if (t->listener)
 		listener_close(t->listener);
 	registry_unregister(w->core->registry, t->route, hold);
-	visitors_close(&t->visitors);
+	visitors_close(&t->visitors, c->lost);
 	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
 		   ", %llu visitors, %llu bytes in, %llu out", (unsigned long long)count->visitors,
 		   (unsigned long long)count->bytes[SIDE_VISITOR],

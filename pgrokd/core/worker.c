@@ -26,6 +26,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	TAILQ_INIT(&w->guests);
 	TAILQ_INIT(&w->silent);
 	TAILQ_INIT(&w->visitors);
+	TAILQ_INIT(&w->unheard);
 	w->client_ids = strmap_new();
 	w->clients = idmap_new();
 	w->tunnels = idmap_new();

@@ -36,7 +36,9 @@ struct stream *guest_leave(struct guest *g)
 	guest_heard(g);
 	TAILQ_REMOVE(&g->worker->guests, g, link);
 	g->worker->n_guests--;
-	door_leave(g->worker->core->door, &g->peer);
+	loop_tick_cancel(g->worker->loop, &g->soon);
+	if (g->counted)
+		door_leave(g->worker->core->door, &g->peer);
 	if (g->own)
 		g->own_free(g->own);
 	if (g->buf)
@@ -67,6 +69,10 @@ static void guest_time_out(void *arg)
 		[GUEST_FIRST] = "no first bytes in time",
 	};
 
+	if (g->alarm) {
+		g->alarm(g);
+		return;
+	}
 	guest_close(g, LOG_DEBUG, g->state == GUEST_HELLO ? g->proto->late : late[g->state]);
 }
 
@@ -160,6 +166,10 @@ static void guest_ready(void *arg, int dirs)
 
 	(void)dirs;
 	guest_heard(g);
+	if (g->again) { /* a bufferevent can't be moved from inside its own callback */
+		guest_soon(g);
+		return;
+	}
 	if (g->state == GUEST_HANDSHAKE) {
 		guest_look(g);
 		switch (stream_handshake(g->stream)) {
@@ -179,15 +189,47 @@ static void guest_ready(void *arg, int dirs)
 }
 
 /*
- * The oldest goes, as the likeliest to mean no good: of those that have sent nothing, if there are.
+ * The oldest goes, as the likeliest to mean no good; rather one that has sent nothing, if it had
+ * the time to.
  */
 static void lobby_shed(struct worker *w)
 {
-	struct guest *silent = TAILQ_FIRST(&w->silent);
+	struct guest *silent = TAILQ_FIRST(&w->silent), *g = TAILQ_FIRST(&w->guests);
 
+	if (silent && loop_now(w->loop) - silent->since >= loop_scaled(LIMIT_SILENT_MS))
+		g = silent;
 	w->count.shed++;
-	guest_close(silent ? silent : TAILQ_FIRST(&w->guests), LOG_DEBUG,
-		    "too many half-open connections");
+	guest_close(g, LOG_DEBUG, "too many half-open connections");
+}
+
+static void guest_turn(void *arg)
+{
+	struct guest *g = arg;
+
+	g->proto->hello(g);
+}
+
+void guest_soon(struct guest *g)
+{
+	loop_next_tick(g->worker->loop, &g->soon);
+}
+
+struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
+{
+	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
+		lobby_shed(w);
+	struct guest *g = xcalloc(1, sizeof(*g));
+
+	g->worker = w;
+	g->port = port;
+	g->peer = *peer;
+	g->stream = s;
+	g->soon = (struct loop_tick){.fn = guest_turn, .arg = g};
+	TAILQ_INSERT_TAIL(&w->guests, g, link);
+	w->n_guests++;
+	loop_timer_init(&g->timer, w->loop, guest_time_out, g);
+	stream_on_ready(s, guest_ready, g);
+	return g;
 }
 
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
@@ -198,24 +240,15 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 		close(fd);
 		return;
 	}
-	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
-		lobby_shed(w);
-	struct guest *g = xcalloc(1, sizeof(*g));
-
-	g->worker = w;
-	g->port = port;
-	g->peer = *peer;
-	TAILQ_INSERT_TAIL(&w->guests, g, link);
-	g->silent = true;
-	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
-	w->n_guests++;
 	SSL_CTX *tls = w->settings->tls[port];
+	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
+	struct guest *g = guest_new(w, port, s, peer);
 
-	g->stream = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
-	loop_timer_init(&g->timer, w->loop, guest_time_out, g);
+	g->counted = g->silent = true;
+	g->since = loop_now(w->loop);
+	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
 	loop_after(&g->timer, LIMIT_FIRST_MS);
-	stream_on_ready(g->stream, guest_ready, g);
-	stream_want(g->stream, STREAM_READ);
+	stream_want(s, STREAM_READ);
 }
 
 static void accept_http(void *arg, int fd, const struct addr *peer)

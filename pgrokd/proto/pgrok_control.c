@@ -272,7 +272,7 @@ static void control_reap(void *arg)
 	if (k->state == CONTROL_FAILED) {
 		client_close(k->client, k->why);
 	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
-		client_close(k->client, "Lost heartbeat");
+		client_lost(k->client, "Lost heartbeat");
 	} else {
 		carrier_rest(client_carrier(k->client));
 		loop_after(&k->reap, LIMIT_REAP_MS);

@@ -1,5 +1,4 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
-#include "pgrokd/core/admit.h"
 #include "pgrokd/visitor/parts.h"
 
 /* What may follow once an answer is complete. */
@@ -16,7 +15,7 @@ static enum judge visitor_answered(struct visitor *v, enum judge verdict)
 		pair_release(v->pair, SIDE_VISITOR);
 	}
 	if (v->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(v->track))
-		return JUDGE_CUT;
+		pair_let_go(v->pair, SIDE_VISITOR);
 	return verdict;
 }
 
@@ -55,14 +54,11 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 
-	if (!v->at)
-		return 404;
-	int status = admit(v->worker, v->route, h, head, &v->peer);
-
-	if (!status && v->asked && v->at->one_request)
+	v->again = v->at && route_allows(v->route, h, head) == 0;
+	if (!v->again || (v->asked && v->at->one_request))
 		return TRACK_LEAVE;
 	v->asked = true;
-	return status;
+	return 0;
 }
 
 /*

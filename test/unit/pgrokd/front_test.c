@@ -337,8 +337,13 @@ static void test_per_address(void **state)
 
 	expect(other, "");
 	close(other);
-	/* One that has left the lobby counts no more. */
+	/* One that stays after its page still counts, one that has left no more. */
 	say_text(r, v[0], GET);
+	expect(v[0], "HTTP/1.1 404");
+	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
+	assert_null(hear(v[PER_IP]));
+	close(v[PER_IP]);
+	say_text(r, v[0], "GET / HTTP/1.1\r\nConnection: close\r\nHost: nope.test\r\n\r\n");
 	expect(v[0], "HTTP/1.1 404");
 	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
 	expect(v[PER_IP], "");
@@ -381,6 +386,7 @@ static void test_silent_ones_go_first(void **state)
 		if (i != 1 && i != n - 1)
 			say_text(r, v[i], "GET /");
 	}
+	turns_for(r->worker.loop, (int)(LIMIT_SILENT_MS * SCALE) + 10);
 	for (int i = 0; i < 3; i++) {
 		v[n + i] = come(r, PORT_HTTP);
 		say_text(r, v[n + i], "GET /");
