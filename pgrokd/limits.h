@@ -6,6 +6,7 @@
 #define LIMIT_FIRST_MS 10000       /* handshake and first message (tunnel port) or first byte */
 #define LIMIT_HEAD_MS 10000        /* any request head, from its first byte */
 #define LIMIT_HALF_OPEN 4096       /* of all workers; above it the oldest one goes */
+#define LIMIT_SILENT_MS 1000       /* rather one that has sent nothing for so long */
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
 /* Visitors. */

@@ -23,9 +23,10 @@ struct guest {
 	struct worker *worker;
 	enum port port;
 	enum guest_state state;
+	uint64_t since;                /* loop_now() at accept */
+	bool silent;                   /* nothing has come from it yet */
 	bool counted;                  /* by the door */
 	bool again;                    /* it had an answer before: a tunnel's, or a page */
-	bool silent;                   /* nothing has come from it yet */
 	bool looked;                   /* https port: at the first byte, before TLS was */
 	bool plain;                    /* ... and it is none of TLS: for its one answer it is */
 	const struct proto_ops *proto; /* GUEST_HELLO */

@@ -278,7 +278,7 @@ static void visit(struct guest *g)
 	struct route *to;
 	int status = k ? k->status : 0;
 
-	if (!status && memory_short()) {
+	if (!status && !g->again && memory_short()) {
 		status = 503;
 		why = "memory is short";
 	}

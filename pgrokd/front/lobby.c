@@ -189,15 +189,17 @@ static void guest_ready(void *arg, int dirs)
 }
 
 /*
- * The oldest goes, as the likeliest to mean no good: of those that have sent nothing, if there are.
+ * The oldest goes, as the likeliest to mean no good; rather one that has sent nothing, if it had
+ * the time to.
  */
 static void lobby_shed(struct worker *w)
 {
-	struct guest *silent = TAILQ_FIRST(&w->silent);
+	struct guest *silent = TAILQ_FIRST(&w->silent), *g = TAILQ_FIRST(&w->guests);
 
+	if (silent && loop_now(w->loop) - silent->since >= loop_scaled(LIMIT_SILENT_MS))
+		g = silent;
 	w->count.shed++;
-	guest_close(silent ? silent : TAILQ_FIRST(&w->guests), LOG_DEBUG,
-		    "too many half-open connections");
+	guest_close(g, LOG_DEBUG, "too many half-open connections");
 }
 
 static void guest_turn(void *arg)
@@ -214,7 +216,6 @@ void guest_soon(struct guest *g)
 
 struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
 {
-	/* At the limit the oldest goes: it is the likeliest to mean no good. */
 	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
 		lobby_shed(w);
 	struct guest *g = xcalloc(1, sizeof(*g));
@@ -244,6 +245,7 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct guest *g = guest_new(w, port, s, peer);
 
 	g->counted = g->silent = true;
+	g->since = loop_now(w->loop);
 	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
 	loop_after(&g->timer, LIMIT_FIRST_MS);
 	stream_want(s, STREAM_READ);

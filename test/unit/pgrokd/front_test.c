@@ -386,6 +386,7 @@ static void test_silent_ones_go_first(void **state)
 		if (i != 1 && i != n - 1)
 			say_text(r, v[i], "GET /");
 	}
+	turns_for(r->worker.loop, (int)(LIMIT_SILENT_MS * SCALE) + 10);
 	for (int i = 0; i < 3; i++) {
 		v[n + i] = come(r, PORT_HTTP);
 		say_text(r, v[n + i], "GET /");
