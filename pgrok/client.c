@@ -110,6 +110,7 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 					 struct err *err)
 {
 	struct config_tunnel *t = config_find_tunnel(c->conf, it->name);
+	const char *which;
 
 	if (t && t->start) {
 		err_set(err, "there is a tunnel %.100s already", it->name);
@@ -123,10 +124,13 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	t->subdomain = copy(it->subdomain);
 	t->hostname = copy(it->hostname);
 	t->auth = copy(it->auth);
+	t->host_header = copy(it->host_header);
+	t->x_forwarded = it->x_forwarded;
+	t->insecure = it->insecure;
 	t->remote_port = it->remote_port;
 	t->inspect = it->inspect;
 	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, err) &&
-	    config_check_tunnel(t, err))
+	    config_complete_tunnel(t, &which, err))
 		return t;
 	retire_tunnel(c, t);
 	return NULL;

@@ -20,8 +20,8 @@
 static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
-	const char *engine;
-	bool inspectpublic, mux, tls, version;
+	const char *engine, *host_header;
+	bool inspectpublic, insecure, mux, tls, version, x_forwarded;
 	int log_max;
 	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
 } opt;
@@ -48,6 +48,12 @@ static const struct flag flags[] = {
 	 "whole host name to ask for, one that you point at the server", NULL},
 	{"httpauth", FLAG_STRING, &opt.httpauth, NULL,
 	 "`user:password` that visitors of an http tunnel must give", NULL},
+	{"hostheader", FLAG_STRING, &opt.host_header, NULL,
+	 "`host` that the service gets as Host; rewrite: its own address", NULL},
+	{"xforwarded", FLAG_BOOL, &opt.x_forwarded, NULL,
+	 "tell the service who the visitor is (X-Forwarded-For, -Proto, -Host)", NULL},
+	{"insecure", FLAG_BOOL, &opt.insecure, NULL,
+	 "accept any certificate of an https:// service", NULL},
 	{"mux", FLAG_BOOL, &opt.mux, "true",
 	 "let visitors share one connection to the server, if it can do that", NULL},
 	{"", FLAG_BOOL, NULL, NULL, "The inspector:", NULL},
@@ -198,10 +204,26 @@ static bool select_all(struct config *c, int argc, char **argv, struct err *err)
 		       c->file ? c->file : "there is no ~/.pgrok, and -config");
 }
 
+/* The flag that does what this key of a tunnel does. */
+static const char *flag_of(const char *key)
+{
+	static const struct {
+		const char *key, *flag;
+	} names[] = {
+		{"auth", "httpauth"}, {"host_header", "hostheader"}, {"x_forwarded", "xforwarded"}};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i].key, key) == 0)
+			return names[i].flag;
+	}
+	return key;
+}
+
 /* The one tunnel that flags describe. */
 static bool select_address(struct config *c, int argc, char **argv, struct err *err)
 {
 	struct endpoint e = {0};
+	const char *which;
 	enum proto p;
 
 	if (argc == 2 && proto_parse(argv[0], strlen(argv[0]), &p))
@@ -222,19 +244,25 @@ static bool select_address(struct config *c, int argc, char **argv, struct err *
 	endpoint_free(&e);
 	if (!config_auth_valid(opt.httpauth))
 		return err_set(err, "-httpauth: user:password is wanted, there is no ':'");
+	if (!config_host_header_valid(opt.host_header))
+		return err_set(err, "-hostheader: '%.60s' is neither rewrite nor a host name",
+			       opt.host_header);
 	struct config_tunnel *t = config_add_tunnel(c, "default");
 	t->subdomain = xstrdup(opt.subdomain);
 	t->hostname = xstrdup(opt.hostname);
 	t->auth = xstrdup(opt.httpauth);
+	t->host_header = xstrdup(opt.host_header);
+	t->x_forwarded = opt.x_forwarded;
+	t->insecure = opt.insecure;
 	t->start = true;
 	t->any_proto = !opt.proto_given;
 	if (!config_set_protos(t, opt.proto, argv[0], t->name, err))
 		return err_set(err, "-proto: %s", err->text);
 	if (opt.subdomain && *opt.subdomain && opt.hostname && *opt.hostname)
 		on_config_warning(NULL, "-subdomain has no effect beside -hostname.");
-	if (config_check_tunnel(t, err))
+	if (config_complete_tunnel(t, &which, err))
 		return true;
-	return err_set(err, "-httpauth: %s", err->text);
+	return err_set(err, "-%s: %s", flag_of(which), err->text);
 }
 
 static int cmd_start(int argc, char **argv)

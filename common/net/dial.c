@@ -6,17 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/net/socket.h"
 #include "common/net/resolve.h"
 
+#define UNIX_RETRY_MS 20  /* while a Unix socket's queue is full */
 #define SHARE_MIN_MS 2000 /* of one address among several, before the next is tried */
 
 enum dial_state {
 	DIAL_RESOLVING,  /* waits for the look-up; timer: deadline */
 	DIAL_CONNECTING, /* waits for fd to become writable; timers: deadline, share */
+	DIAL_RETRYING,   /* a Unix socket whose queue is full; timers: deadline, share */
 	DIAL_REPORTING,  /* connected or out of addresses; waits for the next tick */
 	DIAL_DONE
 };
@@ -26,7 +29,8 @@ struct dial {
 	enum dial_state state;
 	dial_fn *fn;
 	void *arg;
-	char *host;
+	char *host; /* or the path of a Unix socket */
+	bool here;  /* this machine, by any address */
 	struct resolve *lookup;
 	struct addr addr[RESOLVE_MAX];
 	int n, at; /* addresses; the one being tried */
@@ -101,6 +105,9 @@ static void note_error(struct dial *d, const char *call, int error)
 {
 	char where[ADDR_TEXT], why[ERRNO_TEXT];
 
+	/* That nothing listens at ::1 either is no news, and many machines have no such address. */
+	if (d->here && d->at > 0)
+		return;
 	addr_text(&d->addr[d->at], where);
 	if (call)
 		snprintf(d->error, sizeof(d->error), "dial tcp %s: %s: %s", where, call,
@@ -230,11 +237,20 @@ static void on_deadline(void *arg)
 
 	if (d->state == DIAL_RESOLVING)
 		snprintf(d->error, sizeof(d->error), "dial tcp: lookup %s: i/o timeout", d->host);
-	else
+	else if (d->state != DIAL_RETRYING)
 		note_error(d, NULL, 0);
 	quiet(d);
 	drop_socket(d);
 	report(d);
+}
+
+/* d->n addresses are known. */
+static void begin(struct dial *d)
+{
+	d->share_ms /= (uint64_t)d->n;
+	if (d->share_ms < SHARE_MIN_MS)
+		d->share_ms = SHARE_MIN_MS;
+	try_from_here(d);
 }
 
 static void on_resolved(void *arg, const struct resolve_result *r)
@@ -249,14 +265,11 @@ static void on_resolved(void *arg, const struct resolve_result *r)
 	}
 	d->n = r->n;
 	memcpy(d->addr, r->addr, sizeof(d->addr));
-	d->share_ms /= (uint64_t)d->n;
-	if (d->share_ms < SHARE_MIN_MS)
-		d->share_ms = SHARE_MIN_MS;
-	try_from_here(d);
+	begin(d);
 }
 
-struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_t timeout_ms,
-			dial_fn *fn, void *arg)
+static struct dial *dial_new(struct loop *l, const char *host, uint64_t timeout_ms, dial_fn *fn,
+			     void *arg)
 {
 	struct dial *d = xcalloc(1, sizeof(*d));
 
@@ -271,11 +284,63 @@ struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_
 	loop_timer_init(&d->deadline, l, on_deadline, d);
 	loop_timer_init(&d->share, l, on_share_over, d);
 	loop_after(&d->deadline, timeout_ms);
-	if (addr_numeric(host, port, &d->addr[0])) {
-		d->n = 1;
-		try_from_here(d);
+	return d;
+}
+
+struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_t timeout_ms,
+			dial_fn *fn, void *arg)
+{
+	struct dial *d = dial_new(l, host, timeout_ms, fn, arg);
+
+	d->here = !*host;
+	if (addr_numeric(d->here ? "127.0.0.1" : host, port, &d->addr[0])) {
+		d->n = 1 + (d->here && addr_numeric("::1", port, &d->addr[1]));
+		begin(d);
 	} else {
 		d->lookup = resolve_start(l, host, port, on_resolved, d);
 	}
+	return d;
+}
+
+/* ---- Unix sockets ---- */
+
+bool dial_unix_fits(const char *path)
+{
+	return strlen(path) < sizeof(((struct sockaddr_un *)NULL)->sun_path);
+}
+
+/* It is there at once, or not at all, or its queue is full: no event tells when that has room. */
+static void try_path(void *arg)
+{
+	struct dial *d = arg;
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	char why[ERRNO_TEXT];
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", d->host);
+	d->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (d->fd >= 0 && connect(d->fd, (const struct sockaddr *)&to, sizeof(to)) == 0) {
+		report_soon(d);
+		return;
+	}
+	int error = errno;
+
+	drop_socket(d);
+	snprintf(d->error, sizeof(d->error), "dial unix %s: connect: %s", d->host,
+		 errno_text(error, why));
+	if (error == EAGAIN) {
+		d->state = DIAL_RETRYING;
+		loop_after(&d->share, UNIX_RETRY_MS);
+	} else {
+		report_soon(d);
+	}
+}
+
+struct dial *dial_unix(struct loop *l, const char *path, uint64_t timeout_ms, dial_fn *fn,
+		       void *arg)
+{
+	struct dial *d = dial_new(l, path, timeout_ms, fn, arg);
+
+	loop_timer_init(&d->share, l, try_path, d);
+	try_path(d);
 	return d;
 }

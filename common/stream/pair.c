@@ -154,18 +154,19 @@ static void direction_dead(struct half *h)
 	watch_silence(h->pair);
 }
 
-/* Keeps pending + held bytes that start at `from` (which may be in h->buf). */
-static void keep(struct half *h, const char *from, size_t pending, size_t held)
+/* Keeps n pending bytes, and behind them held ones (either may be in h->buf). */
+static void keep(struct half *h, const char *pending, size_t n, const char *held, size_t n_held)
 {
 	char *old = h->buf;
 
 	h->buf = NULL;
 	h->off = 0;
-	h->pending = (uint32_t)pending;
-	h->held = (uint32_t)held;
-	if (pending + held) {
-		h->buf = xmalloc(pending + held);
-		memcpy(h->buf, from, pending + held);
+	h->pending = (uint32_t)n;
+	h->held = (uint32_t)n_held;
+	if (n + n_held) {
+		h->buf = xmalloc(n + n_held);
+		memcpy(h->buf, pending, n);
+		memcpy(h->buf + n, held, n_held);
 	}
 	free(old);
 }
@@ -187,7 +188,8 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 {
 	struct pair *p = h->pair;
 	enum judge verdict = JUDGE_PASS;
-	size_t pass = len, taken;
+	size_t pass = len, taken, made;
+	const char *out = NULL;
 
 	if (p->hooks->judge)
 		verdict = p->hooks->judge(p->arg, side_of(h), buf, len, &pass);
@@ -204,10 +206,16 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	if (verdict == JUDGE_LEAVE)
 		p->leaving = h;
 	p->ending = p->cut || p->leaving;
-	if (offer(h, buf, pass, &taken))
-		keep(h, buf + taken, pass - taken, len - pass);
+	if (p->hooks->edit && pass)
+		out = p->hooks->edit(p->arg, side_of(h), buf, pass, &made);
+	if (!out) {
+		out = buf;
+		made = pass;
+	}
+	if (offer(h, out, made, &taken))
+		keep(h, out + taken, made - taken, buf + pass, len - pass);
 	else if (p->leaving == h)
-		keep(h, buf + pass, 0, len - pass);
+		keep(h, buf, 0, buf + pass, len - pass);
 }
 
 /* Writes on what waits. True: nothing is pending any more. */
@@ -406,6 +414,7 @@ static void on_tick(void *arg)
 		if (may_move(&p->side[i]))
 			pump(&p->side[i]);
 	}
+	check_over(p);
 	want_both(p);
 }
 
@@ -474,6 +483,34 @@ void pair_release(struct pair *p, enum side from)
 	h->eof_held = false;
 	h->rejudge = true;
 	loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_cut(struct pair *p)
+{
+	p->cut = true;
+	if (!p->over)
+		loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_let_go(struct pair *p, enum side side)
+{
+	if (!p->leaving && !p->cut)
+		p->leaving = &p->side[side];
+	if (!p->over)
+		loop_next_tick(p->loop, &p->tick);
+}
+
+bool pair_clean(const struct pair *p, enum side side)
+{
+	const struct half *h = &p->side[side], *t = &p->side[!side];
+
+	return !h->eof && !h->held && !h->pending && !t->pending && !t->dead &&
+	       !*stream_error(h->s) && stream_flushed(h->s);
+}
+
+struct stream *pair_stream(const struct pair *p, enum side side)
+{
+	return p->side[side].s;
 }
 
 struct stream *pair_take(struct pair *p, enum side side)

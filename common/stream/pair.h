@@ -1,7 +1,7 @@
 /*
  * Two streams joined: what one side sends the other gets, byte for byte, with back-pressure and
- * half-close, the copy code written once for both directions. Two hooks: a judge, which may hold or
- * cut, and a tap, which gets a copy.
+ * half-close, the copy code written once for both directions. Three hooks: a judge, which may hold
+ * or cut, an editor, which may write something else, and a tap, which gets a copy.
  */
 #ifndef COMMON_STREAM_PAIR_H
 #define COMMON_STREAM_PAIR_H
@@ -41,6 +41,12 @@ struct pair_hooks {
 	 * yes.
 	 */
 	bool (*eof)(void *arg, enum side from);
+	/*
+	 * What is to be written instead of the len bytes at buf, which were passed; *made is set to
+	 * its length. It stays until the next call. NULL: they are. Not of a side whose other side
+	 * is a mux stream: buf may lie where that would put the bytes.
+	 */
+	const char *(*edit)(void *arg, enum side from, const char *buf, size_t len, size_t *made);
 	/* A copy of what was passed. NULL: none. */
 	void (*tap)(void *arg, enum side from, const char *buf, size_t len);
 	/* Called once, from the loop; the owner answers with pair_close(), now or later. */
@@ -58,6 +64,13 @@ void pair_feed(struct pair *p, enum side side, const void *buf, size_t len);
 void pair_start(struct pair *p);
 /* Ends a JUDGE_HOLD or a held-back end of side `from`; may be called from inside a judge. */
 void pair_release(struct pair *p, enum side from);
+/* What a judge can say, from outside: JUDGE_CUT, and JUDGE_LEAVE of `side`. done() comes later. */
+void pair_cut(struct pair *p);
+void pair_let_go(struct pair *p, enum side side);
+/* Could this side's stream be taken out as it is? Nothing waits, or is lost, and it lives on. */
+bool pair_clean(const struct pair *p, enum side side);
+/* A side's stream, for questions. Borrowed. */
+struct stream *pair_stream(const struct pair *p, enum side side);
 /* Takes a side's stream out, for a last word to the visitor. Only after done, before close. */
 struct stream *pair_take(struct pair *p, enum side side) MUSTCHECK;
 /*

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/edit.h"
 #include "pgrok/config/limits.h"
 
 /* ---- tunnels ---- */
@@ -38,6 +39,7 @@ static void tunnel_clear(struct config_tunnel *t)
 	free(t->name);
 	free(t->subdomain);
 	free(t->hostname);
+	free(t->host_header);
 	xfree_secret_str(t->auth);
 	for (int i = 0; i < PROTOS; i++)
 		endpoint_free(&t->local[i]);
@@ -105,14 +107,33 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 	}
 }
 
-bool config_check_tunnel(const struct config_tunnel *t, struct err *err)
+bool config_host_header_valid(const char *text)
 {
-	bool web = t->local[PROTO_HTTP].text || t->local[PROTO_HTTPS].text;
+	return !text || !*text || http_edit_host_valid(text);
+}
 
-	if (web || !t->auth || !*t->auth)
-		return true;
-	return err_set(err, "a password protects http and https only: every visitor of "
-			    "this tcp tunnel would get in");
+bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct err *err)
+{
+	bool web = t->local[PROTO_HTTP].text || t->local[PROTO_HTTPS].text, tls = false;
+
+	for (int p = 0; p < PROTOS; p++) {
+		tls |= t->local[p].tls;
+		t->local[p].checked &= !t->insecure;
+	}
+	*which = "auth";
+	if (!web && t->auth && *t->auth)
+		return err_set(err, "a password protects http and https only: every visitor of "
+				    "this tcp tunnel would get in");
+	*which = "host_header";
+	if (!web && t->host_header && *t->host_header)
+		return err_set(err, "a tcp tunnel has no Host field");
+	*which = "x_forwarded";
+	if (!web && t->x_forwarded)
+		return err_set(err, "a tcp tunnel has no fields that could tell");
+	*which = "insecure";
+	if (!tls && t->insecure)
+		return err_set(err, "only an https:// address has a certificate");
+	return true;
 }
 
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT])

@@ -18,6 +18,9 @@ bool config_auth_valid(const char *auth);
 struct config_tunnel {
 	char *name;
 	char *subdomain, *hostname, *auth;
+	char *host_header; /* NULL: as it came; "rewrite": the service's address */
+	bool x_forwarded;  /* the service is told who the visitor is */
+	bool insecure;     /* no certificate of a service is checked */
 	struct endpoint local[PROTOS];
 	uint16_t remote_port;
 	bool mux, inspect;
@@ -79,8 +82,13 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
  */
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
 		       const char *whose, struct err *err) MUSTCHECK;
-/* Does each of its settings have an effect? False: err says which has none. */
-bool config_check_tunnel(const struct config_tunnel *t, struct err *err) MUSTCHECK;
+/*
+ * When all of it is set: does each setting have an effect? False: err says which has none, and
+ * *which (a static text) is its key.
+ */
+bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct err *err) MUSTCHECK;
+/* "rewrite" or what can stand in a Host field; NULL and "": as it came. */
+bool config_host_header_valid(const char *text);
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */
 #define PROTOS_TEXT 16
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT]);

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "common/base/addr.h"
+#include "common/net/dial.h"
 #include "pgrok/files/files.h"
 
 static bool all_digits(const char *s)
@@ -48,9 +49,10 @@ bool endpoint_parse(struct endpoint *e, const char *text, struct err *err)
 		return err_set(err, "address %s: invalid port %s (0-65535)", full, port);
 	if (!host_is_plain(host))
 		return err_set(err, "address %s: blank or '/' in the host name", full);
-	if (!host[0])
-		snprintf(host, sizeof(host), "127.0.0.1");
 	endpoint_free(e);
+	e->here = !host[0];
+	if (e->here)
+		snprintf(host, sizeof(host), "127.0.0.1");
 	e->text = strchr(host, ':') ? xasprintf("[%s]:%s", host, port)
 				    : xasprintf("%s:%s", host, port);
 	e->host = xstrdup(host);
@@ -58,36 +60,72 @@ bool endpoint_parse(struct endpoint *e, const char *text, struct err *err)
 	return true;
 }
 
-/* "http://host[:port][/]": many write the address of a service so. NULL: text is something else. */
-static char *without_scheme(const char *text)
-{
-	static const char scheme[] = "http://";
-	size_t len;
+/* ---- where a tunnel leads ---- */
 
-	if (strncasecmp(text, scheme, sizeof(scheme) - 1) != 0)
-		return NULL;
-	text += sizeof(scheme) - 1;
-	len = strlen(text);
+static bool is_this_machine(const char *host)
+{
+	struct addr a;
+
+	if (addr_numeric(host, 0, &a))
+		return addr_is_loopback(&a);
+	return strcasecmp(host, "localhost") == 0;
+}
+
+/* "host[:port][/]", the rest of a URL. */
+static bool parse_rest(struct endpoint *e, const char *text, unsigned port, struct err *err)
+{
+	size_t len = strlen(text);
+
 	len -= len && text[len - 1] == '/';
 	const char *bracket = memrchr(text, ']', len), *from = bracket ? bracket : text;
 	bool has_port = memchr(from, ':', len - (size_t)(from - text));
+	char *plain = has_port ? xstrndup(text, len) : xasprintf("%.*s:%u", (int)len, text, port);
+	bool ok = endpoint_parse(e, plain, err);
 
-	return xasprintf("%.*s%s", (int)len, text, has_port ? "" : ":80");
+	free(plain);
+	return ok;
 }
 
-bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err)
+/* Many write the address of a service so. */
+static bool parse_http(struct endpoint *e, const char *text, struct err *err)
 {
-	char *plain = without_scheme(text);
+	return parse_rest(e, text + strlen("http://"), 80, err);
+}
 
-	if (plain) {
-		bool ok = endpoint_parse(e, plain, err);
+static bool parse_https(struct endpoint *e, const char *text, struct err *err)
+{
+	if (!parse_rest(e, text + strlen("https://"), 443, err))
+		return false;
+	char *shown = xasprintf("https://%s", e->text);
 
-		free(plain);
-		return ok;
-	}
-	if (!files_is_address(text))
-		return endpoint_parse(e, text, err);
+	free(e->text);
+	e->text = shown;
+	e->tls = true;
+	e->checked = !is_this_machine(e->host);
+	return true;
+}
+
+static bool parse_unix(struct endpoint *e, const char *text, struct err *err)
+{
+	const char *path = text + strlen("unix:");
+
+	/* unix:///run/app.sock, too */
+	if (strncmp(path, "///", 3) == 0)
+		path += 2;
+	if (*path != '/')
+		return err_set(err, "%s: the path of a Unix socket begins with a slash", text);
+	if (!dial_unix_fits(path))
+		return err_set(err, "%s: too long for the path of a Unix socket", text);
+	endpoint_free(e);
+	e->socket = xstrdup(path);
+	e->text = xasprintf("unix:%s", path);
+	return true;
+}
+
+static bool parse_folder(struct endpoint *e, const char *text, struct err *err)
+{
 	char *folder = files_resolve(text, err);
+
 	if (!folder)
 		return false;
 	endpoint_free(e);
@@ -96,10 +134,41 @@ bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err)
 	return true;
 }
 
+bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err)
+{
+	static const struct {
+		const char *begin;
+		bool (*parse)(struct endpoint *e, const char *text, struct err *err);
+	} kinds[] = {{"http://", parse_http}, {"https://", parse_https}, {"unix:", parse_unix}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strncasecmp(text, kinds[i].begin, strlen(kinds[i].begin)) == 0)
+			return kinds[i].parse(e, text, err);
+	}
+	return files_is_address(text) ? parse_folder(e, text, err) : endpoint_parse(e, text, err);
+}
+
+static char *copy_of(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
+struct endpoint endpoint_copy(const struct endpoint *e)
+{
+	struct endpoint copy = *e;
+
+	copy.text = copy_of(e->text);
+	copy.host = copy_of(e->host);
+	copy.folder = copy_of(e->folder);
+	copy.socket = copy_of(e->socket);
+	return copy;
+}
+
 void endpoint_free(struct endpoint *e)
 {
 	free(e->text);
 	free(e->host);
 	free(e->folder);
+	free(e->socket);
 	*e = (struct endpoint){0};
 }

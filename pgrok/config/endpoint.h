@@ -10,10 +10,14 @@
 
 /* text NULL: none. */
 struct endpoint {
-	char *text; /* "127.0.0.1:8080", or the folder's path: what is shown */
-	char *host; /* name or address, no brackets; NULL for a folder */
+	char *text; /* "127.0.0.1:8080", "unix:/run/app.sock", a folder's path: what is shown */
+	char *host; /* name or address, no brackets; NULL for a folder and a Unix socket */
 	uint16_t port;
-	char *folder; /* absolute path; NULL: none, there is a host and a port */
+	char *folder; /* absolute path; NULL: none */
+	char *socket; /* path of a Unix socket; NULL: none */
+	bool here;    /* no host was given: this machine, host or else ::1 */
+	bool tls;     /* TLS is spoken to it */
+	bool checked; /* and its certificate has to be good */
 };
 
 /*
@@ -21,8 +25,13 @@ struct endpoint {
  * ("localhost:ssh"). False: err says why, in Go's words ("address foo: missing port in address").
  */
 bool endpoint_parse(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
-/* The same for where a tunnel leads: a folder of files, too ("./site", "file:///srv/www"). */
+/*
+ * The same for where a tunnel leads: "https://host:port", "unix:/run/app.sock" and a folder of
+ * files ("./site", "file:///srv/www"), too. A certificate is checked unless host is this machine.
+ */
 bool endpoint_parse_local(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
+/* Returns an owned copy. */
+struct endpoint endpoint_copy(const struct endpoint *e) MUSTCHECK;
 void endpoint_free(struct endpoint *e);
 
 #endif

@@ -62,6 +62,17 @@ static bool set_auth(const struct yaml_value *v, void *member)
 	return true;
 }
 
+static bool set_host_header(const struct yaml_value *v, void *member)
+{
+	char **out = member;
+
+	if (!yaml_set_text(v, out))
+		return false;
+	if (!config_host_header_valid(*out))
+		return yaml_bad(v, "%.60s is neither rewrite nor a host name", *out);
+	return true;
+}
+
 static bool set_format(const struct yaml_value *v, void *member)
 {
 	const char *text;
@@ -141,12 +152,15 @@ static bool set_protos(const struct yaml_value *v, void *object)
 #define OF(member) offsetof(struct config_tunnel, member)
 static const struct yaml_field tunnel_fields[] = {
 	{"auth", set_auth, OF(auth)},
+	{"host_header", set_host_header, OF(host_header)},
 	{"hostname", yaml_set_text, OF(hostname)},
+	{"insecure", yaml_set_bool, OF(insecure)},
 	{"inspect", yaml_set_bool, OF(inspect)},
 	{"mux", yaml_set_bool, OF(mux)},
 	{"proto", set_protos, 0},
 	{"remote_port", yaml_set_port, OF(remote_port)},
 	{"subdomain", yaml_set_text, OF(subdomain)},
+	{"x_forwarded", yaml_set_bool, OF(x_forwarded)},
 	{NULL, NULL, 0},
 };
 #undef OF
@@ -166,6 +180,7 @@ static bool take_tunnel(const struct yaml_value *v, const char *key, void *objec
 {
 	struct config *c = object;
 	char protos[PROTOS_TEXT];
+	const char *which;
 	struct err why;
 
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
@@ -175,8 +190,8 @@ static bool take_tunnel(const struct yaml_value *v, const char *key, void *objec
 		return false;
 	if (!*config_protos(t, protos))
 		return yaml_bad(v, "Tunnel %.60s does not specify any protocols to tunnel.", key);
-	if (!config_check_tunnel(t, &why))
-		return yaml_bad(v, "auth: %s", why.text);
+	if (!config_complete_tunnel(t, &which, &why))
+		return yaml_bad(v, "%s: %s", which, why.text);
 	name_tunnel(t);
 	return true;
 }

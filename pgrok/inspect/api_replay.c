@@ -191,8 +191,11 @@ static int start(struct inspect *i, const struct wish *w, char (*ids)[CAPTURE_ID
 	if (!request)
 		return x && !w->edit.body && x->req.size > x->req.blob.len ? 409 : 400;
 	config_tunnel_name(t->conf, t->proto, name);
-	struct replay_target to = {
-		.name = name, .url = t->url, .local = t->local, .proto = t->proto};
+	struct replay_target to = {.name = name,
+				   .url = t->url,
+				   .conf = t->conf,
+				   .proto = t->proto,
+				   .visitor = x ? x->visitor : ""};
 	struct replay_job job = {.request = request,
 				 .len = len,
 				 .origin = x ? x->id : NULL,

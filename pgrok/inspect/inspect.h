@@ -16,9 +16,9 @@ struct inspect;
 
 /* A tunnel asked for at run time; NULL: not said. Borrowed. */
 struct inspect_tunnel {
-	const char *name, *proto, *addr, *subdomain, *hostname, *auth;
+	const char *name, *proto, *addr, *subdomain, *hostname, *auth, *host_header;
 	uint16_t remote_port;
-	bool inspect;
+	bool inspect, x_forwarded, insecure;
 };
 
 /* How an order about a tunnel ended. */

@@ -188,9 +188,9 @@ static const char *auth_member(const json_t *body, bool *ok)
 static const char *unknown_key(json_t *body)
 {
 	static const char *const known[] = {
-		"name",       "proto",       "addr",      "subdomain", "hostname",
-		"domain",     "auth",        "schemes",   "bind_tls",  "inspect",
-		"basic_auth", "remote_port", "authtoken", "metadata",
+		"name",      "proto",    "addr",        "subdomain",   "hostname",   "domain",
+		"auth",      "schemes",  "bind_tls",    "inspect",     "basic_auth", "remote_port",
+		"authtoken", "metadata", "host_header", "x_forwarded", "insecure",
 	};
 	const char *key;
 	json_t *v;
@@ -207,11 +207,18 @@ static const char *unknown_key(json_t *body)
 	return NULL;
 }
 
+static bool bool_member(const json_t *body, const char *key, bool def, bool *ok)
+{
+	const json_t *v = json_object_get(body, key);
+
+	*ok &= !v || json_is_boolean(v);
+	return v ? json_is_true(v) : def;
+}
+
 static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[static 16])
 {
-	const json_t *inspect = json_object_get(body, "inspect");
 	const json_t *port = json_object_get(body, "remote_port");
-	bool ok = json_is_object(body) && (!inspect || json_is_boolean(inspect));
+	bool ok = json_is_object(body);
 	const char *domain = member(body, "domain", &ok);
 
 	*t = (struct inspect_tunnel){
@@ -221,7 +228,10 @@ static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[
 		.subdomain = member(body, "subdomain", &ok),
 		.hostname = domain ? domain : member(body, "hostname", &ok),
 		.auth = auth_member(body, &ok),
-		.inspect = !json_is_false(inspect),
+		.host_header = member(body, "host_header", &ok),
+		.inspect = bool_member(body, "inspect", true, &ok),
+		.x_forwarded = bool_member(body, "x_forwarded", false, &ok),
+		.insecure = bool_member(body, "insecure", false, &ok),
 	};
 	if (port && (!json_is_integer(port) || json_integer_value(port) < 0 ||
 		     json_integer_value(port) > 65535))
@@ -250,6 +260,8 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 		answer_error(r, 400, "%.60s is not known here", unknown_key(body));
 	} else if (!config_auth_valid(t.auth)) {
 		answer_error(r, 400, "auth is user:password");
+	} else if (!config_host_header_valid(t.host_header)) {
+		answer_error(r, 400, "host_header is rewrite or a host name");
 	} else if (!hooks || !hooks->open) {
 		answer_error(r, 501, "tunnels can't be opened here");
 	} else if (too_many(i)) {

@@ -4,14 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/net/dial.h"
 #include "common/http/head.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
-#include "pgrok/files/files.h"
 #include "pgrok/capture/head.h"
 #include "common/base/text.h"
-#include "pgrok/config/limits.h"
+#include "pgrok/visit/edit.h"
+#include "pgrok/visit/local.h"
 
 #define READ_SIZE (64u << 10)
 #define READS_PER_TURN 4
@@ -19,11 +18,11 @@
 struct replay {
 	struct replay *prev, *next;
 	struct replays *all;
-	char *request;
-	size_t len, sent;
-	char *name, *url, *local;
-	char *host, *folder; /* where to: one of them is NULL */
-	uint16_t port;
+	struct text request; /* as it is captured */
+	struct text wire;    /* as the service of this tunnel gets it */
+	size_t sent;
+	char *name, *url;
+	struct endpoint local;
 	enum proto proto;
 	char origin[CAPTURE_ID];
 	bool edited;
@@ -31,7 +30,7 @@ struct replay {
 	unsigned times, done;
 	uint64_t delay_ms;
 	/* of the one under way */
-	struct dial *dial;
+	struct local *dial;
 	struct stream *stream;
 	struct capture_conn *tapped;
 	struct loop_timer timer; /* its end, or the next one's beginning */
@@ -145,7 +144,7 @@ static void end_one(struct replay *r, const char *error)
 {
 	loop_timer_stop(&r->timer);
 	if (r->dial)
-		dial_cancel(r->dial);
+		local_cancel(r->dial);
 	r->dial = NULL;
 	if (r->stream)
 		stream_close(r->stream, false);
@@ -158,12 +157,11 @@ static void replay_free(void *arg)
 {
 	struct replay *r = arg;
 
-	free(r->request);
+	text_free(&r->request);
+	text_free(&r->wire);
 	free(r->name);
 	free(r->url);
-	free(r->host);
-	free(r->folder);
-	free(r->local);
+	endpoint_free(&r->local);
 	free(r->ids);
 	free(r);
 }
@@ -203,19 +201,16 @@ static void write_request(struct replay *r)
 {
 	size_t n;
 
-	while (r->sent < r->len) {
-		switch (stream_write(r->stream, r->request + r->sent, r->len - r->sent, &n)) {
+	while (r->sent < r->wire.len) {
+		switch (stream_write(r->stream, r->wire.p + r->sent, r->wire.len - r->sent, &n)) {
 		case STREAM_OK:
-			capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request + r->sent, n);
 			r->sent += n;
 			break;
 		case STREAM_AGAIN:
 			return;
 		default:
 			/* It may have answered before it stopped reading: that is read yet. */
-			capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request + r->sent,
-					   r->len - r->sent);
-			r->sent = r->len;
+			r->sent = r->wire.len;
 		}
 	}
 }
@@ -256,32 +251,25 @@ static void on_ready(void *arg, int dirs)
 	write_request(r);
 	if (!read_answer(r))
 		return;
-	stream_want(r->stream, STREAM_READ | (r->sent < r->len ? STREAM_WRITE : 0));
+	stream_want(r->stream, STREAM_READ | (r->sent < r->wire.len ? STREAM_WRITE : 0));
 }
 
-static void on_dialled(void *arg, int fd, const char *error)
+static void on_dialled(void *arg, struct stream *s, const char *error)
 {
 	struct replay *r = arg;
 
 	r->dial = NULL;
-	if (fd < 0) {
+	if (s)
+		capture_conn_connected(r->tapped);
+	capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request.p, r->request.len);
+	if (!s) {
 		log_warn("replay", "Local service of %s not available: %s", r->url, error);
-		capture_conn_bytes(r->tapped, SIDE_VISITOR, r->request, r->len);
 		next_one(r, "the local service is not there");
 		return;
 	}
-	capture_conn_connected(r->tapped);
-	r->stream = stream_new(r->all->loop, fd, NULL);
+	r->stream = s;
 	stream_on_ready(r->stream, on_ready, r);
 	stream_want(r->stream, STREAM_READ | STREAM_WRITE);
-}
-
-static void open_folder(struct replay *r)
-{
-	struct err err = {""};
-	int fd = files_connect(r->all->loop, r->folder, &err);
-
-	on_dialled(r, fd, err.text);
 }
 
 static void on_late(void *arg)
@@ -294,22 +282,18 @@ static void begin_one(void *arg)
 	struct replay *r = arg;
 
 	r->sent = 0;
-	r->tapped =
-		capture_conn_new(r->all->capture, &(struct capture_conn_info){.name = r->name,
-									      .url = r->url,
-									      .local = r->local,
-									      .visitor = "",
-									      .proto = r->proto,
-									      .id = r->ids[r->done],
-									      .origin = r->origin,
-									      .edited = r->edited});
+	r->tapped = capture_conn_new(r->all->capture,
+				     &(struct capture_conn_info){.name = r->name,
+								 .url = r->url,
+								 .local = r->local.text,
+								 .visitor = "",
+								 .proto = r->proto,
+								 .id = r->ids[r->done],
+								 .origin = r->origin,
+								 .edited = r->edited});
 	loop_timer_init(&r->timer, r->all->loop, on_late, r);
 	loop_after(&r->timer, REPLAY_MS);
-	if (r->folder)
-		open_folder(r);
-	else
-		r->dial = dial_start(r->all->loop, r->host, r->port, LIMIT_LOCAL_DIAL_MS,
-				     on_dialled, r);
+	r->dial = local_open(r->all->loop, &r->local, on_dialled, r);
 }
 
 bool replay_start(struct replays *all, const struct replay_target *to, const struct replay_job *job,
@@ -321,15 +305,11 @@ bool replay_start(struct replays *all, const struct replay_target *to, const str
 		return false;
 	r = xcalloc(1, sizeof(*r));
 	r->all = all;
-	r->request = xmalloc(job->len);
-	memcpy(r->request, job->request, job->len);
-	r->len = job->len;
+	text_add(&r->request, job->request, job->len);
+	edit_request(&r->wire, to->conf, to->proto, to->visitor, job->request, job->len);
 	r->name = xstrdup(to->name);
 	r->url = xstrdup(to->url);
-	r->host = to->local->host ? xstrdup(to->local->host) : NULL;
-	r->folder = to->local->folder ? xstrdup(to->local->folder) : NULL;
-	r->local = xstrdup(to->local->text);
-	r->port = to->local->port;
+	r->local = endpoint_copy(&to->conf->local[to->proto]);
 	r->proto = to->proto;
 	if (job->origin)
 		memcpy(r->origin, job->origin, strnlen(job->origin, CAPTURE_ID - 1));

@@ -7,7 +7,7 @@
 
 #include "common/base/loop.h"
 #include "pgrok/capture/capture.h"
-#include "pgrok/config/endpoint.h"
+#include "pgrok/config/config.h"
 
 #define REPLAY_TIMES 100 /* of one job */
 #define REPLAY_JOBS 16   /* at once */
@@ -22,8 +22,9 @@ void replays_close(struct replays *all);
 /* Where to. Copied. */
 struct replay_target {
 	const char *name, *url; /* of the tunnel, see struct capture_conn_info */
-	const struct endpoint *local;
+	const struct config_tunnel *conf;
 	enum proto proto;
+	const char *visitor; /* who is said to have asked, if anyone is to be told */
 };
 
 struct replay_job {

@@ -4,9 +4,6 @@
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/net/dial.h"
-#include "pgrok/config/limits.h"
-#include "pgrok/files/files.h"
 #include "pgrok/visit/page.h"
 #include "pgrok/visit/visit_in.h"
 
@@ -35,6 +32,7 @@ static void visit_free(void *arg)
 	free(v->parked);
 	free(v->url);
 	free(v->peer);
+	edit_free(v->edit);
 	free(v);
 }
 
@@ -44,7 +42,7 @@ static void release(struct visit *v, bool abort)
 	if (v->parked)
 		loop_timer_stop(v->parked);
 	if (v->dial)
-		dial_cancel(v->dial);
+		local_cancel(v->dial);
 	capture_conn_close(v->tap, abort ? "the connection was cut" : NULL);
 	if (v->pair)
 		pair_close(v->pair, abort);
@@ -88,8 +86,11 @@ static void on_pair_done(void *arg, enum pair_end why)
 	const char *error = pair_error(v->pair);
 
 	/* A side that had not ended must not take the rest for complete. */
-	visit_close(v, LOG_INFO, why == PAIR_ABORT || why == PAIR_SILENT,
-		    why == PAIR_ABORT && *error ? error : words[why]);
+	if (why == PAIR_CUT)
+		visit_close(v, LOG_INFO, false, edit_error(v->edit));
+	else
+		visit_close(v, LOG_INFO, why == PAIR_ABORT || why == PAIR_SILENT,
+			    why == PAIR_ABORT && *error ? error : words[why]);
 }
 
 static void on_tap(void *arg, enum side from, const char *buf, size_t len)
@@ -110,9 +111,63 @@ static bool on_eof(void *arg, enum side from)
 static const struct pair_hooks plain_hooks = {.done = on_pair_done};
 static const struct pair_hooks tapped_hooks = {.eof = on_eof, .tap = on_tap, .done = on_pair_done};
 
+/* ---- joined, with requests that are changed ---- */
+
+static void release_if(struct visit *v, bool release)
+{
+	if (release)
+		pair_release(v->pair, SIDE_VISITOR);
+}
+
+static enum judge on_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass)
+{
+	struct visit *v = arg;
+	bool release;
+	enum judge verdict = edit_judge(v->edit, from, buf, len, pass, &release);
+
+	release_if(v, release);
+	return verdict;
+}
+
+static const char *on_edit(void *arg, enum side from, const char *buf, size_t len, size_t *made)
+{
+	struct visit *v = arg;
+
+	return edit_made(v->edit, from, buf, len, made);
+}
+
+/* What is captured is what the visitor said. */
+static void on_edited_tap(void *arg, enum side from, const char *buf, size_t len)
+{
+	struct visit *v = arg;
+
+	if (v->tap)
+		capture_conn_bytes(v->tap, from, buf, len);
+}
+
+static bool on_edited_eof(void *arg, enum side from)
+{
+	struct visit *v = arg;
+	bool release;
+
+	if (v->tap)
+		capture_conn_eof(v->tap, from);
+	edit_eof(v->edit, from, &release);
+	release_if(v, release);
+	return true;
+}
+
+static const struct pair_hooks edited_hooks = {.judge = on_judge,
+					       .edit = on_edit,
+					       .tap = on_edited_tap,
+					       .eof = on_edited_eof,
+					       .done = on_pair_done};
+
 static void join(struct visit *v, struct stream *local)
 {
-	v->pair = pair_new(v->stream, local, v->tap ? &tapped_hooks : &plain_hooks, v);
+	const struct pair_hooks *hooks = v->tap ? &tapped_hooks : &plain_hooks;
+
+	v->pair = pair_new(v->stream, local, v->edit ? &edited_hooks : hooks, v);
 	if (v->tap)
 		capture_conn_connected(v->tap);
 	v->stream = NULL;
@@ -157,9 +212,10 @@ static void refuse(struct visit *v, const char *error)
  * Is it our own inspector that was dialled? Then it must know who comes by a tunnel; and nothing
  * is captured, for each thing it shows would be a new one to show, and a token is on its way.
  */
-static void mind_inspector(struct visit *v, int fd)
+static void mind_inspector(struct visit *v, const struct stream *s)
 {
 	struct addr near, far;
+	int fd = stream_fd(s);
 
 	if (!v->all->conf.inspect_port || v->local->port != v->all->conf.inspect_port)
 		return;
@@ -172,17 +228,17 @@ static void mind_inspector(struct visit *v, int fd)
 	v->tap = NULL;
 }
 
-static void on_local(void *arg, int fd, const char *error)
+static void on_local(void *arg, struct stream *s, const char *error)
 {
 	struct visit *v = arg;
 
 	v->dial = NULL;
-	if (fd < 0) {
+	if (!s) {
 		refuse(v, error);
 		return;
 	}
-	mind_inspector(v, fd);
-	join(v, stream_new(v->all->loop, fd, NULL));
+	mind_inspector(v, s);
+	join(v, s);
 }
 
 /* Only what may be HTTP, and is not switched off for this tunnel. */
@@ -201,25 +257,13 @@ static struct capture_conn *tap(const struct visit *v, const struct model_tunnel
 								     .proto = t->proto});
 }
 
-/* The folder's own end of a connection is there at once. */
-static void open_folder(struct visit *v)
-{
-	struct err err;
-	int fd = files_connect(v->all->loop, v->local->folder, &err);
-
-	on_local(v, fd, err.text);
-}
-
 void visit_serve(struct visit *v, const struct model_tunnel *t)
 {
 	v->local = t->local;
 	v->proto = t->proto;
 	visit_log(v, LOG_INFO, "%s from %s -> %s", v->url, v->peer, v->local->text);
 	v->tap = tap(v, t);
+	v->edit = edit_new(t->conf, t->proto, v->peer);
 	visit_set_state(v, VISIT_DIALING);
-	if (v->local->folder)
-		open_folder(v);
-	else
-		v->dial = dial_start(v->all->loop, v->local->host, v->local->port,
-				     LIMIT_LOCAL_DIAL_MS, on_local, v);
+	v->dial = local_open(v->all->loop, v->local, on_local, v);
 }

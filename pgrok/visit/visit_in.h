@@ -7,6 +7,8 @@
 #include "common/base/log.h"
 #include "common/stream/pair.h"
 #include "pgrok/config/config.h"
+#include "pgrok/visit/edit.h"
+#include "pgrok/visit/local.h"
 #include "pgrok/visit/visit.h"
 
 enum visit_state {
@@ -25,7 +27,8 @@ struct visit {
 	uint64_t id;                  /* 1, 2, 3 ... */
 	struct stream *stream;        /* to the visitor; NULL: joined or closed */
 	struct loop_timer *parked;    /* NULL until needed: there are many of these */
-	struct dial *dial;            /* DIALING */
+	struct local *dial;           /* DIALING */
+	struct edit *edit;            /* DIALING, JOINED; NULL: its requests are not changed */
 	struct pair *pair;            /* JOINED */
 	struct capture_conn *tap;     /* DIALING, JOINED; NULL: this one is not captured */
 	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */

@@ -110,7 +110,8 @@ def test_ngrok_programs_start_tunnels(lab):
     # What would keep visitors out is never passed over in silence.
     for more in ({"oauth": {"provider": "google"}}, {"ip_restriction": {"allow_cidrs": ["10.0.0.0/8"]}},
                  {"basic_auth": ["a:b", "c:d"]}, {"auth": "no colon"}, {"mutual_tls_cas": "x"}, {"schemes": []}, {"schemes": ["tcp"]},
-                 {"proto": "tcp", "schemes": ["http"]}, {"inspect": "false"}, {"addr": "https://localhost:1"},
+                 {"proto": "tcp", "schemes": ["http"]}, {"inspect": "false"}, {"addr": "unix:relative"},
+                 {"host_header": "a b"}, {"x_forwarded": "yes"}, {"insecure": True},
                  {"addr": "http://localhost:1/path"}, {"name": "n" * 201}, {"name": ""}, {"addr": 0}):
         r = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", **more}, 400)
         assert r["msg"], more

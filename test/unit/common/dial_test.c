@@ -15,9 +15,11 @@
 #include <dlfcn.h>
 #include <netdb.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -159,6 +161,87 @@ static void test_second_address(void **state)
 	o = dial("two.test", port, 10000);
 	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: connect: connection refused", port);
 	assert_string_equal(o.error, text);
+}
+
+/* A port of this machine, on whichever address it is. */
+static void test_this_machine(void **state)
+{
+	struct listener_fds fds;
+	uint16_t port = open_port("[::1]:0", &fds);
+	struct outcome o = dial("", port, 10000);
+	char text[128];
+
+	assert_string_equal(o.error, "");
+	close(o.fd);
+	listener_fds_close(&fds);
+	o = dial("", port, 10000);
+	snprintf(text, sizeof(text), "dial tcp 127.0.0.1:%u: connect: connection refused", port);
+	assert_string_equal(o.error, text);
+}
+
+static struct outcome dial_path(const char *path, uint64_t ms, void (*meanwhile)(void *arg))
+{
+	struct outcome o = {.loop = loop_new(), .fd = -1};
+	struct loop_timer timer;
+
+	loop_timer_init(&timer, o.loop, meanwhile, NULL);
+	if (meanwhile)
+		loop_after(&timer, 100);
+	assert_non_null(dial_unix(o.loop, path, ms, on_dialled, &o));
+	assert_int_equal(o.calls, 0);
+	loop_run(o.loop);
+	assert_int_equal(o.calls, 1);
+	loop_timer_stop(&timer);
+	loop_free(o.loop);
+	return o;
+}
+
+static int unix_listener = -1;
+
+static void accept_one(void *arg)
+{
+	close(accept(unix_listener, NULL, NULL));
+}
+
+static void test_unix_socket(void **state)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	char dir[] = "/tmp/dial_test.XXXXXX", text[192];
+	int waiting[16], n = 0;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s/s", dir);
+	struct outcome o = dial_path(at.sun_path, 10000, NULL);
+	snprintf(text, sizeof(text), "dial unix %s: connect: no such file or directory",
+		 at.sun_path);
+	assert_string_equal(o.error, text);
+
+	unix_listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(unix_listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(unix_listener, 0), 0);
+	while (n < 16) {
+		o = dial_path(at.sun_path, 1, NULL);
+		if (o.fd < 0)
+			break;
+		waiting[n++] = o.fd;
+	}
+	/* Its queue is full: in vain, or until one of them is accepted. */
+	assert_in_range(n, 1, 15);
+	snprintf(text, sizeof(text), "dial unix %s: connect: resource temporarily unavailable",
+		 at.sun_path);
+	assert_string_equal(o.error, text);
+	o = dial_path(at.sun_path, 10000, accept_one);
+	assert_string_equal(o.error, "");
+	close(o.fd);
+	while (n)
+		close(waiting[--n]);
+	close(unix_listener);
+	unlink(at.sun_path);
+	rmdir(dir);
+	assert_true(dial_unix_fits(at.sun_path));
+	memset(text, 'x', sizeof(text));
+	text[108] = '\0';
+	assert_false(dial_unix_fits(text));
 }
 
 static void test_unknown(void **state)
@@ -360,6 +443,7 @@ static void test_never_meets_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_this_machine),     cmocka_unit_test(test_unix_socket),
 		cmocka_unit_test(test_accepted),         cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_unknown),          cmocka_unit_test(test_second_address),
 		cmocka_unit_test(test_silent_then_open), cmocka_unit_test(test_silent),

@@ -60,6 +60,10 @@ static void dump_tunnel(const struct config_tunnel *t, char *out, size_t cap)
 		used += (size_t)snprintf(out + used, cap - used, "nomux ");
 	if (!t->inspect)
 		used += (size_t)snprintf(out + used, cap - used, "noinspect ");
+	if (t->host_header)
+		used += (size_t)snprintf(out + used, cap - used, "header=%s ", t->host_header);
+	if (t->x_forwarded)
+		used += (size_t)snprintf(out + used, cap - used, "xfwd ");
 	for (int p = 0; p < PROTOS; p++) {
 		if (t->local[p].text)
 			used += (size_t)snprintf(out + used, cap - used, "%s=%s ",
@@ -141,6 +145,14 @@ static const struct {
 	 "x(sub=x http=localhost:8080 https=[::1]:80)", ""},
 	{"tunnels: {x: {proto: {http: 'http://a.b', https: 'http://[::1]:8'}}}",
 	 "x(sub=x http=a.b:80 https=[::1]:8)", ""},
+	/* who is told what */
+	{"tunnels: {x: {host_header: rewrite, x_forwarded: true, proto: {http: 1}}}",
+	 "x(sub=x header=rewrite xfwd http=127.0.0.1:1)", ""},
+	{"tunnels: {x: {host_header: 'a.b:80', proto: {http+tcp: 1}}}",
+	 "x(sub=x header=a.b:80 http=127.0.0.1:1 tcp=127.0.0.1:1)", ""},
+	/* TLS and Unix sockets */
+	{"tunnels: {x: {proto: {http: 'https://a:1/', tcp: 'unix:///a b', https: 'Unix:/c'}}}",
+	 "x(sub=x http=https://a:1 https=unix:/c tcp=unix:/a b)", ""},
 	/* numbers where a text is wanted keep their spelling */
 	{"auth_token: 0123", "token=0123", ""},
 	{"auth_token: 1e3", "token=1e3", ""},
@@ -253,9 +265,20 @@ static const struct {
 	{"tunnels: {x: {proto: {http: localhost}}}",
 	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'localhost': address "
 	 "localhost: missing port in address"},
-	{"tunnels: {x: {proto: {http: 'https://a:1'}}}",
-	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'https://a:1': address "
-	 "https://a:1: too many colons in address"},
+	{"tunnels: {x: {proto: {http: 'https://a:1/b'}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'https://a:1/b': "
+	 "address a:1/b: invalid port 1/b (0-65535)"},
+	{"tunnels: {x: {proto: {http: 'unix:a'}}}",
+	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'unix:a': unix:a: the "
+	 "path of a Unix socket begins with a slash"},
+	{"tunnels: {x: {host_header: 'a b', proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.host_header: a b is neither rewrite nor a host name"},
+	{"tunnels: {x: {host_header: a, proto: {tcp: 1}}}",
+	 "x.yml:1: tunnels.x: host_header: a tcp tunnel has no Host field"},
+	{"tunnels: {x: {x_forwarded: true, proto: {tcp: 1}}}",
+	 "x.yml:1: tunnels.x: x_forwarded: a tcp tunnel has no fields that could tell"},
+	{"tunnels: {x: {insecure: true, proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x: insecure: only an https:// address has a certificate"},
 	{"tunnels: {x: {proto: {http: 'http://a:1/b'}}}",
 	 "x.yml:1: tunnels.x.proto.http: Invalid address for tunnel x[http] 'http://a:1/b': address "
 	 "a:1/b: invalid port 1/b (0-65535)"},
@@ -503,11 +526,74 @@ static void names_tunnels(void **state)
 	assert_string_equal(out, "web");
 }
 
+/* Which services' certificates count, and where a port alone leads. */
+static void knows_kinds_of_addresses(void **state)
+{
+	static const struct {
+		const char *text, *shown, *host;
+		unsigned port;
+		bool here, tls, checked;
+	} kinds[] = {
+		{"8080", "127.0.0.1:8080", "127.0.0.1", 8080, true, false, false},
+		{":8080", "127.0.0.1:8080", "127.0.0.1", 8080, true, false, false},
+		{"127.0.0.1:8080", "127.0.0.1:8080", "127.0.0.1", 8080, false, false, false},
+		{"http://a", "a:80", "a", 80, false, false, false},
+		{"https://a", "https://a:443", "a", 443, false, true, true},
+		{"https://10.0.0.1:8443", "https://10.0.0.1:8443", "10.0.0.1", 8443, false, true,
+		 true},
+		{"https://localhost/", "https://localhost:443", "localhost", 443, false, true,
+		 false},
+		{"https://127.0.0.5:1", "https://127.0.0.5:1", "127.0.0.5", 1, false, true, false},
+		{"HTTPS://[::1]", "https://[::1]:443", "::1", 443, false, true, false},
+		{"https://:7", "https://127.0.0.1:7", "127.0.0.1", 7, true, true, false},
+		{"unix:/a/b", "unix:/a/b", NULL, 0, false, false, false},
+	};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		struct endpoint e = {0};
+		struct err err;
+
+		if (!endpoint_parse_local(&e, kinds[i].text, &err))
+			fail_msg("%s", err.text);
+		assert_string_equal(e.text, kinds[i].shown);
+		assert_int_equal(e.port, kinds[i].port);
+		assert_int_equal(e.here, kinds[i].here);
+		assert_int_equal(e.tls, kinds[i].tls);
+		assert_int_equal(e.checked, kinds[i].checked);
+		assert_true(!kinds[i].host == !e.host);
+		if (e.host)
+			assert_string_equal(e.host, kinds[i].host);
+		else
+			assert_string_equal(e.socket, "/a/b");
+		endpoint_free(&e);
+	}
+	struct endpoint e = {0};
+	char text[300] = "unix:/";
+	struct err err;
+
+	memset(text + 6, 'x', 200);
+	assert_false(endpoint_parse_local(&e, text, &err));
+	assert_non_null(strstr(err.text, "too long for the path of a Unix socket"));
+}
+
+/* insecure counts for the services of its tunnel alone. */
+static void accepts_any_certificate(void **state)
+{
+	struct config *c = parse_ok("tunnels: {a: {insecure: true, proto: {http: 'https://a:1'}}, "
+				    "b: {proto: {http: 'https://a:1'}}}");
+
+	assert_false(config_find_tunnel(c, "a")->local[PROTO_HTTP].checked);
+	assert_true(config_find_tunnel(c, "b")->local[PROTO_HTTP].checked);
+	config_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
+		cmocka_unit_test(knows_kinds_of_addresses),
+		cmocka_unit_test(accepts_any_certificate),
 		cmocka_unit_test(refuses_too_much),
 		cmocka_unit_test(finishes),
 		cmocka_unit_test(finishes_inspector),

@@ -22,7 +22,7 @@ struct rig {
 	struct loop *loop;
 	struct capture *store;
 	struct replays *all;
-	struct endpoint local;
+	struct config_tunnel conf;
 	int listens;
 };
 
@@ -43,7 +43,7 @@ static int set_up(void **state)
 	assert_int_equal(listen(r->listens, 64), 0);
 	a.len = sizeof(a.sa);
 	assert_int_equal(getsockname(r->listens, &a.sa.any, &a.len), 0);
-	assert_true(endpoint_parse(&r->local, addr_text(&a, text), &err));
+	assert_true(endpoint_parse(&r->conf.local[PROTO_HTTP], addr_text(&a, text), &err));
 	*state = r;
 	return 0;
 }
@@ -56,7 +56,7 @@ static int tear_down(void **state)
 	turns(r->loop, 3);
 	capture_free(r->store);
 	loop_free(r->loop);
-	endpoint_free(&r->local);
+	endpoint_free(&r->conf.local[PROTO_HTTP]);
 	close(r->listens);
 	free(r);
 	return 0;
@@ -64,7 +64,7 @@ static int tear_down(void **state)
 
 static bool start(struct rig *r, unsigned times, char (*ids)[CAPTURE_ID])
 {
-	struct replay_target to = {"web", "http://web.test", &r->local, PROTO_HTTP};
+	struct replay_target to = {"web", "http://web.test", &r->conf, PROTO_HTTP, NULL};
 	struct replay_job job = {.request = REQUEST, .len = strlen(REQUEST), .times = times};
 
 	return replay_start(r->all, &to, &job, ids);

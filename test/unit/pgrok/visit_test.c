@@ -358,6 +358,69 @@ static void is_not_captured(void **state)
 	assert_null(capture_newest(p->capture));
 }
 
+/* Heads are changed one by one, and nothing else, however the bytes come in. */
+static void is_edited(void **state)
+{
+	static const char asked[] =
+		"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"5\r\nHost:\r\n0\r\n\r\n"
+		"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nHost: x\r\n"
+		"GET /c HTTP/1.1\r\nHost: x\r\nUpgrade: q\r\n\r\n";
+	static const char behind[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+#define WHO "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: x\r\n\r\n"
+	static const char got[] =
+		"POST /a HTTP/1.1\r\nHost: svc\r\nTransfer-Encoding: chunked\r\n" WHO
+		"5\r\nHost:\r\n0\r\n\r\n"
+		"POST /b HTTP/1.1\r\nHost: svc\r\nContent-Length: 9\r\n" WHO "Host: x\r\n"
+		"GET /c HTTP/1.1\r\nHost: svc\r\nUpgrade: q\r\n" WHO;
+	struct play *p = *state;
+
+	p->tunnel->host_header = strdup("svc");
+	p->tunnel->x_forwarded = true;
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	while (!p->local)
+		loop_run(p->loop);
+	for (size_t i = 0; asked[i]; i++) {
+		say(p->near, (char[]){asked[i], '\0'});
+		one_turn(p);
+	}
+	say(p->near, behind);
+	assert_string_equal(hear(p, p->local, sizeof(got) - 1), got);
+	/* What is behind an upgrade waits, and passes as it is. */
+	say(p->local, "HTTP/1.1 204 N\r\n\r\nHTTP/1.1 204 N\r\n\r\nHTTP/1.1 101 S\r\n\r\n");
+	assert_string_equal(hear(p, p->local, sizeof(behind) - 1), behind);
+	say(p->near, "Host: x\r\n");
+	assert_string_equal(hear(p, p->local, 9), "Host: x\r\n");
+	/* What is captured is what the visitor said. */
+	const struct capture_txn *t = capture_newest(p->capture);
+
+	assert_non_null(t);
+	assert_null(strstr(t->req_head.text, "svc"));
+}
+
+/* All at once, with what is no request behind it: it ends there. */
+static void is_edited_up_to_a_fault(void **state)
+{
+	struct play *p = *state;
+
+	p->tunnel->inspect = false;
+	p->tunnel->host_header = strdup("rewrite");
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	while (!p->local)
+		loop_run(p->loop);
+	say(p->near,
+	    "GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n");
+	const char *got = hear(p, p->local, 20);
+
+	assert_non_null(strstr(got, p->tunnel->local[PROTO_HTTP].text));
+	assert_null(strstr(got, "/b"));
+	say(p->local, "HTTP/1.1 204 N\r\n\r\n");
+	assert_string_equal(hear(p, p->near, SIZE_MAX), "HTTP/1.1 204 N\r\n\r\n");
+	assert_int_equal(p->rc, STREAM_EOF);
+}
+
 /* All of them end with the client, in whatever state. */
 static void ends_with_the_client(void **state)
 {
@@ -396,6 +459,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gets_a_page, begin, end),
 		cmocka_unit_test_setup_teardown(is_cut, begin, end),
 		cmocka_unit_test_setup_teardown(is_not_captured, begin, end),
+		cmocka_unit_test_setup_teardown(is_edited, begin, end),
+		cmocka_unit_test_setup_teardown(is_edited_up_to_a_fault, begin, end),
 		cmocka_unit_test_setup_teardown(ends_with_the_client, begin, end),
 	};
 

@@ -19,7 +19,7 @@ static void check(int status, const char *reason)
 	char line[64];
 	struct http_span v;
 
-	reply_make(&whole, status, false, (struct reply_host){"a.b", 3});
+	reply_make(&whole, &(struct reply_page){.status = status, .host = {"a.b", 3}});
 	const char *text = whole.p;
 	size_t len = whole.len;
 
@@ -40,7 +40,8 @@ static void check(int status, const char *reason)
 		assert_true(http_span_is(text, v, "Basic realm=\"pgrok\""));
 
 	/* HEAD: the same head, no text. */
-	reply_make(&head, status, true, (struct reply_host){"a.b", 3});
+	reply_make(&head,
+		   &(struct reply_page){.status = status, .host = {"a.b", 3}, .head_only = true});
 	assert_int_equal(head.len, h.head_len);
 	assert_memory_equal(head.p, text, h.head_len);
 	text_free(&head);
@@ -75,7 +76,7 @@ static void check_host(const char *host, size_t len, const char *body)
 {
 	struct text t = {0};
 
-	reply_make(&t, 404, false, (struct reply_host){host, len});
+	reply_make(&t, &(struct reply_page){.status = 404, .host = {host, len}});
 	assert_string_equal(strstr(t.p, "\r\n\r\n") + 4, body);
 	text_free(&t);
 }
@@ -102,7 +103,7 @@ static void plain_http(void **state)
 {
 	struct text t = {0};
 
-	reply_make(&t, REPLY_PLAIN_HTTP, false, (struct reply_host){0});
+	reply_make(&t, &(struct reply_page){.status = REPLY_PLAIN_HTTP});
 	assert_memory_equal(t.p, "HTTP/1.1 400 Bad Request\r\n", 26);
 	assert_non_null(strstr(t.p, "https"));
 	text_free(&t);
@@ -113,7 +114,7 @@ static void unknown(void **state)
 {
 	struct text t = {0};
 
-	reply_make(&t, 999, false, (struct reply_host){0});
+	reply_make(&t, &(struct reply_page){.status = 999});
 	assert_memory_equal(t.p, "HTTP/1.1 500 ", 13);
 	text_free(&t);
 }
@@ -134,7 +135,7 @@ static void is_taken_or_not(void **state)
 
 		fake_pair(l, NULL, &open, end);
 		end[1]->room = 10;
-		reply_send(&end[0]->s, 404, false, (struct reply_host){"a.b", 3});
+		reply_send(&end[0]->s, &(struct reply_page){.status = 404, .host = {"a.b", 3}});
 		turns_for(l, (int)loop_scaled(LIMIT_REPLY_MS) / 3);
 		assert_int_equal(open, 2);
 		assert_int_equal(end[1]->in_len, 10);

@@ -1,0 +1,143 @@
+/* A request head made into another one. It is a strict one: each line is NAME: VALUE CRLF. */
+#include "common/http/edit.h"
+
+#include <string.h>
+#include <strings.h>
+
+struct line {
+	const char *p;
+	size_t len;      /* with its CRLF */
+	size_t name_len; /* before the colon */
+};
+
+/* The next field line from *at on. False: the empty one. */
+static bool next_line(const struct http_head *h, const char *head, size_t *at, struct line *l)
+{
+	const char *end;
+
+	l->p = head + *at;
+	end = memchr(l->p, '\n', h->head_len - *at);
+	l->len = end ? (size_t)(end - l->p) + 1 : 0;
+	*at += l->len;
+	if (l->len <= 2)
+		return false;
+	l->name_len = (size_t)((const char *)memchr(l->p, ':', l->len) - l->p);
+	return true;
+}
+
+static bool is(const struct line *l, const char *name)
+{
+	return l->name_len == strlen(name) && strncasecmp(l->p, name, l->name_len) == 0;
+}
+
+/* Appends its value, without blanks around it. */
+static void add_value(struct text *out, const struct line *l)
+{
+	const char *from = l->p + l->name_len + 1, *to = l->p + l->len - 2;
+
+	while (from < to && (*from == ' ' || *from == '\t'))
+		from++;
+	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
+		to--;
+	text_add(out, from, (size_t)(to - from));
+}
+
+static void add_first_line(struct text *out, const struct http_edit *e, const struct http_head *h,
+			   const char *head)
+{
+	const struct http_span *t = &h->target, *a = &h->authority;
+	bool absolute = a->len && a->off >= t->off && a->off + a->len <= t->off + t->len;
+	size_t done = 0;
+
+	if (e->host && absolute) {
+		text_add(out, head, a->off);
+		text_put(out, e->host);
+		done = a->off + a->len;
+	}
+	text_add(out, head + done, h->fields - done);
+}
+
+/*
+ * Does what stands behind the fields say it? To what is made of CGI, X_Forwarded_For is the same
+ * name.
+ */
+static bool replaced(const struct http_edit *e, const struct line *l)
+{
+	static const char *const names[] = {"X-Forwarded-For", "X-Forwarded-Proto",
+					    "X-Forwarded-Host"};
+	char plain[24];
+
+	if (!e->from || l->name_len >= sizeof(plain))
+		return false;
+	for (size_t i = 0; i < l->name_len; i++)
+		plain[i] = l->p[i] == '_' ? '-' : l->p[i];
+	plain[l->name_len] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcasecmp(plain, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void add_fields(struct text *out, const struct http_edit *e, const struct http_head *h,
+		       const char *head)
+{
+	struct line l;
+
+	for (size_t at = h->fields; next_line(h, head, &at, &l);) {
+		if (e->host && is(&l, "Host")) {
+			text_add(out, l.p, l.name_len);
+			text_fmt(out, ": %s\r\n", e->host);
+		} else if (!replaced(e, &l)) {
+			text_add(out, l.p, l.len);
+		}
+	}
+	if (e->host && !h->has_host)
+		text_fmt(out, "Host: %s\r\n", e->host);
+}
+
+static void add_forwarded(struct text *out, const struct http_edit *e, const struct http_head *h,
+			  const char *head)
+{
+	struct line l;
+
+	text_put(out, "X-Forwarded-For: ");
+	for (size_t at = h->fields; next_line(h, head, &at, &l);) {
+		size_t before = out->len;
+
+		if (!is(&l, "X-Forwarded-For"))
+			continue;
+		add_value(out, &l);
+		if (out->len > before)
+			text_put(out, ", ");
+	}
+	text_fmt(out, "%s\r\nX-Forwarded-Proto: %s\r\n", e->from, e->proto);
+	if (!h->authority.len)
+		return;
+	text_put(out, "X-Forwarded-Host: ");
+	text_add(out, head + h->authority.off, h->authority.len);
+	text_put(out, "\r\n");
+}
+
+void http_edit_head(struct text *out, const struct http_edit *e, const struct http_head *h,
+		    const char *head)
+{
+	add_first_line(out, e, h, head);
+	add_fields(out, e, h, head);
+	if (e->from)
+		add_forwarded(out, e, h, head);
+	text_put(out, "\r\n");
+}
+
+bool http_edit_host_valid(const char *host)
+{
+	struct http_head h = {0};
+	struct text t = {0};
+
+	text_fmt(&t, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	bool ok = http_request_scan(&h, t.p, t.len) == HTTP_OK && h.head_len == t.len &&
+		  h.authority.len == strlen(host) && *host;
+
+	text_free(&t);
+	return ok;
+}

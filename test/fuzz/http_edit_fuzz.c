@@ -1,0 +1,82 @@
+/*
+ * Fuzzes the editor of request heads: what it makes of a good head is a good head that asks for the
+ * same, with exactly what it was told to say.
+ * Input: a byte that chooses the edit, then the head.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/http/edit.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool good)
+{
+	if (!good)
+		abort();
+}
+
+static void same_span(const char *a, struct http_span x, const char *b, struct http_span y)
+{
+	check(x.len == y.len && memcmp(a + x.off, b + y.off, x.len) == 0);
+}
+
+/* The value of the only field of that name is text, or ends with it. */
+static void says(const struct text *t, const struct http_head *h, const char *name,
+		 const char *text)
+{
+	struct http_span v;
+	size_t len = strlen(text);
+
+	check(http_field(t->p, h, name, &v) && v.len >= len);
+	check(memcmp(t->p + v.off + v.len - len, text, len) == 0);
+}
+
+static void compare(const struct http_edit *e, const char *in, const struct http_head *was,
+		    const struct text *out)
+{
+	struct http_head h = {0};
+
+	check(http_request_scan(&h, out->p, out->len) == HTTP_OK && h.head_len == out->len);
+	same_span(in, was->method, out->p, h.method);
+	same_span(in, was->authorization, out->p, h.authorization);
+	check(h.minor == was->minor && h.chunked == was->chunked && h.length == was->length);
+	check(h.has_length == was->has_length && h.upgrade == was->upgrade);
+	check(h.conn_close == was->conn_close && h.conn_keep_alive == was->conn_keep_alive);
+	if (e->host) {
+		check(h.has_host && http_span_is(out->p, h.authority, e->host));
+	} else {
+		same_span(in, was->authority, out->p, h.authority);
+		same_span(in, was->target, out->p, h.target);
+	}
+	if (e->from) {
+		says(out, &h, "X-Forwarded-For", e->from);
+		says(out, &h, "X-Forwarded-Proto", e->proto);
+	}
+	if (!e->from && !e->host)
+		check(out->len == was->head_len && memcmp(in, out->p, out->len) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 2)
+		return 0;
+	struct http_edit e = {.host = data[0] & 1 ? "127.0.0.1:3000" : NULL,
+			      .from = data[0] & 2 ? "203.0.113.9" : NULL,
+			      .proto = "https"};
+	struct http_head h = {0};
+	struct text out = {0};
+	char *in = malloc(size - 1); /* ends where its memory ends */
+
+	check(in != NULL);
+	memcpy(in, data + 1, size - 1);
+	/* A longer one is not a head any more for who reads it again. */
+	if (http_request_scan(&h, in, size - 1) == HTTP_OK && h.head_len < HTTP_HEAD_MAX - 512) {
+		http_edit_head(&out, &e, &h, in);
+		compare(&e, in, &h, &out);
+	}
+	text_free(&out);
+	free(in);
+	return 0;
+}
