@@ -20,6 +20,14 @@ static atomic_int late;
 
 /* ---- what is served ---- */
 
+static int counted;
+
+static void on_counted(void *arg, struct httpd_req *r)
+{
+	counted++;
+	httpd_text(r, 200, "x");
+}
+
 static void on_hello(void *arg, struct httpd_req *r)
 {
 	httpd_text(r, 200, "hello");
@@ -51,13 +59,10 @@ static void on_release(void *arg, struct httpd_req *r)
 }
 
 static const struct httpd_route routes[] = {
-	{"GET", "/hello", on_hello},
-	{"POST", "/hello", on_hello},
-	{"GET", "/late", on_late},
-	{"POST", "/late", on_late},
-	{"GET", "/waiting", on_waiting},
-	{"GET", "/release", on_release},
-	{NULL, NULL, NULL},
+	{"GET", "/hello", on_hello},     {"POST", "/hello", on_hello},
+	{"GET", "/counted", on_counted}, {"GET", "/late", on_late},
+	{"POST", "/late", on_late},      {"GET", "/waiting", on_waiting},
+	{"GET", "/release", on_release}, {NULL, NULL, NULL},
 };
 
 static int setup(void **state)
@@ -167,6 +172,37 @@ static void test_slow_body(void **state)
 	close(fd);
 }
 
+static void stop_loop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* Hundreds of requests sent ahead are not answered in one turn: others have theirs. */
+static void test_takes_turns(void **state)
+{
+	static const char one[] = "GET /counted HTTP/1.1\r\n" HOST "\r\n";
+	struct server s;
+	int fd;
+
+	server_start(&s, &(struct httpd_config){.name = "web", .routes = routes});
+	fd = far_dial(s.port);
+	for (int i = 0; i < 500; i++)
+		far_say(fd, one);
+	counted = 0;
+	for (int i = 0; i < 1000 && counted < 500; i++) {
+		struct loop_tick t = {.fn = stop_loop, .arg = s.loop};
+		int before = counted;
+
+		loop_next_tick(s.loop, &t);
+		loop_run(s.loop);
+		assert_in_range(counted - before, 0, 64);
+	}
+	assert_int_equal(counted, 500);
+	close(fd);
+	server_run(&s);
+	server_stop(&s);
+}
+
 /* One that moves may take longer than a peer may be silent. */
 static void test_long_body(void **state)
 {
@@ -221,9 +257,15 @@ static void test_too_many_busy(void **state)
 static int all_with(enum stream_engine engine)
 {
 	const struct CMUnitTest tests[] = {
-		SERVED(test_late),          SERVED(test_very_late), SERVED(test_gone_before_answer),
-		SERVED(test_slow_head),     SERVED(test_slow_body), SERVED(test_too_many_idle),
-		SERVED(test_too_many_busy), SERVED(test_long_body),
+		SERVED(test_late),
+		SERVED(test_very_late),
+		SERVED(test_gone_before_answer),
+		SERVED(test_slow_head),
+		SERVED(test_slow_body),
+		SERVED(test_too_many_idle),
+		SERVED(test_too_many_busy),
+		SERVED(test_long_body),
+		cmocka_unit_test(test_takes_turns),
 	};
 
 	stream_set_engine(engine);

@@ -440,6 +440,14 @@ static void test_expect(void **state)
 		"POST /none HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
 	assert_int_equal(get_answer(fd, false).status, 404);
 	assert_ended(fd);
+	fd = far_dial(server.port);
+	snprintf(head, sizeof(head),
+		 "POST /echo HTTP/1.1\r\n" HOST
+		 "Expect: 100-continue\r\nContent-Length: %u\r\n\r\n",
+		 HTTPD_BODY_MAX + 1);
+	far_say(fd, head);
+	assert_int_equal(get_answer(fd, false).status, 413);
+	assert_ended(fd);
 }
 
 static void test_bad_requests(void **state)

@@ -15,6 +15,7 @@
 
 #include <openssl/err.h>
 
+#include "common/base/clock.h"
 #include "common/net/socket.h"
 #include "common/net/tls.h"
 #include "common/stream/kind.h"
@@ -170,6 +171,67 @@ static void test_linger_until_exit(void **state)
 	close(r.far);
 }
 
+/* The far end says what it can, until that is in vain. */
+static bool say_on(struct rig *r)
+{
+	static char piece[256 << 10];
+	ssize_t n = send(r->far, piece, sizeof(piece), MSG_NOSIGNAL);
+
+	(void)hear(r);
+	if (n > 0)
+		r->said += (size_t)n;
+	return n < 0 && errno != EAGAIN;
+}
+
+static bool say_a_byte(struct rig *r)
+{
+	char c = 'x';
+
+	(void)hear(r);
+	return send(r->far, &c, 1, MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+}
+
+/* Who goes on talking is listened to for so long, and for so many bytes. */
+static void test_linger_has_an_end(void **state)
+{
+	struct rig r;
+	uint64_t since;
+
+	rig_begin(&r);
+	write_all(&r, "the answer");
+	since = clock_us();
+	stream_linger(r.s);
+	run(&r, say_a_byte);
+	assert_in_range((clock_us() - since) / 1000, LINGER_MS - 100, TURNS);
+	assert_int_equal(r.heard, 10);
+	rig_end(&r);
+
+	rig_begin(&r);
+	stream_linger(r.s);
+	run(&r, say_on);
+	assert_in_range(r.said, LINGER_BYTES / 2, 2 * LINGER_BYTES);
+	rig_end(&r);
+}
+
+static bool is_reset(struct rig *r)
+{
+	struct pollfd p = {.fd = r->far, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLERR);
+}
+
+/* A peer that reads nothing holds up its reset for so long. */
+static void test_reset_waits_no_longer(void **state)
+{
+	struct rig r;
+
+	rig_begin(&r);
+	assert_true(fill(&r) > 0);
+	stream_close(r.s, true);
+	run(&r, is_reset);
+	rig_end(&r);
+}
+
 /* What was written goes out with an ordinary close, too, as far as the kernel takes it. */
 static void test_close_at_once(void **state)
 {
@@ -314,10 +376,16 @@ static void test_bufferevent(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_linger),        cmocka_unit_test(test_linger_until_exit),
-		cmocka_unit_test(test_reset_waits),   cmocka_unit_test(test_reset_at_once),
-		cmocka_unit_test(test_close_at_once), cmocka_unit_test(test_engines),
-		cmocka_unit_test(test_bufferevent),   cmocka_unit_test(test_close_notify_again),
+		cmocka_unit_test(test_linger),
+		cmocka_unit_test(test_linger_until_exit),
+		cmocka_unit_test(test_linger_has_an_end),
+		cmocka_unit_test(test_reset_waits_no_longer),
+		cmocka_unit_test(test_reset_waits),
+		cmocka_unit_test(test_reset_at_once),
+		cmocka_unit_test(test_close_at_once),
+		cmocka_unit_test(test_engines),
+		cmocka_unit_test(test_bufferevent),
+		cmocka_unit_test(test_close_notify_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

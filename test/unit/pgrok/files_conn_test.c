@@ -147,6 +147,25 @@ static void is_taken_slowly(void **state)
 	assert_true(ended(p));
 }
 
+/* A body is not read, so nothing behind it is: it might be taken for a request. */
+static void reads_no_body(void **state)
+{
+	struct place *p = *state;
+	char got[4096];
+	ssize_t n;
+
+	say(p, "HEAD /big HTTP/1.1\r\nHost: x\r\nContent-Length: 31\r\n\r\n"
+	       "HEAD /no HTTP/1.1\r\nHost: x\r\n\r\n");
+	turns(p->loop, 4);
+	n = recv(p->fd, got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_memory_equal(got, "HTTP/1.1 200 ", 13);
+	assert_non_null(strstr(got, "\r\nConnection: close\r\n"));
+	assert_null(strstr(got + 1, "HTTP/1.1 "));
+	assert_true(ended(p));
+}
+
 /* It ends with a visitor who leaves in the middle. */
 static void ends_with_its_visitor(void **state)
 {
@@ -174,10 +193,8 @@ int main(void)
 	setenv("PGROK_TIME_SCALE", SCALE, 1);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(waits_so_long),
-		TEST(waits_again),
-		TEST(is_taken_slowly),
-		TEST(ends_with_its_visitor),
+		TEST(waits_so_long), TEST(waits_again),           TEST(is_taken_slowly),
+		TEST(reads_no_body), TEST(ends_with_its_visitor),
 	};
 
 	return cmocka_run_group_tests_name("pgrok_files_conn", tests, NULL, NULL);

@@ -335,6 +335,50 @@ static void gets_no_answer(void **state)
 	assert_in_range(p->waits[1], 1500, 2500);
 }
 
+static void hears(void *arg, struct far_guest *g, const struct msg *m)
+{
+	struct play *p = arg;
+
+	note(p, "%s ", msg_type_name(m->type));
+}
+
+static void hears_nothing(void **state)
+{
+	struct play *p = *state;
+
+	p->far->on_msg = hears;
+	start(p);
+	run_until_tried(p, 1);
+	assert_string_equal(p->error, "no AuthResp within 10 s");
+}
+
+static void says_something_else(void *arg, struct far_guest *g, const struct msg *m)
+{
+	far_say(g, msg_new(MSG_PONG));
+}
+
+static void hears_something_else(void **state)
+{
+	struct play *p = *state;
+
+	p->far->on_msg = says_something_else;
+	start(p);
+	run_until_tried(p, 1);
+	assert_string_equal(p->error, "Pong where AuthResp was due");
+}
+
+/* A server that says nothing to a Ping has gone. */
+static void hears_no_pong(void **state)
+{
+	struct play *p = *state;
+
+	start(p);
+	run_until_online(p);
+	run_until_heard(p, "Ping ");
+	run_until_tried(p, 1);
+	assert_string_equal(p->error, "no Pong within 15 s of a Ping");
+}
+
 /* Opened at run time: what comes of it only the one who ordered it hears. */
 static void opens_one_more(void **state)
 {
@@ -412,6 +456,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(forgets_earlier_failures, begin, end),
 		cmocka_unit_test_setup_teardown(waits_longer_if_partly_refused, begin, end),
 		cmocka_unit_test_setup_teardown(gets_no_answer, begin, end),
+		cmocka_unit_test_setup_teardown(hears_nothing, begin, end),
+		cmocka_unit_test_setup_teardown(hears_something_else, begin, end),
+		cmocka_unit_test_setup_teardown(hears_no_pong, begin, end),
 		cmocka_unit_test_setup_teardown(opens_one_more, begin, end),
 		cmocka_unit_test_setup_teardown(closes_one, begin, end),
 		cmocka_unit_test_setup_teardown(closes_one_the_long_way, begin, end),

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "msg/pgrok/frame.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/proto/pgrok.h"
@@ -163,6 +164,90 @@ static void test_reads_late(void **state)
 	assert_in_range(got, 20 * 100 * FRAME, 20 * 1000 * FRAME);
 }
 
+static void say(struct rig *r, const struct msg *m)
+{
+	struct err err;
+	size_t len;
+	char *frame = frame_make(m, FRAME_GO_MAX, &len, &err);
+
+	assert_non_null(frame);
+	assert_int_equal(write(r->far, frame, len), (ssize_t)len);
+	free(frame);
+	turns(r->worker.loop, 4);
+}
+
+static void want(struct rig *r, const char *protocol)
+{
+	struct msg m = msg_new(MSG_REQ_TUNNEL);
+
+	m.req_tunnel.req_id = "1";
+	m.req_tunnel.protocol = protocol;
+	m.req_tunnel.subdomain = "x";
+	say(r, &m);
+}
+
+/* As with the Go server a refusal ends a client that has no tunnel, and no other. */
+static void test_first_refusal_ends_it(void **state)
+{
+	struct rig *r = *state;
+	static const char *const first[] = {"http", "udp"};
+
+	r->core.on[PORT_HTTP] = true;
+	r->settings.reserved = reserved_new("", "t.test", NULL);
+	for (int i = 0; i < 2; i++) {
+		come(r, "");
+		want(r, first[i]);
+		assert_int_equal(there(r), i == 0);
+		if (there(r))
+			want(r, "udp");
+		assert_int_equal(there(r), i == 0);
+		if (there(r))
+			client_close(client_find(&r->worker, "abc"), "the test closes it");
+		turns(r->worker.loop, 4);
+		assert_true(read_all(r) > 100); /* it is told why */
+		if (i == 0)
+			close(r->far);
+	}
+	reserved_free(r->settings.reserved);
+}
+
+/* So many messages a turn, whatever came: others have their turn. */
+static void test_takes_turns(void **state)
+{
+	struct rig *r = *state;
+	size_t got = 0, now;
+
+	come(r, "");
+	turns(r->worker.loop, 2);
+	(void)read_all(r);
+	for (int i = 0; i < 3 * LIMIT_MESSAGES; i++)
+		assert_int_equal(write(r->far, PING, FRAME), FRAME);
+	for (int i = 0; i < 20; i++) {
+		turns(r->worker.loop, 1);
+		now = read_all(r);
+		assert_in_range(now, 0, 2 * LIMIT_MESSAGES * FRAME); /* its event, its tick */
+		got += now;
+	}
+	assert_int_equal(got, 3 * LIMIT_MESSAGES * FRAME);
+}
+
+/* It pings, or it is gone. */
+static void test_lost_heartbeat(void **state)
+{
+	struct rig *r = *state;
+	const int limit = (int)((LIMIT_PING_MS + LIMIT_REAP_MS) * SCALE);
+
+	come(r, "");
+	for (int i = 0; i < 5; i++) {
+		turns_for(r->worker.loop, limit / 4);
+		assert_true(ping(r));
+		(void)read_all(r);
+	}
+	for (int i = 0; i < 40 && there(r); i++)
+		turns_for(r->worker.loop, limit / 4);
+	assert_false(there(r));
+}
+
 /*
  * An owner that can't answer a Ping lives as long as what is said to it arrives. On a socket pair
  * that is what was read.
@@ -203,6 +288,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never_reads_all_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_never_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_first_refusal_ends_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_takes_turns, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lost_heartbeat, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_seems_alive, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_has_to_answer, set_up, tear_down),
 	};
