@@ -16,6 +16,7 @@
 #define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
 #define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */
 #define LIMIT_LOOK_MS 1000     /* how often that is looked at */
+#define LIMIT_GONE_MS 60000    /* how often it is seen whether who ended its direction has gone */
 #define LIMIT_WAITING 1024     /* waiting visitors per client, then 503 */
 #define LIMIT_WAITING_LONG 256 /* the same once the first has waited for LIMIT_ASKED_MS */
 #define LIMIT_OWED_MS 30000    /* for answers owed after a refused request */
@@ -28,6 +29,8 @@
 /* Controls. */
 #define LIMIT_PING_MS 30000 /* silence after which a control is dropped */
 #define LIMIT_REAP_MS 10000 /* how often that is looked at */
+#define LIMIT_DOUBT_MS 200  /* what waits to be read is read before a control is dropped */
+#define LIMIT_PONG_MS 5     /* a Pong to a Go client, which can be too early for it */
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
 #define LIMIT_AUTH 1024     /* characters of user:password */

@@ -87,6 +87,14 @@ void socket_short_queue(int fd)
 #endif
 }
 
+bool socket_broken(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error;
+}
+
 int socket_unacknowledged(int fd)
 {
 #ifdef SIOCOUTQ

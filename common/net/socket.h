@@ -33,6 +33,8 @@ void socket_always_read(int fd);
 #define SOCKET_UNSENT (128 << 10)
 void socket_short_queue(int fd);
 
+/* Has it broken (a reset, no answer to keep-alives), though nobody reads or writes just now? */
+bool socket_broken(int fd);
 /* Written bytes that the peer's kernel has not acknowledged; -1: the system can't tell. */
 int socket_unacknowledged(int fd);
 

@@ -437,7 +437,11 @@ static void on_silence(void *arg)
 {
 	struct pair *p = arg;
 
-	if (++p->quiet >= 4)
+	bool taken = !p->side[SIDE_SERVICE].dead;
+
+	if (++p->quiet >= 4 && taken && p->hooks->awaited && p->hooks->awaited(p->arg))
+		p->quiet = 0;
+	if (p->quiet >= 4)
 		over(p, PAIR_SILENT);
 	else
 		loop_after(p->silence, PAIR_SILENCE_MS / 4);
@@ -583,6 +587,11 @@ void pair_close(struct pair *p, bool abort)
 		h->s = NULL;
 	}
 	loop_free_later(p->loop, p, pair_free);
+}
+
+bool pair_ended(const struct pair *p, enum side side)
+{
+	return p->side[side].finished;
 }
 
 uint64_t pair_bytes(const struct pair *p, enum side side)

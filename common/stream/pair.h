@@ -26,7 +26,7 @@ enum pair_end {
 	PAIR_CUT,   /* a judge cut it; the visitor has all that was passed */
 	PAIR_LEFT,  /* a judge let its side leave: pair_leave() takes it out */
 	PAIR_ABORT, /* a side aborted before any direction had ended cleanly */
-	PAIR_SILENT /* one direction ended or dead, nothing moved for PAIR_SILENCE_MS */
+	PAIR_SILENT /* one direction ended or dead, nothing moved for PAIR_SILENCE_MS, or will */
 };
 
 struct pair_hooks {
@@ -47,6 +47,11 @@ struct pair_hooks {
 	 * is a mux stream: buf may lie where that would put the bytes.
 	 */
 	const char *(*edit)(void *arg, enum side from, const char *buf, size_t len, size_t *made);
+	/*
+	 * One direction has ended, and nothing moved for PAIR_SILENCE_MS: is an answer still to
+	 * come? Then the pair goes on, if the visitor can take it. NULL: no, PAIR_SILENT.
+	 */
+	bool (*awaited)(void *arg);
 	/* A copy of what was passed. NULL: none. */
 	void (*tap)(void *arg, enum side from, const char *buf, size_t len);
 	/* Called once, from the loop; the owner answers with pair_close(), now or later. */
@@ -84,6 +89,8 @@ struct stream *pair_leave(struct pair *p, enum side side, char **buf, size_t *le
  * are closed. Memory on the next tick; no hook is called any more.
  */
 void pair_close(struct pair *p, bool abort);
+/* Has this side ended cleanly, and the other been told? */
+bool pair_ended(const struct pair *p, enum side side);
 /* Bytes passed on that came from `side`. */
 uint64_t pair_bytes(const struct pair *p, enum side side);
 /* Why, for the log: the error text of the side that aborted, "" if none did. Borrowed. */

@@ -108,8 +108,15 @@ static bool on_eof(void *arg, enum side from)
 	return true;
 }
 
-static const struct pair_hooks plain_hooks = {.done = on_pair_done};
-static const struct pair_hooks tapped_hooks = {.eof = on_eof, .tap = on_tap, .done = on_pair_done};
+/* How long a visitor may wait that has said all is for the server to judge, which knows whether. */
+static bool on_awaited(void *arg)
+{
+	return pair_ended(((struct visit *)arg)->pair, SIDE_VISITOR);
+}
+
+static const struct pair_hooks plain_hooks = {.awaited = on_awaited, .done = on_pair_done};
+static const struct pair_hooks tapped_hooks = {
+	.eof = on_eof, .awaited = on_awaited, .tap = on_tap, .done = on_pair_done};
 
 /* ---- joined, with requests that are changed ---- */
 
@@ -158,6 +165,7 @@ static bool on_edited_eof(void *arg, enum side from)
 }
 
 static const struct pair_hooks edited_hooks = {.judge = on_judge,
+					       .awaited = on_awaited,
 					       .edit = on_edit,
 					       .tap = on_edited_tap,
 					       .eof = on_edited_eof,

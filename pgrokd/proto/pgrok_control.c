@@ -27,10 +27,13 @@ struct pgrok_control {
 	bool feature_close; /* may send a NewTunnel to have its URL closed */
 	bool feature_mux;   /* speaks yamux on connections that ask for it */
 	bool linger;        /* the last message tells why: see that it arrives */
+	bool doubted;       /* it was silent too long, but so may this server have been */
+	int pongs;          /* owed by the timer */
 	uint64_t last_ping;
 	const char *why; /* CONTROL_FAILED */
 	char *hello;     /* who has come, not in the log yet; NULL: it is */
 	struct loop_timer reap;
+	struct loop_timer pong;   /* pongs > 0 */
 	struct loop_timer unread; /* while messages wait to be written */
 	struct loop_tick more;    /* messages left to handle, or CONTROL_FAILED */
 };
@@ -181,9 +184,30 @@ static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r
 		control_fail(k, false, "too many tunnels asked for at once");
 }
 
+static void send_pongs(void *arg)
+{
+	struct pgrok_control *k = arg;
+	struct msg pong = msg_new(MSG_PONG);
+
+	for (; k->pongs > 0; k->pongs--)
+		control_send(k, &pong);
+}
+
+/*
+ * A Go client notes the time of its Ping after it was sent. A Pong that overtakes this is older for
+ * it than the Ping, which it takes to be unanswered later, and closes the connection.
+ */
+static void take_ping(struct pgrok_control *k)
+{
+	k->pongs++;
+	if (k->features)
+		send_pongs(k);
+	else if (!loop_timer_pending(&k->pong))
+		loop_after(&k->pong, LIMIT_PONG_MS);
+}
+
 static void take_message(struct pgrok_control *k, const struct msg *m)
 {
-	struct msg pong = msg_new(MSG_PONG);
 	bool reads = !chan_waiting(k->chan); /* else it may say what it likes */
 
 	/* Of a client that is not pinged older messages may be under way. */
@@ -200,7 +224,7 @@ static void take_message(struct pgrok_control *k, const struct msg *m)
 	case MSG_PING:
 		if (reads)
 			k->last_ping = loop_now(k->worker->loop);
-		control_send(k, &pong);
+		take_ping(k);
 		break;
 	default: /* the Go server ignores these, too */
 		log_debug(client_name(k->client), "Ignored a %s", msg_type_name(m->type));
@@ -271,11 +295,16 @@ static void control_reap(void *arg)
 
 	if (k->state == CONTROL_FAILED) {
 		client_close(k->client, k->why);
-	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
-		client_lost(k->client, "Lost heartbeat");
-	} else {
+	} else if (silent < loop_scaled(LIMIT_PING_MS)) {
+		k->doubted = false;
 		carrier_rest(client_carrier(k->client));
 		loop_after(&k->reap, LIMIT_REAP_MS);
+	} else if (!k->doubted) {
+		/* After a pause of the whole server timers ring before all that came is read. */
+		k->doubted = true;
+		loop_after(&k->reap, LIMIT_DOUBT_MS);
+	} else {
+		client_lost(k->client, "Lost heartbeat");
 	}
 }
 
@@ -301,6 +330,7 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 	k->more = (struct loop_tick){.fn = control_tick, .arg = k};
 	loop_timer_init(&k->unread, w->loop, control_unread, k);
 	loop_timer_init(&k->reap, w->loop, control_reap, k);
+	loop_timer_init(&k->pong, w->loop, send_pongs, k);
 	loop_after(&k->reap, LIMIT_REAP_MS);
 	return k;
 }
@@ -356,6 +386,7 @@ void pgrok_control_quiet(void *session)
 	k->state = CONTROL_QUIET;
 	stream_want(k->stream, 0);
 	loop_timer_stop(&k->reap);
+	loop_timer_stop(&k->pong);
 	loop_timer_stop(&k->unread);
 	loop_tick_cancel(k->worker->loop, &k->more);
 }

@@ -1,4 +1,5 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
+#include "common/net/socket.h"
 #include "pgrokd/visitor/parts.h"
 
 /* What may follow once an answer is complete. */
@@ -43,8 +44,6 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 	enum judge verdict;
 
 	if (from == SIDE_SERVICE) {
-		if (v->timer_for == VISITOR_TIMER_FIN)
-			visitor_set_timer(v, VISITOR_TIMER_FIN, PAIR_SILENCE_MS);
 		verdict = http_track_response(v->track, buf, len, pass);
 		return visitor_answered(v, verdict);
 	}
@@ -81,6 +80,14 @@ bool visitor_eof(void *arg, enum side from)
 	/* A body that was broken off can't be answered any more. */
 	v->fin_held = !v->half_close && http_track_owes(v->track) && v->track->req_left == 0;
 	if (v->fin_held)
-		visitor_set_timer(v, VISITOR_TIMER_FIN, PAIR_SILENCE_MS);
+		visitor_set_timer(v, VISITOR_TIMER_FIN, LIMIT_GONE_MS);
 	return !v->fin_held;
+}
+
+bool visitor_awaited(void *arg)
+{
+	const struct visitor *v = arg;
+	int fd = stream_fd(pair_stream(v->pair, SIDE_VISITOR));
+
+	return http_track_owes(v->track) && !(fd >= 0 && socket_broken(fd));
 }

@@ -18,7 +18,7 @@ enum visitor_timer {
 	VISITOR_TIMER_WAIT, /* LIMIT_WAIT_MS, then 504 */
 	VISITOR_TIMER_HEAD, /* the rest of a later request head: LIMIT_HEAD_MS */
 	VISITOR_TIMER_OWED, /* the answers owed after a refusal: LIMIT_OWED_MS */
-	VISITOR_TIMER_FIN   /* bytes of the answer that holds its end back: PAIR_SILENCE_MS */
+	VISITOR_TIMER_FIN   /* its end is held back: is it still there? LIMIT_GONE_MS */
 };
 
 struct visitor {
@@ -37,7 +37,8 @@ struct visitor {
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
 	struct carrier_waiter waiter;
-	bool unheard;              /* nobody may know of it at its client yet */
+	bool unheard;              /* nobody may know of it at its client yet, */
+	uint8_t doubts;            /* who was asked so many times */
 	bool half_close;           /* as its tunnel's */
 	bool asked;                /* a request has gone over the stream to its client */
 	bool again;                /* it leaves its pair for another one of the same tunnel */
@@ -56,5 +57,7 @@ void visitor_no_timer(struct visitor *v);
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);
+/* Half-closed, it waits for an answer like any other, unless its system knows that it has gone. */
+bool visitor_awaited(void *arg);
 
 #endif

@@ -9,6 +9,8 @@
 #include "pgrokd/visitor/parts.h"
 #include "pgrokd/visitor/reply.h"
 
+#define DOUBTS 3 /* after a pause of the whole server, too, its client has time to answer */
+
 static void visitor_timeout(void *arg);
 static void visitor_join(void *arg, struct stream *s);
 static void visitor_close(struct visitor *v, bool abort, const char *why);
@@ -271,7 +273,7 @@ static void hear(void *arg)
 		if (pair_bytes(v->pair, SIDE_SERVICE) ||
 		    stream_known(pair_stream(v->pair, SIDE_SERVICE)))
 			visitor_heard(v);
-		else if (age >= loop_scaled(LIMIT_HEAR_MS))
+		else if (++v->doubts >= DOUBTS && age >= loop_scaled(LIMIT_HEAR_MS))
 			visitor_fail(v, 504, "its client took no notice of it");
 	}
 	hear_later(w);
@@ -287,8 +289,10 @@ static void hear_later(struct worker *w)
 }
 
 static const struct http_track_hooks track_hooks = {.allow = visitor_allow};
-static const struct pair_hooks http_hooks = {
-	.judge = visitor_judge, .eof = visitor_eof, .done = visitor_done};
+static const struct pair_hooks http_hooks = {.judge = visitor_judge,
+					     .eof = visitor_eof,
+					     .awaited = visitor_awaited,
+					     .done = visitor_done};
 static const struct pair_hooks tcp_hooks = {.done = visitor_done};
 
 /* Takes s, which leads to the client and has begun. */
@@ -313,6 +317,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->at->sum->visitors++;
 	v->joined = loop_now(v->worker->loop);
 	v->unheard = true;
+	v->doubts = 0;
 	TAILQ_INSERT_TAIL(&v->worker->unheard, v, new_link);
 	hear_later(v->worker);
 	pair_start(v->pair);
@@ -364,11 +369,13 @@ static void visitor_timeout(void *arg)
 	static const char *const why[] = {
 		[VISITOR_TIMER_HEAD] = "a request head took too long",
 		[VISITOR_TIMER_OWED] = "answers owed took too long",
-		[VISITOR_TIMER_FIN] = "ended, and the answer stopped coming",
+		[VISITOR_TIMER_FIN] = "ended, and has gone",
 	};
 
 	if (v->timer_for == VISITOR_TIMER_WAIT)
 		visitor_refuse(v, 504, "no connection of its client in time");
+	else if (v->timer_for == VISITOR_TIMER_FIN && visitor_awaited(v))
+		visitor_set_timer(v, VISITOR_TIMER_FIN, LIMIT_GONE_MS);
 	else
 		visitor_close(v, false, why[v->timer_for]);
 }

@@ -869,3 +869,21 @@ def test_bytes_that_are_no_mux(lab):
     control.close()
     with GoClient(s.tunnel_port) as g:
         g.ping()
+
+
+def test_pong_does_not_overtake(lab):
+    """
+    A Go client notes when it sent a Ping after it did, and takes a Pong that came before for an old
+    one. So Pongs wait for 5 ms, one for each Ping; a client with Features gets its own at once.
+    """
+    s = lab.server()
+    c = lab.goclient(s)
+    for n in (1, 3):
+        began = time.monotonic()
+        for _ in range(n):
+            c.send(message("Ping"))
+        for _ in range(n):
+            c.pongs.get(timeout=env.WAIT)
+        assert time.monotonic() - began >= 0.004
+    c.ping()
+    assert c.pongs.empty()

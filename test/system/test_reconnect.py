@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib import backends, env
-from lib.golike import req_tunnel
+from lib.golike import message, req_tunnel
 from lib.net import Aborted, dial, eventually, get, request, status_of
 
 
@@ -56,6 +56,36 @@ def test_visitor_of_a_stopped_client_waits(lab):
     for v in conns:
         assert v.response().status == 200
         v.close()
+
+
+@pytest.mark.scaled
+def test_server_stopped(lab, workers):
+    """
+    SIGSTOP of the server, as when its machine is moved: the Pings that came meanwhile are read before
+    any client is judged, and visitors have their time, too.
+    """
+    site = lab.site()
+    s = lab.server(scale=0.1, workers=workers)
+    clients = [lab.goclient(s) for _ in range(40)]
+    lab.client(s, "-subdomain=x", site.port, tunnels=2, scale=0.1)
+    with dial(s.http_port) as v:
+        v.send(request("x.pgrok.me"))
+        assert v.response().status == 200
+        for c in clients:
+            c.send(message("Ping"))
+        for c in clients:
+            c.pongs.get(timeout=env.WAIT)
+        s.send(signal.SIGSTOP)
+        v.send(request("x.pgrok.me"))
+        for c in clients:
+            c.send(message("Ping"))
+        time.sleep(4)  # a client may be silent for 3 s
+        s.send(signal.SIGCONT)
+        for c in clients:
+            c.pongs.get(timeout=env.WAIT)
+            c.ping()
+        assert v.response().status == 200
+    assert not s.has("Lost heartbeat")
 
 
 # ---- what becomes of visitors ----

@@ -133,6 +133,32 @@ def test_half_closed_pair_ends_when_silent(lab, engine):
 
 
 @pytest.mark.scaled
+@pytest.mark.parametrize("golike", [False, True], ids=["own", "golike"])
+def test_half_closed_visitor_waits_for_its_answer(lab, golike):
+    """Longer than that: http, where it is known that an answer is owed."""
+    go = threading.Event()
+
+    def app(_r, _c):
+        assert go.wait(env.WAIT)
+        return answer(200, b"late")
+    site = lab.site(app)
+    s = lab.server(scale=0.02)
+    go_client = lab.goclient(s, local=site.port) if golike else None
+    if golike:
+        go_client.url("http", subdomain="x")
+    else:
+        lab.client(s, "-subdomain=x", site.port, tunnels=2, scale=0.02)
+    with dial(s.http_port) as v:
+        v.send(request("x.pgrok.me")).half_close()
+        for _ in range(20):
+            v.nothing_for(0.2)
+            if golike:
+                go_client.ping()
+        go.set()
+        assert v.response().body == b"late"
+
+
+@pytest.mark.scaled
 def test_open_pair_may_be_silent(lab):
     """Without an end there is no such limit: an idle connection stays."""
     b = lab.backend(backends.echo)

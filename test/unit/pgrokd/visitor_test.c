@@ -510,15 +510,35 @@ static void test_half_close_is_held(void **state)
 	hang_up(r, v);
 }
 
-static void test_held_half_close_has_an_end(void **state)
+/* Who has said all waits for the answer like any other, however long it takes. */
+static void test_half_closed_waits(void **state)
 {
 	struct rig *r = *state;
 
-	r->at.half_close = false;
+	for (int carried = 0; carried < 2; carried++) {
+		r->at.half_close = carried;
+		struct fake *c = connection(r), *v = come(r, GET);
+
+		end_direction(r, v);
+		wait_ms(r, PAIR_SILENCE_MS * 1.5);
+		hear(v, "");
+		say(r, c, OK5);
+		hear(v, OK5);
+		hang_up(r, c);
+		hang_up(r, v);
+	}
+}
+
+/* Behind the answer there is nothing to wait for. */
+static void test_half_closed_has_an_end(void **state)
+{
+	struct rig *r = *state;
 	struct fake *c = connection(r), *v = come(r, GET);
 
 	end_direction(r, v);
-	wait_ms(r, PAIR_SILENCE_MS);
+	say(r, c, OK5);
+	hear(v, OK5);
+	wait_ms(r, PAIR_SILENCE_MS * 1.2);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
 	hang_up(r, c);
 	hang_up(r, v);
@@ -663,7 +683,8 @@ int main(void)
 		TEST(test_later_head_in_time),
 		TEST(test_half_close_is_carried),
 		TEST(test_half_close_is_held),
-		TEST(test_held_half_close_has_an_end),
+		TEST(test_half_closed_waits),
+		TEST(test_half_closed_has_an_end),
 		TEST(test_next_request_over_another_stream),
 		TEST(test_one_by_one),
 		TEST(test_waits_again_too_long),
