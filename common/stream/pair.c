@@ -212,10 +212,12 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 		out = buf;
 		made = pass;
 	}
-	if (offer(h, out, made, &taken))
-		keep(h, out + taken, made - taken, buf + pass, len - pass);
-	else if (p->leaving == h)
+	if (offer(h, out, made, &taken)) {
+		if (h->buf || taken < made || pass < len) /* seldom */
+			keep(h, out + taken, made - taken, buf + pass, len - pass);
+	} else if (p->leaving == h) {
 		keep(h, buf, 0, buf + pass, len - pass);
+	}
 }
 
 /* Writes on what waits. True: nothing is pending any more. */
@@ -357,11 +359,18 @@ static bool step(struct half *h)
 	return read_once(h);
 }
 
+/* Asked at each wake-up, so without a call. */
+static inline bool may_be_over(const struct pair *p)
+{
+	return p->ending || (ended(&p->side[0]) && ended(&p->side[1]));
+}
+
 static void pump(struct half *h)
 {
 	while (step(h))
 		;
-	check_over(h->pair);
+	if (may_be_over(h->pair))
+		check_over(h->pair);
 }
 
 static void want(struct half *h)
