@@ -210,7 +210,7 @@ static void on_tick(void *arg)
 	if (m->t && !m->blocked) {
 		/* A writer may close its stream, or the session with it. */
 		wake_writers(m);
-		if (m->t)
+		if (m->t && work_left(m))
 			mux_put_owed(m);
 		tell_idle(m);
 		mux_flush(m);

@@ -227,10 +227,12 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 		pass_edited(h, buf, pass, len);
 		return;
 	}
-	if (offer(h, buf, pass, &taken))
-		keep(h, buf + taken, pass - taken, len - pass);
-	else if (p->leaving == h)
+	if (offer(h, buf, pass, &taken)) {
+		if (h->buf || taken < pass || pass < len) /* seldom */
+			keep(h, buf + taken, pass - taken, len - pass);
+	} else if (p->leaving == h) {
 		keep(h, buf + pass, 0, len - pass);
+	}
 }
 
 /* Writes on what waits. True: nothing is pending any more. */
@@ -372,11 +374,18 @@ static bool step(struct half *h)
 	return read_once(h);
 }
 
+/* Asked at each wake-up, so without a call. */
+static inline bool may_be_over(const struct pair *p)
+{
+	return p->ending || (ended(&p->side[0]) && ended(&p->side[1]));
+}
+
 static void pump(struct half *h)
 {
 	while (step(h))
 		;
-	check_over(h->pair);
+	if (may_be_over(h->pair))
+		check_over(h->pair);
 }
 
 static void want(struct half *h)
