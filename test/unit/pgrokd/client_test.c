@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "common/net/listener.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "test/unit/common/mux_pipe.h"
@@ -226,6 +227,40 @@ static void test_half_opened_is_closed(void **state)
 	snprintf(key, sizeof(key), "https://%s", name);
 	assert_false(open_at(r, key));
 	assert_int_equal(client_tunnels(s.client), 2);
+}
+
+/* A port that could be bound, on this machine and now. */
+static uint16_t any_port(void)
+{
+	struct listener_fds fds;
+	struct addr a;
+	struct err err;
+
+	assert_true(listener_bind("127.0.0.1:0", &fds, &err));
+	a = listener_addr(&fds);
+	listener_fds_close(&fds);
+	return addr_get_port(&a);
+}
+
+/* The port that it had before it gets again, unless such ports are no longer given. */
+static void test_former_port(void **state)
+{
+	struct rig *r = *state;
+	static struct session s;
+	uint16_t port = any_port();
+	char had[64];
+
+	snprintf(had, sizeof(had), "req tcp tcp://t.test:%u", port);
+	come(r, 0, &s, "a", "");
+	WANT(&s, .protocols = "tcp", .last_port = port);
+	assert_string_equal(s.last, had);
+	client_give_back(s.client, had + 8);
+	assert_int_equal(client_tunnels(s.client), 0);
+	r->config.tcp_port_min = port + 1;
+	registry_set_ports(r->core.registry, (uint16_t)(port + 1), 65535);
+	WANT(&s, .protocols = "tcp", .last_port = port);
+	assert_string_not_equal(s.last, had);
+	assert_memory_equal(s.last, had, 20);
 }
 
 static void test_refused(void **state)
@@ -537,15 +572,25 @@ int main(void)
 	setenv("PGROK_TIME_SCALE", scale, 1);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_opens_what_is_wanted),  TEST(test_random_name_for_both),
-		TEST(test_half_opened_is_closed), TEST(test_refused),
-		TEST(test_so_many_tunnels),       TEST(test_replaced_by_itself),
-		TEST(test_many_leave_at_once),    TEST(test_stranger_is_refused),
-		TEST(test_owner_lives),           TEST(test_owner_seems_alive),
-		TEST(test_owner_is_dead),         TEST(test_goes_on_where_it_was),
-		TEST(test_owner_goes_by_itself),  TEST(test_owner_comes_back),
-		TEST(test_another_was_faster),    TEST(test_one_question_a_name),
-		TEST(test_asker_leaves),          TEST(test_so_many_wait),
+		TEST(test_opens_what_is_wanted),
+		TEST(test_random_name_for_both),
+		TEST(test_half_opened_is_closed),
+		TEST(test_former_port),
+		TEST(test_refused),
+		TEST(test_so_many_tunnels),
+		TEST(test_replaced_by_itself),
+		TEST(test_many_leave_at_once),
+		TEST(test_stranger_is_refused),
+		TEST(test_owner_lives),
+		TEST(test_owner_seems_alive),
+		TEST(test_owner_is_dead),
+		TEST(test_goes_on_where_it_was),
+		TEST(test_owner_goes_by_itself),
+		TEST(test_owner_comes_back),
+		TEST(test_another_was_faster),
+		TEST(test_one_question_a_name),
+		TEST(test_asker_leaves),
+		TEST(test_so_many_wait),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

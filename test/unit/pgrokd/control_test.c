@@ -164,7 +164,7 @@ static void test_reads_late(void **state)
 	assert_in_range(got, 20 * 100 * FRAME, 20 * 1000 * FRAME);
 }
 
-static void say(struct rig *r, const struct msg *m)
+static void send_message(struct rig *r, const struct msg *m)
 {
 	struct err err;
 	size_t len;
@@ -173,7 +173,6 @@ static void say(struct rig *r, const struct msg *m)
 	assert_non_null(frame);
 	assert_int_equal(write(r->far, frame, len), (ssize_t)len);
 	free(frame);
-	turns(r->worker.loop, 4);
 }
 
 static void want(struct rig *r, const char *protocol)
@@ -183,7 +182,8 @@ static void want(struct rig *r, const char *protocol)
 	m.req_tunnel.req_id = "1";
 	m.req_tunnel.protocol = protocol;
 	m.req_tunnel.subdomain = "x";
-	say(r, &m);
+	send_message(r, &m);
+	turns(r->worker.loop, 4);
 }
 
 /* As with the Go server a refusal ends a client that has no tunnel, and no other. */
@@ -208,6 +208,29 @@ static void test_first_refusal_ends_it(void **state)
 		if (i == 0)
 			close(r->far);
 	}
+	reserved_free(r->settings.reserved);
+}
+
+/* Who is refused again and again has to go, tunnels or not. */
+static void test_so_many_refusals(void **state)
+{
+	struct rig *r = *state;
+
+	r->core.on[PORT_HTTP] = true;
+	r->settings.reserved = reserved_new("", "t.test", NULL);
+	come(r, "");
+	want(r, "http");
+	for (int i = 1; i < LIMIT_REFUSALS; i++) {
+		struct msg m = msg_new(MSG_REQ_TUNNEL);
+
+		m.req_tunnel.protocol = "udp";
+		send_message(r, &m);
+	}
+	turns(r->worker.loop, 8);
+	assert_true(there(r));
+	want(r, "udp");
+	assert_false(there(r));
+	client_close_all(&r->worker, "the test is over");
 	reserved_free(r->settings.reserved);
 }
 
@@ -289,6 +312,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_late, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_first_refusal_ends_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_so_many_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takes_turns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lost_heartbeat, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_seems_alive, set_up, tear_down),

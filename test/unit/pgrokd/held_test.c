@@ -56,6 +56,7 @@ static void test_time(void **state)
 	assert_int_equal(held_against(h, "blog", &other, 100), 0);
 	assert_int_equal(held_against(h, "shop", &other, 999), 1);
 	assert_int_equal(held_against(h, "shop", &other, 1000), 0);
+	assert_int_equal(held_against(h, "shop", &other, 1500), 0); /* not swept yet */
 	held_sweep(h, 999);
 	assert_int_equal(held_count(h), 1);
 	held_sweep(h, 1000);

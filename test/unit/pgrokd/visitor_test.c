@@ -510,6 +510,24 @@ static void test_half_close_is_held(void **state)
 	hang_up(r, v);
 }
 
+/* Whose body breaks off can't be answered: that end is no half-close, and passed on. */
+static void test_broken_body_is_not_held(void **state)
+{
+	static const char begun[] = "POST / HTTP/1.1\r\nContent-Length: 9\r\n" HOST "abc";
+	struct rig *r = *state;
+
+	r->at.half_close = false;
+	struct fake *c = connection(r), *v = come(r, begun);
+	char want[200];
+
+	snprintf(want, sizeof(want), "%s%s", URL, begun);
+	end_direction(r, v);
+	hear(c, want);
+	hear_end(c, STREAM_EOF);
+	hang_up(r, c);
+	hang_up(r, v);
+}
+
 /* Who has said all waits for the answer like any other, however long it takes. */
 static void test_half_closed_waits(void **state)
 {
@@ -683,6 +701,7 @@ int main(void)
 		TEST(test_later_head_in_time),
 		TEST(test_half_close_is_carried),
 		TEST(test_half_close_is_held),
+		TEST(test_broken_body_is_not_held),
 		TEST(test_half_closed_waits),
 		TEST(test_half_closed_has_an_end),
 		TEST(test_next_request_over_another_stream),
