@@ -9,10 +9,17 @@
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
 /* Visitors. */
-#define LIMIT_WAIT_MS 10000  /* for a proxy connection, then 504 */
-#define LIMIT_WAITING 256    /* waiting visitors per client, then 503 */
-#define LIMIT_OWED_MS 30000  /* for answers owed after a refused request */
-#define LIMIT_REPLY_MS 10000 /* for a page to go out */
+#define LIMIT_WAIT_MS 10000    /* for a proxy connection, then 504 */
+#define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
+#define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */
+#define LIMIT_LOOK_MS 1000     /* how often that is looked at */
+#define LIMIT_WAITING 256      /* waiting visitors per client, then 503 */
+#define LIMIT_OWED_MS 30000    /* for answers owed after a refused request */
+#define LIMIT_REPLY_MS 10000   /* for a page to go out */
+#define LIMIT_KEPT_MS 60000    /* after a page, for the next request on the connection */
+#define LIMIT_SKIPPED 65536    /* bytes of a body that are dropped for that */
+#define LIMIT_NAME_MS 10000    /* for the name of its tunnel to come back, then 502 */
+#define LIMIT_NAME_LOOK_MS 100 /* how often that is looked at */
 
 /* Controls. */
 #define LIMIT_PING_MS 30000 /* silence after which a control is dropped */

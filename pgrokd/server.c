@@ -84,6 +84,7 @@ static void close_all(struct worker *w)
 	lobby_close_all(w);
 	client_close_all(w, "the server stops");
 	visitor_close_all(w, "the server stops");
+	lobby_close_all(w); /* visitors that waited, with their pages */
 }
 
 static void stop(struct worker *w, void *arg)
@@ -107,6 +108,7 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
 	memcpy(s->core.spoken, spoken, sizeof(spoken));
+	s->core.back = http_back;
 	s->core.on[PORT_HTTP] = *c->http_addr;
 	s->core.on[PORT_HTTPS] = *c->https_addr;
 	s->core.on[PORT_TUNNEL] = true;

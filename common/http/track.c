@@ -382,6 +382,19 @@ void http_track_response_eof(struct http_track *t)
 	maybe_resume(t);
 }
 
+bool http_track_fail(struct http_track *t, int status, const char *why)
+{
+	if (t->raw || !following(t) || t->resp_state != RESP_HEAD || t->owed == 0)
+		return false;
+	t->head_only = t->owed_kind[t->owed_head] & OWED_HEAD;
+	t->owed = 0;
+	t->upgrade_wait = false;
+	t->stopped = true;
+	t->refused = status;
+	t->error = why;
+	return true;
+}
+
 bool http_track_at_rest(const struct http_track *t)
 {
 	return !t->raw && !t->stopped && following(t) && t->req_state == REQ_HEAD &&

@@ -89,6 +89,11 @@ void http_track_request_eof(struct http_track *t);
  */
 void http_track_response_eof(struct http_track *t);
 /*
+ * The backend is lost. True: nothing of the answer that is owed next has passed: there will be no
+ * other, and `status` is now refused, for a page in its place. False: its place can't be found.
+ */
+bool http_track_fail(struct http_track *t, int status, const char *why) MUSTCHECK;
+/*
  * Is the connection between requests: no head begun, no body under way, no answer owed? False when
  * raw, unfollowed or stopped.
  */

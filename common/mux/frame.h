@@ -16,8 +16,12 @@ enum mux_type {
 	MUX_DATA,   /* length bytes follow */
 	MUX_WINDOW, /* length is added to the peer's send window */
 	MUX_PING,   /* length is an opaque value, echoed with ACK */
-	MUX_GOAWAY  /* length is a reason: 0 normal, 1 protocol error, 2 internal error */
+	MUX_GOAWAY  /* length is a reason */
 };
+
+/* A GOAWAY's reasons. */
+#define GOAWAY_NORMAL 0
+#define GOAWAY_PROTOCOL 1
 
 #define MUX_SYN 1
 #define MUX_ACK 2

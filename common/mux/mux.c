@@ -6,7 +6,6 @@
  */
 #include "common/mux/mux.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,229 +13,14 @@
 #include "common/net/rtt.h"
 
 #define READ_SIZE (64u << 10) /* once a wake-up, as pairs do */
-#define DRAIN_MS 10000        /* the last frames of a session that is nobody's */
+#define DRAIN_MS 10000        /* the last frames of a session without an owner */
 #define PROBES 32             /* round trips until the length of the path is known, at most */
 #define PATH_SHORT_US 1000    /* no shorter one needs to be looked for */
 #define PONGS 8               /* and twice as many: then an older round trip is forgotten */
-#define GOAWAY_NORMAL 0
-#define GOAWAY_PROTOCOL 1
 
 static _Thread_local char in_buf[READ_SIZE];
 
 static void on_tick(void *arg);
-
-/* ---- output ---- */
-
-/* One spare output buffer per thread: a session that is idle has none. */
-static _Thread_local char *spare;
-static pthread_key_t spare_key;
-
-static void spare_free(void *p)
-{
-	free(*(char **)p);
-}
-
-static void spare_init(void)
-{
-	if (pthread_key_create(&spare_key, spare_free) != 0)
-		abort();
-}
-
-/* The thread's spare goes with the thread. */
-static void spare_register(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	static _Thread_local bool done;
-
-	if (done)
-		return;
-	done = true;
-	pthread_once(&once, spare_init);
-	pthread_setspecific(spare_key, &spare);
-}
-
-static void out_take(struct mux *m)
-{
-	if (m->out)
-		return;
-	m->out = spare ? spare : xmalloc(OUT_CAP);
-	spare = NULL;
-}
-
-static void out_give(struct mux *m)
-{
-	if (!m->out || m->out_len)
-		return;
-	if (spare)
-		free(m->out);
-	else
-		spare = m->out;
-	m->out = NULL;
-	m->tail = NULL;
-}
-
-size_t mux_room(const struct mux *m)
-{
-	return OUT_CAP - m->out_len;
-}
-
-/* The transport took everything up to out_off. */
-static void out_advance(struct mux *m, size_t n)
-{
-	m->out_off += n;
-	if (m->tail && m->out_off > m->tail_at)
-		m->tail = NULL;
-	if (m->out_off == m->out_len) {
-		m->out_off = m->out_len = 0;
-	} else if (m->out_off >= OUT_CAP / 2) {
-		memmove(m->out, m->out + m->out_off, m->out_len - m->out_off);
-		m->out_len -= m->out_off;
-		m->tail_at -= m->tail ? m->out_off : 0;
-		m->out_off = 0;
-	}
-}
-
-void mux_send_now(struct mux *m)
-{
-	mux_flush(m);
-	out_give(m);
-}
-
-/*
- * Writes what stands in the output. Never calls back: a lost transport is dealt with by the tick.
- */
-void mux_flush(struct mux *m)
-{
-	size_t n;
-
-	while (m->t && m->out_off < m->out_len && !m->blocked) {
-		enum stream_rc v =
-			stream_write(m->t, m->out + m->out_off, m->out_len - m->out_off, &n);
-		if (v == STREAM_OK) {
-			out_advance(m, n);
-		} else if (v == STREAM_AGAIN) {
-			m->blocked = true;
-			m->tail = NULL; /* what was offered may not change any more */
-			stream_want(m->t, STREAM_READ | STREAM_WRITE);
-		} else {
-			m->lost = stream_error(m->t);
-			loop_next_tick(m->loop, &m->tick);
-			return;
-		}
-	}
-}
-
-void mux_put_frame(struct mux *m, struct mux_frame f)
-{
-	out_take(m);
-	mux_frame_put((uint8_t *)m->out + m->out_len, f);
-	m->out_len += MUX_HEADER;
-	m->tail = NULL;
-	mux_wake(m);
-}
-
-char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags)
-{
-	/* It becomes the session's when something is written. */
-	if (!m->out && !spare)
-		spare = xmalloc(OUT_CAP);
-	if (!m->out)
-		return spare + MUX_HEADER;
-	return m->out + m->out_len + (m->tail == ms && !flags ? 0 : MUX_HEADER);
-}
-
-void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len)
-{
-	out_take(m);
-	if (m->tail == ms && !flags) {
-		/* The stream's last frame has not left: it grows. */
-		struct mux_frame f;
-		const char *why;
-		if (!mux_frame_get((uint8_t *)m->out + m->tail_at, &f, &why))
-			abort();
-		f.length += (uint32_t)len;
-		mux_frame_put((uint8_t *)m->out + m->tail_at, f);
-	} else {
-		size_t at = m->out_len;
-		mux_put_frame(m, (struct mux_frame){MUX_DATA, flags, ms->id, (uint32_t)len});
-		m->tail = ms;
-		m->tail_at = at;
-	}
-	if (buf != m->out + m->out_len)
-		memcpy(m->out + m->out_len, buf, len);
-	m->out_len += len;
-}
-
-/* Ends the stream's last frame with FIN, if that is still here. */
-bool mux_fin_tail(struct mux *m, struct mstream *ms)
-{
-	if (m->tail != ms)
-		return false;
-	m->out[m->tail_at + 3] |= MUX_FIN;
-	m->tail = NULL;
-	return true;
-}
-
-void mux_wake(struct mux *m)
-{
-	if (!m->freed)
-		loop_next_tick(m->loop, &m->tick);
-}
-
-/* ---- what is owed ---- */
-
-void mux_owe(struct mstream *ms, uint8_t what)
-{
-	if (!ms->owes)
-		TAILQ_INSERT_TAIL(&ms->m->owing, ms, owe_link);
-	ms->owes |= what;
-	mux_wake(ms->m);
-}
-
-static void owed_stream(struct mux *m, struct mstream *ms)
-{
-	uint8_t owes = ms->owes;
-	struct mux_frame f = {.type = MUX_WINDOW, .id = ms->id};
-
-	TAILQ_REMOVE(&m->owing, ms, owe_link);
-	ms->owes = 0;
-	if (owes & (OWE_SYN | OWE_ACK | OWE_FIN | OWE_WINDOW)) {
-		f.flags = mstream_riding(ms) | (owes & OWE_SYN ? MUX_SYN : 0) |
-			  (owes & OWE_ACK ? MUX_ACK : 0) | (owes & OWE_FIN ? MUX_FIN : 0);
-		if (owes & OWE_WINDOW) {
-			f.length = ms->credit;
-			ms->recv_window += ms->credit;
-			ms->credit = 0;
-		}
-		mux_put_frame(m, f);
-	}
-	if (owes & OWE_RST)
-		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, ms->id, 0});
-	if (ms->closed)
-		mstream_free(ms);
-}
-
-/* Turns owed flags into frames as far as there is room. */
-static void put_owed(struct mux *m)
-{
-	struct mstream *ms;
-
-	if (m->ping_owed && mux_room(m) > MUX_HEADER) {
-		m->ping_owed = false;
-		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, m->ping_value});
-	}
-	if (m->goaway_owed && mux_room(m) > MUX_HEADER) {
-		m->goaway_owed = false;
-		m->goaway_sent = true;
-		mux_put_frame(m, (struct mux_frame){MUX_GOAWAY, 0, 0, GOAWAY_NORMAL});
-	}
-	while ((ms = TAILQ_FIRST(&m->owing)) && mux_room(m) > 2 * MUX_HEADER)
-		owed_stream(m, ms);
-	while (m->rst_n && mux_room(m) > MUX_HEADER) {
-		uint32_t id = m->rst[--m->rst_n];
-		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, id, 0});
-	}
-}
 
 /* Does anything wait for the next turn, the transport permitting? */
 static bool work_left(const struct mux *m)
@@ -296,7 +80,7 @@ static void session_lost(struct mux *m, const char *why, enum bye how)
 	m->rst_n = 0;
 	m->ping_owed = m->goaway_owed = false;
 	m->out_len = m->out_off = 0;
-	out_give(m);
+	mux_output_idle(m);
 	drop_owing(m);
 	idmap_each(m->streams, mark_dead, NULL);
 	tell_down(m, why);
@@ -427,7 +211,7 @@ static void on_tick(void *arg)
 		/* A writer may close its stream, or the session with it. */
 		wake_writers(m);
 		if (m->t)
-			put_owed(m);
+			mux_put_owed(m);
 		tell_idle(m);
 		mux_flush(m);
 		/* Room again, and work left: after the next poll. What was put here is out. */
@@ -438,7 +222,7 @@ static void on_tick(void *arg)
 	}
 	if (m->ids_used && m->t)
 		tell_down(m, "all stream ids are used");
-	out_give(m);
+	mux_output_idle(m);
 	mux_maybe_free(m);
 }
 
@@ -578,6 +362,7 @@ static void got_pong(struct mux *m)
 {
 	got_round_trip(m, clock_us() - m->ping_us);
 	m->ping_us = 0;
+	m->known_below = m->pinged_below;
 	if (m->probes > 1 && !path_is_known(m)) {
 		m->probes--;
 		mux_measure(m);
@@ -715,6 +500,7 @@ void mux_measure(struct mux *m)
 		return;
 	m->ping_us = clock_us();
 	m->pinged_us = m->ping_us;
+	m->pinged_below = m->next_id;
 	mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_SYN, 0, ++m->ping_id});
 }
 
@@ -723,7 +509,7 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 {
 	struct mux *m = xcalloc(1, sizeof(*m));
 
-	spare_register();
+	mux_output_init();
 	account_join(account);
 	m->account = account;
 	m->t = transport;

@@ -1,4 +1,4 @@
-/* What mux.c (the session) and stream.c (its streams) share. */
+/* What mux.c (the session), output.c and stream.c (its streams) share. */
 #ifndef COMMON_MUX_SESSION_H
 #define COMMON_MUX_SESSION_H
 
@@ -82,6 +82,8 @@ struct mux {
 
 	uint64_t ping_us, pinged_us;
 	uint32_t ping_id, rtt_us;
+	/* Streams with lower ids the peer knows of by the next pong, and by the last one. */
+	uint32_t pinged_below, known_below;
 	struct {
 		uint32_t least_us, last_us; /* the shortest of the latest ones, of those before */
 		unsigned pongs;             /* of the latest */
@@ -97,21 +99,32 @@ struct mux {
 	struct loop_exit exit;
 };
 
-/* mux.c */
+/* output.c */
+/* Once a thread, before its first session. */
+void mux_output_init(void);
 size_t mux_room(const struct mux *m);
 void mux_put_frame(struct mux *m, struct mux_frame f);
 /* Where the next mux_put_data() will put its bytes; flags: will it have any? */
 char *mux_data_place(struct mux *m, const struct mstream *ms, bool flags);
 /* buf may be that place: then nothing is copied. */
 void mux_put_data(struct mux *m, struct mstream *ms, uint16_t flags, const void *buf, size_t len);
+/* Ends the stream's last frame with FIN, if that is still here. */
 bool mux_fin_tail(struct mux *m, struct mstream *ms);
+/* Writes what stands here. Never calls back: a lost transport is dealt with by the tick. */
 void mux_flush(struct mux *m);
-/* The same, and does without the buffer if all of it left. */
+/* Does without the buffer if nothing stands in it. */
+void mux_output_idle(struct mux *m);
+/* Both. */
 void mux_send_now(struct mux *m);
+/* The turn's end is to look at the session. */
 void mux_wake(struct mux *m);
+/* The stream owes these OWE_ flags to its peer. */
 void mux_owe(struct mstream *ms, uint8_t what);
-void mux_maybe_free(struct mux *m);
+/* Turns owed flags into frames as far as there is room. */
+void mux_put_owed(struct mux *m);
 
+/* mux.c */
+void mux_maybe_free(struct mux *m);
 void mux_measure(struct mux *m);
 
 /* stream.c */

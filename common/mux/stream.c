@@ -460,6 +460,17 @@ static void mstream_close(struct stream *s, bool abort)
 		mux_maybe_free(m);
 }
 
+/* Frames are read in their order: a pong says that those in front of its ping were. */
+static bool mstream_known(struct stream *s)
+{
+	struct mux *m = mstream_of(s)->m;
+
+	if (!m->conf.opens || mstream_of(s)->id < m->known_below)
+		return true;
+	mux_measure(m);
+	return false;
+}
+
 static const char *mstream_error(const struct stream *s)
 {
 	const struct mstream *ms = (const struct mstream *)s;
@@ -481,6 +492,7 @@ static const struct stream_ops mux_ops = {
 	.finish = mstream_finish,
 	.flushed = mstream_flushed,
 	.close = mstream_close,
+	.known = mstream_known,
 	.error = mstream_error,
 };
 

@@ -15,8 +15,8 @@ struct dial;
  * non-blocking, TCP_NODELAY, keep-alive) and error NULL, or fd -1 and the reason, borrowed for the
  * call, which names the last address ("dial tcp 127.0.0.1:8080: connect: connection refused",
  * "dial tcp: lookup nope.example: no such host", "dial tcp 10.0.0.1:80: i/o timeout"). Numeric
- * hosts need no thread; "" is this machine, 127.0.0.1 or else ::1 (errors name the first). One of
- * several addresses that is silent gets its share of the time (at least 2 s), as in Go.
+ * hosts need no thread; "" is this machine, 127.0.0.1 or else ::1 (errors name the first). With
+ * several addresses, each gets an equal share of the time (at least 2 s), as in Go.
  */
 typedef void dial_fn(void *arg, int fd, const char *error);
 struct dial *dial_start(struct loop *l, const char *host, uint16_t port, uint64_t timeout_ms,

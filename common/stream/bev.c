@@ -280,6 +280,38 @@ static void bev_close(struct stream *s, bool abort)
 	loop_free_later(s->loop, b, bev_free);
 }
 
+static bool bev_movable(const struct stream *s)
+{
+	const struct bev *b = (const struct bev *)s;
+
+	return b->connected && !b->dead && !b->write_dead && !b->finished && !in_len(b);
+}
+
+static void bev_free_shell(void *p)
+{
+	struct bev *b = p;
+
+	if (b->before)
+		evbuffer_free(b->before);
+	free(b);
+}
+
+/* libevent has nothing more to do with fd and ssl once its events are deleted, which is now. */
+static void bev_detach(struct stream *s, int *fd, SSL **ssl)
+{
+	struct bev *b = bev_of(s);
+
+	*fd = s->fd;
+	*ssl = s->ssl;
+	loop_tick_cancel(s->loop, &b->tick);
+	bufferevent_setcb(b->be, NULL, NULL, NULL, NULL);
+	bufferevent_disable(b->be, EV_READ | EV_WRITE);
+	bufferevent_free(b->be);
+	if (s->ssl)
+		SSL_set_bio(s->ssl, NULL, NULL);
+	loop_free_later(s->loop, b, bev_free_shell);
+}
+
 static const char *bev_error(const struct stream *s)
 {
 	return ((const struct bev *)s)->error;
@@ -294,8 +326,15 @@ static const struct stream_ops bev_ops = {
 	.finish = bev_finish,
 	.flushed = bev_flushed,
 	.close = bev_close,
+	.movable = bev_movable,
+	.detach = bev_detach,
 	.error = bev_error,
 };
+
+bool stream_is_bev(const struct stream *s)
+{
+	return s->ops == &bev_ops;
+}
 
 /* What the SSL has decrypted already is no news to epoll: it is taken out first. */
 static struct evbuffer *take_decrypted(SSL *ssl)

@@ -46,7 +46,7 @@ struct stream *stream_settle(struct stream *s)
 	SSL *ssl;
 	int fd;
 
-	if (engine == ENGINE_DIRECT || !s->ops->detach)
+	if (engine == ENGINE_DIRECT || !s->ops->detach || stream_is_bev(s))
 		return s;
 	stream_detach(s, &fd, &ssl);
 	return engines[engine].make(l, fd, ssl);

@@ -16,6 +16,8 @@ struct stream_ops {
 	enum stream_rc (*finish)(struct stream *s);
 	bool (*flushed)(const struct stream *s);
 	void (*close)(struct stream *s, bool abort);
+	bool (*known)(struct stream *s);                      /* NULL: there is no telling */
+	bool (*movable)(const struct stream *s);              /* besides flushed; NULL: always */
 	void (*detach)(struct stream *s, int *fd, SSL **ssl); /* NULL: stays on its loop */
 	const char *(*error)(const struct stream *s);
 };
@@ -33,6 +35,7 @@ struct stream {
 /* What the engines make. read_ahead: more than the TLS record that is needed may be read. */
 struct stream *stream_direct_new(struct loop *l, int fd, SSL *ssl, bool read_ahead) MUSTCHECK;
 struct stream *stream_bev_new(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
+bool stream_is_bev(const struct stream *s);
 
 /*
  * Takes fd: the peer sees a reset, but only after it has what was written before (a reset at once

@@ -429,6 +429,7 @@ static void on_tick(void *arg)
 		if (may_move(&p->side[i]))
 			pump(&p->side[i]);
 	}
+	check_over(p);
 	want_both(p);
 }
 
@@ -497,6 +498,34 @@ void pair_release(struct pair *p, enum side from)
 	h->eof_held = false;
 	h->rejudge = true;
 	loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_cut(struct pair *p)
+{
+	p->cut = true;
+	if (!p->over)
+		loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_let_go(struct pair *p, enum side side)
+{
+	if (!p->leaving && !p->cut)
+		p->leaving = &p->side[side];
+	if (!p->over)
+		loop_next_tick(p->loop, &p->tick);
+}
+
+bool pair_clean(const struct pair *p, enum side side)
+{
+	const struct half *h = &p->side[side], *t = &p->side[!side];
+
+	return !h->eof && !h->held && !h->pending && !t->pending && !t->dead &&
+	       !*stream_error(h->s) && stream_flushed(h->s);
+}
+
+struct stream *pair_stream(const struct pair *p, enum side side)
+{
+	return p->side[side].s;
 }
 
 struct stream *pair_take(struct pair *p, enum side side)

@@ -64,6 +64,13 @@ void pair_feed(struct pair *p, enum side side, const void *buf, size_t len);
 void pair_start(struct pair *p);
 /* Ends a JUDGE_HOLD or a held-back end of side `from`; may be called from inside a judge. */
 void pair_release(struct pair *p, enum side from);
+/* What a judge can say, from outside: JUDGE_CUT, and JUDGE_LEAVE of `side`. done() comes later. */
+void pair_cut(struct pair *p);
+void pair_let_go(struct pair *p, enum side side);
+/* Could this side's stream be taken out as it is? Nothing waits, or is lost, and it lives on. */
+bool pair_clean(const struct pair *p, enum side side);
+/* A side's stream, for questions. Borrowed. */
+struct stream *pair_stream(const struct pair *p, enum side side);
 /* Takes a side's stream out, for a last word to the visitor. Only after done, before close. */
 struct stream *pair_take(struct pair *p, enum side side) MUSTCHECK;
 /*

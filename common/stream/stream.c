@@ -5,7 +5,7 @@
 
 bool stream_movable(const struct stream *s)
 {
-	return s->ops->detach && stream_flushed(s);
+	return s->ops->detach && stream_flushed(s) && (!s->ops->movable || s->ops->movable(s));
 }
 
 void stream_detach(struct stream *s, int *fd, SSL **ssl)
@@ -63,6 +63,11 @@ enum stream_rc stream_finish(struct stream *s)
 bool stream_flushed(const struct stream *s)
 {
 	return s->ops->flushed(s);
+}
+
+bool stream_known(struct stream *s)
+{
+	return !s->ops->known || s->ops->known(s);
 }
 
 void stream_close(struct stream *s, bool abort)

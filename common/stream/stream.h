@@ -55,7 +55,10 @@ struct stream *stream_new_direct(struct loop *l, int fd, SSL *ssl) MUSTCHECK;
  * afterwards.
  */
 struct stream *stream_settle(struct stream *s) MUSTCHECK;
-/* Can it be taken apart now? Only a direct one, and only after what it took is out. */
+/*
+ * Can it be taken apart now? Only after what it took is out; a bufferevent only if all that it has
+ * got was read, and not from inside its on_ready.
+ */
 bool stream_movable(const struct stream *s);
 /*
  * Takes apart a stream that is movable, so that it can be handed to another thread: events deleted,
@@ -101,6 +104,11 @@ void stream_want(struct stream *s, int dirs);
 enum stream_rc stream_finish(struct stream *s) MUSTCHECK;
 /* Is everything that was taken out of this process's hands? Then close loses nothing. */
 bool stream_flushed(const struct stream *s);
+/*
+ * Does the peer's program know of this stream? If that is not known it is asked, and the answer may
+ * be found by a later call. True for kinds that can't tell.
+ */
+bool stream_known(struct stream *s);
 /*
  * Takes s. abort: the peer is to see a reset. Otherwise close_notify is tried once and the socket
  * closed. Memory goes back on the next tick; on_ready is not called any more.

@@ -101,6 +101,16 @@ bool msg_has_feature(const char *features, const char *word)
 	return false;
 }
 
+void msg_short_id(const char *id, char out[static MSG_SHORT_ID])
+{
+	size_t len = strlen(id);
+
+	if (len >= MSG_SHORT_ID)
+		snprintf(out, MSG_SHORT_ID, "%.8s", id);
+	else
+		snprintf(out, MSG_SHORT_ID, "%.*s*", (int)(len / 2), id);
+}
+
 /* ---- encoding ---- */
 
 char *msg_encode(const struct msg *m, size_t *len)

@@ -115,4 +115,11 @@ void msg_free(struct msg *m);
 /* Is `word` one of the blank-separated words of `features`? */
 bool msg_has_feature(const char *features, const char *word);
 
+/*
+ * What may be shown of a ClientId, which is a credential: 8 characters; of a shorter one half and a
+ * star.
+ */
+#define MSG_SHORT_ID 9
+void msg_short_id(const char *id, char out[static MSG_SHORT_ID]);
+
 #endif

@@ -25,7 +25,8 @@ struct conn {
 	struct loop *loop;
 	struct stream *s;
 	int root;
-	struct loop_timer idle; /* FILES_IDLE_MS without a byte either way */
+	/* FILES_IDLE_MS for a request; not for an answer, who takes it can't be seen here. */
+	struct loop_timer idle;
 	struct loop_tick tick;
 	struct loop_exit exit;
 
@@ -84,6 +85,7 @@ static void begin_answer(struct conn *c, struct answer_head *h)
 {
 	log_debug(NAME, "%.*s %.*s: %d", (int)c->head.method.len, c->in.p + c->head.method.off,
 		  (int)c->head.target.len, c->in.p + c->head.target.off, h->status);
+	loop_timer_stop(&c->idle);
 	h->keep = c->keep;
 	h->http10 = c->head.minor == 0;
 	answer_head(&c->out, h);
@@ -384,6 +386,7 @@ static bool step_read(struct conn *c)
 		c->eof = true;
 		return true;
 	case STREAM_AGAIN:
+		loop_after(&c->idle, FILES_IDLE_MS);
 		stream_want(c->s, STREAM_READ);
 		return false;
 	case STREAM_ABORT:
@@ -439,7 +442,6 @@ static void pump(struct conn *c)
 {
 	int requests = 0;
 
-	loop_after(&c->idle, FILES_IDLE_MS);
 	while (c->answering ? step_write(c) : step_read(c)) {
 		if (c->answering || ++requests < REQUESTS_PER_TURN)
 			continue;

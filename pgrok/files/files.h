@@ -11,7 +11,7 @@
 #include "common/base/err.h"
 #include "common/base/loop.h"
 
-#define FILES_IDLE_MS 60000 /* a visitor who neither asks nor takes anything */
+#define FILES_IDLE_MS 60000 /* a visitor who does not ask for anything more */
 
 /*
  * Is this text a folder's address: ".", "..", "~", "./x", "../x", "/x", "~/x", "file:///x"? Then it

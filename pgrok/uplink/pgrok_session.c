@@ -287,6 +287,8 @@ static void answered(struct session *s)
 
 static void take_auth_resp(struct session *s, const struct msg_auth_resp *r)
 {
+	char shown[MSG_SHORT_ID];
+
 	answered(s);
 	if (*r->error) {
 		refuse(s, "Failed to authenticate to server", r->error);
@@ -297,8 +299,8 @@ static void take_auth_resp(struct session *s, const struct msg_auth_resp *r)
 		return;
 	}
 	snprintf(s->client_id, sizeof(s->client_id), "%s", r->client_id);
-	log_info(NAME, "Authenticated with server %s, client id: %.8s...", r->mm_version,
-		 s->client_id);
+	msg_short_id(s->client_id, shown);
+	log_info(NAME, "Authenticated with server %s, client id: %s...", r->mm_version, shown);
 	if (*r->features)
 		chan_set_max(s->control.chan, FRAME_HEADER + FRAME_BODY_MAX);
 	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);

@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "msg/pgrok/msg.h"
 #include "pgrokd/client/parts.h"
 #include "pgrokd/client/request.h"
 #include "pgrokd/client/takeover.h"
@@ -31,7 +32,7 @@ struct client *client_new(struct worker *w, const struct client_conf *conf)
 	rand_hex(id, 4);
 	snprintf(c->name, sizeof(c->name), "ctl:%s", id);
 	snprintf(c->client_id, sizeof(c->client_id), "%s", conf->client_id);
-	snprintf(c->short_id, sizeof(c->short_id), "%.8s", conf->client_id);
+	msg_short_id(conf->client_id, c->short_id);
 	c->owner = owner_of(conf->client_id, &conf->token, &conf->peer);
 	c->peer = conf->peer;
 	c->half_close = conf->half_close;
@@ -125,13 +126,16 @@ static void client_free(void *arg)
 
 static void client_end(struct client *c, bool replaced, const char *why)
 {
+	static struct log_kind
+		idle; /* that never had a tunnel: a stranger makes as many as he likes */
 	struct worker *w = c->worker;
 
-	log_closed(LOG_INFO, c->name, why, loop_now(w->loop) - c->born,
-		   ", client %s, %d tunnels, %llu visitors, %llu bytes in, %llu out", c->short_id,
-		   c->n_tunnels, (unsigned long long)c->count.visitors,
-		   (unsigned long long)c->count.bytes[SIDE_VISITOR],
-		   (unsigned long long)c->count.bytes[SIDE_SERVICE]);
+	if (log_wants(LOG_INFO) && (c->had_tunnel || log_may(&idle, LOG_INFO, c->name)))
+		log_closed(LOG_INFO, c->name, why, loop_now(w->loop) - c->born,
+			   ", client %s, %d tunnels, %llu visitors, %llu bytes in, %llu out",
+			   c->short_id, c->n_tunnels, (unsigned long long)c->count.visitors,
+			   (unsigned long long)c->count.bytes[SIDE_VISITOR],
+			   (unsigned long long)c->count.bytes[SIDE_SERVICE]);
 	worker_closes(w, c->n_tunnels + 1);
 	c->proto->quiet(c->session);
 	while (!TAILQ_EMPTY(&c->requests))
@@ -160,6 +164,12 @@ void client_close(struct client *c, const char *why)
 	c->why = why;
 	c->proto->quiet(c->session);
 	loop_next_tick(w->loop, &c->later);
+}
+
+void client_lost(struct client *c, const char *why)
+{
+	c->lost = true;
+	client_close(c, why);
 }
 
 static void client_later(void *arg)

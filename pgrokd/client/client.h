@@ -33,6 +33,8 @@ struct client *client_new(struct worker *w, const struct client_conf *conf) MUST
  * in one of the next turns, and until then the session is quiet. why lives as long as the session.
  */
 void client_close(struct client *c, const char *why);
+/* The same for one that was silent too long: its visitors won't be answered, and go, too. */
+void client_lost(struct client *c, const char *why);
 void client_close_all(struct worker *w, const char *why);
 /* NULL: there is none with this id here. */
 struct client *client_find(const struct worker *w, const char *client_id);

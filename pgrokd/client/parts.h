@@ -2,6 +2,7 @@
 #ifndef PGROKD_CLIENT_PARTS_H
 #define PGROKD_CLIENT_PARTS_H
 
+#include "msg/pgrok/msg.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/visitor/visitor.h"
 
@@ -15,12 +16,13 @@ struct client {
 	uint64_t id, born;
 	char name[16];                       /* "ctl:309f56fc", for the log */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* a credential: only short_id is ever shown */
-	char short_id[9];
+	char short_id[MSG_SHORT_ID];
 	struct owner owner; /* of its names */
 	struct addr peer;
 	bool half_close, may_share;
 	struct tunnel_list tunnels;
 	int n_tunnels;
+	bool had_tunnel;
 	struct request_list requests; /* those that wait for a takeover, or their turn */
 	int n_requests;
 	int refusals; /* of requests, since refusals_began */
@@ -28,6 +30,7 @@ struct client {
 	struct carrier *carrier;
 	struct takeover *takeover;  /* one of its names is contested; NULL: none is */
 	struct visitor_count count; /* of all its tunnels */
+	bool lost;                  /* it closes because it is silent */
 	const char *why;            /* it closes in a later turn; NULL: it does not */
 	struct loop_tick later;
 };

@@ -49,7 +49,7 @@ enum request_rc request_refuse(const struct request *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(error, sizeof(error), fmt, ap);
 	va_end(ap);
-	log_info(c->name, "Refused a tunnel: %s", error);
+	log_often(LOG_INFO, c->name, "Refused a tunnel: %s", error);
 	struct proto_answer a = {.request = r->req_id, .error = error};
 
 	c->proto->answer(c->session, &a);
@@ -72,7 +72,8 @@ enum request_rc request_obstacle(struct request *r, const char *url, struct obst
 				    why->held_s);
 	} else if (!r->asked && token_same(&taken->owner.token, &c->owner.token) &&
 		   taken->client != c->id) {
-		log_info(c->name, "Wants %s: asking whether its owner still lives", taken->url);
+		log_often(LOG_INFO, c->name, "Wants %s: asking whether its owner still lives",
+			  taken->url);
 		takeover_ask(c->worker, taken, &r->ticket);
 	} else {
 		rc = refuse_taken(r, url);

@@ -136,7 +136,7 @@ static void takeover_timeout(void *arg)
 	if (c->proto->seems_alive(c->session))
 		takeover_end(t, WORD_TAKEN);
 	else
-		client_close(c, "no sign of life when its token asked for the name again");
+		client_lost(c, "no sign of life when its token asked for the name again");
 }
 
 static struct takeover *takeover_start(struct client *c)

@@ -44,6 +44,7 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 	visitors_open(&t->visitors);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
+	c->had_tunnel = true;
 	c->worker->count.tunnels++;
 	if (!route->mux)
 		carrier_warm(c->carrier);
@@ -132,7 +133,7 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	if (t->listener)
 		listener_close(t->listener);
 	registry_unregister(w->core->registry, t->route, hold);
-	visitors_close(&t->visitors);
+	visitors_close(&t->visitors, c->lost);
 	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
 		   ", %llu visitors, %llu bytes in, %llu out", (unsigned long long)count->visitors,
 		   (unsigned long long)count->bytes[SIDE_VISITOR],

@@ -31,7 +31,7 @@ struct parcel {
 	struct route *route;                 /* a reference; NULL: none */
 	char *unread;                        /* bytes that are the adopter's to read; NULL: none */
 	size_t unread_len;
-	bool head_only; /* they begin with a HEAD request */
+	int status; /* the page that the request in them is to get; 0: none was decided on */
 };
 
 /* drop NULL: nothing to undo. */

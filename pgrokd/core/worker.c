@@ -25,6 +25,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	w->turn = (struct loop_tick){.fn = next_turn, .arg = w};
 	TAILQ_INIT(&w->guests);
 	TAILQ_INIT(&w->visitors);
+	TAILQ_INIT(&w->unheard);
 	w->client_ids = strmap_new();
 	w->clients = idmap_new();
 	w->tunnels = idmap_new();

@@ -20,7 +20,10 @@
 struct door;
 struct proto_ops;
 struct listener;
+struct parcel;
 struct settings;
+struct stream;
+struct worker;
 
 enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
 
@@ -51,6 +54,8 @@ struct core {
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
+	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
+	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
 	int n_workers;
 	struct worker *worker; /* [n_workers] */
 };
@@ -65,10 +70,12 @@ struct worker {
 	struct guest_list guests; /* half-open connections, oldest first */
 	int n_guests;
 	struct visitor_list visitors; /* all of tunnels at home here */
-	struct strmap *client_ids;    /* ClientId -> struct client */
-	struct idmap *clients;        /* id -> struct client */
-	struct idmap *tunnels;        /* id -> struct visitors, those of the tunnel */
-	struct idmap *tickets;        /* id -> struct takeover_ticket that waits */
+	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
+	struct loop_timer hear;
+	struct strmap *client_ids; /* ClientId -> struct client */
+	struct idmap *clients;     /* id -> struct client */
+	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
+	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

@@ -22,6 +22,8 @@ struct guest {
 	struct worker *worker;
 	enum port port;
 	enum guest_state state;
+	bool counted;                  /* by the door */
+	bool again;                    /* it had an answer before: a tunnel's, or a page */
 	bool looked;                   /* https port: at the first byte, before TLS was */
 	bool plain;                    /* ... and it is none of TLS: for its one answer it is */
 	const struct proto_ops *proto; /* GUEST_HELLO */
@@ -34,7 +36,18 @@ struct guest {
 	void (*own_free)(void *own);
 	struct addr peer;
 	struct loop_timer timer;
+	void (*alarm)(struct guest *g); /* when it rings; NULL: the guest is closed */
+	struct loop_tick soon;          /* more to do in the next turn, though nothing comes */
 };
+
+/*
+ * Takes s. It is in the lobby, not counted by the door, and has no timer; the oldest has left if
+ * there were too many.
+ */
+struct guest *guest_new(struct worker *w, enum port port, struct stream *s,
+			const struct addr *peer) MUSTCHECK;
+/* Its protocol's hello() is called in the next turn. */
+void guest_soon(struct guest *g);
 
 /*
  * Reads what is there into buf, which then holds `max` bytes at most. False: nothing came (it will

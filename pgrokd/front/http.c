@@ -1,11 +1,33 @@
-/* Visitors of http and https tunnels, until it is known whose they are. */
+/*
+ * Visitors of http and https tunnels while they are with none: until it is known whose their
+ * request is, and from a page of ours to their next request.
+ */
 #include "pgrokd/front/http.h"
 
-#include "pgrokd/core/parcel.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/stream/pair.h"
+#include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
 #include "pgrokd/visitor/reply.h"
 #include "pgrokd/visitor/visitor.h"
+
+#define PIECE 4096u /* of a body that is dropped */
+
+/* What is known of a visitor besides its request. */
+struct kept {
+	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
+	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
+	int status;        /* of the page that its request is to get; 0: none was decided on */
+	bool paged;        /* a page goes out, and the body of its request is dropped */
+	bool body;         /* there is more of it */
+	bool chunks;       /* it is chunked */
+	struct http_chunked chunked;
+	uint64_t left, dropped;
+	struct text page; /* what is still to be written */
+};
 
 /* A method, or the empty lines that may stand before it (RFC 9112 section 2.2). */
 static enum looks http_looks_like(const char *buf, size_t len)
@@ -18,48 +40,278 @@ static enum looks http_looks_like(const char *buf, size_t len)
 		       : LOOKS_NO;
 }
 
+static void kept_free(void *own)
+{
+	struct kept *k = own;
+
+	route_unref(k->was);
+	text_free(&k->page);
+	free(k);
+}
+
+static struct kept *kept_of(struct guest *g)
+{
+	if (!g->own) {
+		g->own = xcalloc(1, sizeof(struct kept));
+		g->own_free = kept_free;
+	}
+	return g->own;
+}
+
+/* ---- a page, and then the next request ---- */
+
+/* n bytes have done their duty. */
+static void drop(struct guest *g, size_t n)
+{
+	char *old = g->buf;
+	size_t len = g->len;
+
+	g->len = g->cap = len - n;
+	g->buf = g->len ? xmalloc(g->len) : NULL;
+	if (g->len)
+		memcpy(g->buf, old + n, g->len);
+	xfree_secret(old, len); /* a head may carry a password */
+}
+
+/* False: it does not go out now, or the guest is gone. */
+static bool write_page(struct guest *g, struct kept *k)
+{
+	enum stream_rc rc = STREAM_OK;
+	size_t n;
+
+	while (k->page.len && rc == STREAM_OK) {
+		rc = stream_write(g->stream, k->page.p, k->page.len, &n);
+		if (rc == STREAM_OK)
+			text_drop(&k->page, n);
+	}
+	if (rc == STREAM_EOF || rc == STREAM_ABORT) {
+		guest_close(g, LOG_DEBUG, "left before its page");
+		return false;
+	}
+	if (!k->page.len && stream_flushed(g->stream))
+		return true;
+	stream_want(g->stream, STREAM_WRITE);
+	return false;
+}
+
+static enum http_rc drop_piece(struct guest *g, struct kept *k)
+{
+	enum http_rc rc;
+	size_t n = g->len;
+
+	if (k->chunks) {
+		rc = http_chunked_scan(&k->chunked, g->buf, g->len, &n, NULL, NULL);
+	} else {
+		n = k->left < n ? (size_t)k->left : n;
+		k->left -= n;
+		rc = k->left ? HTTP_MORE : HTTP_OK;
+	}
+	k->dropped += n;
+	drop(g, n);
+	return rc;
+}
+
+/* False: more of it has to come, or the guest is gone. */
+static bool drop_body(struct guest *g, struct kept *k)
+{
+	while (k->body) {
+		if (!g->len && !guest_read(g, PIECE))
+			return false;
+		enum http_rc rc = drop_piece(g, k);
+
+		if (rc == HTTP_BAD || k->dropped > LIMIT_SKIPPED) {
+			stream_linger(guest_leave(g));
+			return false;
+		}
+		k->body = rc == HTTP_MORE;
+	}
+	return true;
+}
+
+/* False: its page is not done yet, or it is gone. */
+static bool page_done(struct guest *g, struct kept *k)
+{
+	if (!k->paged)
+		return true;
+	if (!write_page(g, k) || !drop_body(g, k))
+		return false;
+	k->paged = false;
+	loop_after(&g->timer, LIMIT_KEPT_MS);
+	return true;
+}
+
+/* Where a request ends is known; who sent it will see the page and may go on behind it. */
+static bool may_keep(struct guest *g, int status)
+{
+	const struct http_head *h = &g->head;
+	bool body = h->chunked || h->length;
+	struct http_span expects;
+
+	if (status != 401 && status != 403 && status != 404 && status != 502 && status != 503 &&
+	    status != 504)
+		return false;
+	if (g->plain || h->upgrade || h->conn_close || (h->minor == 0 && !h->conn_keep_alive))
+		return false;
+	/* One that waits for a 100 may send its body or not. */
+	if (body && (h->length > LIMIT_SKIPPED || http_field(g->buf, h, "Expect", &expects)))
+		return false;
+	g->counted = g->counted || door_enter(g->worker->core->door, &g->peer);
+	return g->counted;
+}
+
+static void keep(struct guest *g, const struct reply_page *page)
+{
+	struct kept *k = kept_of(g);
+	size_t head_len = g->head.head_len;
+
+	k->status = 0;
+	k->paged = true;
+	k->body = g->head.chunked || g->head.length;
+	k->chunks = g->head.chunked;
+	k->left = g->head.length;
+	k->dropped = 0;
+	http_chunked_init(&k->chunked, true);
+	reply_make(&k->page, page);
+	memset(&g->head, 0, sizeof(g->head));
+	g->head_begun = false;
+	g->again = true;
+	drop(g, head_len);
+	loop_after(&g->timer, LIMIT_REPLY_MS);
+	stream_want(g->stream, 0);
+	guest_soon(g);
+	/* At once all the same: the server may stop. */
+	(void)!write_page(g, k);
+}
+
 static void answer(struct guest *g, int status, const char *why)
 {
 	char text[ADDR_TEXT];
-	struct worker *w = g->worker;
-	bool head_only = http_span_is(g->buf, g->head.method, "HEAD");
+	struct reply_page page = {
+		.status = status,
+		.host = {g->buf + g->head.authority.off, g->head.authority.len},
+		.head_only = http_span_is(g->buf, g->head.method, "HEAD"),
+		.http10 = g->head.minor == 0,
+	};
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
-	w->count.pages++;
+	g->worker->count.pages++;
+	page.keep = may_keep(g, status);
+	if (page.keep) {
+		keep(g, &page);
+		return;
+	}
 	char *buf = g->buf;
 	size_t len = g->len;
-	struct reply_host host = {buf + g->head.authority.off, g->head.authority.len};
 
 	g->buf = NULL; /* it outlives the guest */
-	reply_send(guest_leave(g), status, head_only, host);
+	reply_send(guest_leave(g), &page);
 	xfree_secret(buf, len);
+}
+
+/* ---- a request ---- */
+
+/*
+ * Can it go to another worker? A stream of the other engine has read more than was asked for: that
+ * goes along.
+ */
+static bool may_move(struct guest *g)
+{
+	size_t n = 0;
+
+	if (stream_movable(g->stream))
+		return true;
+	if (g->cap < PAIR_HELD + PAIR_READ)
+		g->buf = xrealloc(g->buf, g->cap = PAIR_HELD + PAIR_READ);
+	while (g->len < g->cap &&
+	       stream_read(g->stream, g->buf + g->len, g->cap - g->len, &n) == STREAM_OK)
+		g->len += n;
+	return stream_movable(g->stream);
+}
+
+static int route(struct guest *g, struct route **route, const char **why)
+{
+	struct worker *w = g->worker;
+	SSL *ssl = stream_ssl(g->stream);
+	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+	int status = route_visitor(w, g->port, sni, &g->head, g->buf, route, why);
+
+	if (status || (*route)->home == w->index || may_move(g))
+		return status;
+	route_unref(*route);
+	*why = "its connection can't be moved";
+	return 421;
+}
+
+static void try_again(struct guest *g);
+
+/*
+ * The client of the tunnel that it was with has lost its connection, as it seems: it will be back
+ * in a moment. No other visitor waits for a name, or there would be no end of them.
+ */
+static bool wait_for_name(struct guest *g)
+{
+	struct worker *w = g->worker;
+	struct kept *k = g->own;
+	const struct http_head *h = &g->head;
+	char key[ROUTE_KEY_MAX];
+
+	if (!k || !k->was ||
+	    !route_key(k->was->proto, g->buf + h->authority.off, h->authority.len, key) ||
+	    strcmp(key, k->was->key) != 0 || !registry_held(w->core->registry, key))
+		return false;
+	if (!k->waits)
+		k->waits = loop_now(w->loop);
+	if (loop_now(w->loop) - k->waits >= loop_scaled(LIMIT_NAME_MS))
+		return false;
+	g->alarm = try_again;
+	stream_want(g->stream, 0);
+	loop_after(&g->timer, LIMIT_NAME_LOOK_MS);
+	return true;
 }
 
 static void visit(struct guest *g)
 {
 	struct worker *w = g->worker;
-	const char *why;
-	struct route *route;
-	int status = route_visitor(w, g->port, &g->head, g->buf, &route, &why);
+	struct kept *k = g->own;
+	const char *why = "its client could not be reached";
+	struct route *to;
+	int status = k ? k->status : 0;
 
+	if (!status)
+		status = route(g, &to, &why);
+	if (status == 404 && wait_for_name(g))
+		return;
+	if (status == 404 && k && k->waits) {
+		status = 502;
+		why = "its client did not come back";
+	}
+	if (k)
+		k->waits = 0;
 	if (status) {
 		answer(g, status, why);
 		return;
 	}
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
-	p->route = route;
+	p->route = to;
 	p->unread = g->buf;
 	p->unread_len = g->len;
-	p->head_only = http_span_is(g->buf, g->head.method, "HEAD");
 	g->buf = NULL;
 	struct stream *s = guest_leave(g);
 
-	parcel_send(p, w, route->home, s);
+	parcel_send(p, w, to->home, s);
+}
+
+static void try_again(struct guest *g)
+{
+	g->alarm = NULL;
+	visit(g);
 }
 
 static void http_hello(struct guest *g)
 {
+	if (g->alarm || (g->own && !page_done(g, g->own)))
+		return;
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {
@@ -82,6 +334,29 @@ static void http_hello(struct guest *g)
 		case HTTP_MORE:
 			break;
 		}
+	}
+}
+
+void http_back(struct worker *w, struct stream *s, struct parcel *p)
+{
+	enum port port = p->route->proto == PROTO_HTTP ? PORT_HTTP : PORT_HTTPS;
+	struct guest *g = guest_new(w, port, s, &p->peer);
+
+	g->state = GUEST_HELLO;
+	g->proto = &http_proto;
+	g->again = true;
+	g->buf = p->unread;
+	g->len = g->cap = p->unread_len;
+	p->unread = NULL;
+	kept_of(g)->was = route_ref(p->route);
+	kept_of(g)->status = p->status;
+	loop_after(&g->timer, g->len ? LIMIT_HEAD_MS : LIMIT_KEPT_MS);
+	if (p->status) {
+		http_hello(g);
+	} else if (!g->len && !(g->counted = door_enter(w->core->door, &g->peer))) {
+		guest_close(g, LOG_DEBUG, "too many half-open connections of its address");
+	} else {
+		guest_soon(g);
 	}
 }
 

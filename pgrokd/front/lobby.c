@@ -27,7 +27,9 @@ struct stream *guest_leave(struct guest *g)
 	loop_timer_stop(&g->timer);
 	TAILQ_REMOVE(&g->worker->guests, g, link);
 	g->worker->n_guests--;
-	door_leave(g->worker->core->door, &g->peer);
+	loop_tick_cancel(g->worker->loop, &g->soon);
+	if (g->counted)
+		door_leave(g->worker->core->door, &g->peer);
 	if (g->own)
 		g->own_free(g->own);
 	if (g->buf)
@@ -41,9 +43,10 @@ struct stream *guest_leave(struct guest *g)
 void guest_close(struct guest *g, enum log_level level, const char *why)
 {
 	static const char *const at[PORTS] = {"http", "https", "tunnel"};
+	static struct log_kind kinds[LOG_ERROR + 1]; /* by level: one floods none of another */
 	char text[ADDR_TEXT];
 
-	if (log_wants(level))
+	if (log_wants(level) && log_may(&kinds[level], level, "lobby"))
 		log_line(level, "lobby", "Closed %s on the %s port: %s", addr_text(&g->peer, text),
 			 at[g->port], why);
 	stream_close(guest_leave(g), false);
@@ -57,6 +60,10 @@ static void guest_time_out(void *arg)
 		[GUEST_FIRST] = "no first bytes in time",
 	};
 
+	if (g->alarm) {
+		g->alarm(g);
+		return;
+	}
 	guest_close(g, LOG_DEBUG, g->state == GUEST_HELLO ? g->proto->late : late[g->state]);
 }
 
@@ -149,6 +156,10 @@ static void guest_ready(void *arg, int dirs)
 	struct guest *g = arg;
 
 	(void)dirs;
+	if (g->again) { /* a bufferevent can't be moved from inside its own callback */
+		guest_soon(g);
+		return;
+	}
 	if (g->state == GUEST_HANDSHAKE) {
 		guest_look(g);
 		switch (stream_handshake(g->stream)) {
@@ -173,14 +184,20 @@ static void lobby_shed(struct worker *w)
 	guest_close(TAILQ_FIRST(&w->guests), LOG_DEBUG, "too many half-open connections");
 }
 
-void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
+static void guest_turn(void *arg)
 {
-	w->count.accepted[port]++;
-	if (!door_enter(w->core->door, peer)) {
-		w->count.shed++;
-		close(fd);
-		return;
-	}
+	struct guest *g = arg;
+
+	g->proto->hello(g);
+}
+
+void guest_soon(struct guest *g)
+{
+	loop_next_tick(g->worker->loop, &g->soon);
+}
+
+struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
+{
 	/* At the limit the oldest goes: it is the likeliest to mean no good. */
 	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
 		lobby_shed(w);
@@ -189,15 +206,30 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	g->worker = w;
 	g->port = port;
 	g->peer = *peer;
+	g->stream = s;
+	g->soon = (struct loop_tick){.fn = guest_turn, .arg = g};
 	TAILQ_INSERT_TAIL(&w->guests, g, link);
 	w->n_guests++;
-	SSL_CTX *tls = w->settings->tls[port];
-
-	g->stream = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	loop_timer_init(&g->timer, w->loop, guest_time_out, g);
+	stream_on_ready(s, guest_ready, g);
+	return g;
+}
+
+void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
+{
+	w->count.accepted[port]++;
+	if (!door_enter(w->core->door, peer)) {
+		w->count.shed++;
+		close(fd);
+		return;
+	}
+	SSL_CTX *tls = w->settings->tls[port];
+	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
+	struct guest *g = guest_new(w, port, s, peer);
+
+	g->counted = true;
 	loop_after(&g->timer, LIMIT_FIRST_MS);
-	stream_on_ready(g->stream, guest_ready, g);
-	stream_want(g->stream, STREAM_READ);
+	stream_want(s, STREAM_READ);
 }
 
 static void accept_http(void *arg, int fd, const struct addr *peer)

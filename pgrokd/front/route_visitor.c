@@ -1,25 +1,55 @@
 /* Whose is a request. */
 #include "pgrokd/front/route_visitor.h"
 
-int route_visitor(const struct worker *w, enum port port, const struct http_head *h,
-		  const char *head, struct route **route, const char **why)
+#include <string.h>
+
+static struct route *find(const struct worker *w, enum proto proto, const char *host, size_t len)
+{
+	char key[ROUTE_KEY_MAX];
+
+	return route_key(proto, host, len, key) ? registry_find(w->core->registry, key) : NULL;
+}
+
+/*
+ * What is let in at one tunnel is not let in at another that has rules: who opened the connection
+ * for the first need not be who now speaks on it (RFC 9110 section 7.4).
+ */
+static bool misdirected(const struct worker *w, const struct route *route, const char *sni)
+{
+	if (!sni || !route_guarded(route))
+		return false;
+	struct route *opened = find(w, route->proto, sni, strlen(sni));
+	bool other = opened && strcmp(opened->key, route->key) != 0;
+
+	route_unref(opened);
+	return other;
+}
+
+static int judge(const struct worker *w, const struct route *route, const char *sni,
+		 const struct http_head *h, const char *head, const char **why)
+{
+	*why = "the connection was made for another tunnel";
+	if (misdirected(w, route, sni))
+		return 421;
+	*why = "refused by the tunnel's rules";
+	return route_allows(route, h, head);
+}
+
+int route_visitor(const struct worker *w, enum port port, const char *sni,
+		  const struct http_head *h, const char *head, struct route **route,
+		  const char **why)
 {
 	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
-	char key[ROUTE_KEY_MAX];
-	struct route *found = NULL;
+	struct route *found = find(w, proto, head + h->authority.off, h->authority.len);
 
 	*why = "no such tunnel";
-	if (route_key(proto, head + h->authority.off, h->authority.len, key))
-		found = registry_find(w->core->registry, key);
 	if (!found)
 		return 404;
-	int status = route_allows(found, h, head);
+	int status = judge(w, found, sni, h, head, why);
 
-	if (status) {
-		*why = "refused by the tunnel's rules";
+	if (status)
 		route_unref(found);
-		return status;
-	}
-	*route = found;
-	return 0;
+	else
+		*route = found;
+	return status;
 }

@@ -6,10 +6,12 @@
 #include "pgrokd/core/worker.h"
 
 /*
- * For the request with this head (its bytes: head), which came on `port`. 0: *route is a reference
- * to its route. Otherwise the status to answer, and *why for the log. On any worker.
+ * For the request with this head (its bytes: head), which came on `port`; sni: the name for which
+ * the connection was made, NULL if none was said. 0: *route is a reference to its route. Otherwise
+ * the status to answer, and *why for the log. On any worker.
  */
-int route_visitor(const struct worker *w, enum port port, const struct http_head *h,
-		  const char *head, struct route **route, const char **why) MUSTCHECK;
+int route_visitor(const struct worker *w, enum port port, const char *sni,
+		  const struct http_head *h, const char *head, struct route **route,
+		  const char **why) MUSTCHECK;
 
 #endif

@@ -103,7 +103,9 @@ uint64_t held_against(const struct held *h, const char *key, const struct owner 
 {
 	const struct hold *x = strmap_get(h->holds, key);
 
-	return x && x->until > now && !owner_same(&x->name->owner, who) ? x->until - now : 0;
+	if (!x || x->until <= now || (who && owner_same(&x->name->owner, who)))
+		return 0;
+	return x->until - now;
 }
 
 void held_drop(struct held *h, const char *key)

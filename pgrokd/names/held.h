@@ -20,7 +20,7 @@ void held_on_gone(struct held *h, void (*gone)(void *arg, const char *key), void
 
 /* For `owner` until then; takes the place of what was held under this key. */
 void held_add(struct held *h, const char *key, const struct owner *owner, uint64_t until);
-/* How long `who` must wait for it; 0: not at all. Asking changes nothing. */
+/* How long `who` (NULL: a stranger) must wait for it; 0: not at all. Asking changes nothing. */
 uint64_t held_against(const struct held *h, const char *key, const struct owner *who, uint64_t now);
 /* It is in use again. Nothing if it is not held. */
 void held_drop(struct held *h, const char *key);

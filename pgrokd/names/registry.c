@@ -103,6 +103,15 @@ struct route *registry_find(struct registry *r, const char *key)
 	return found;
 }
 
+bool registry_held(struct registry *r, const char *key)
+{
+	pthread_mutex_lock(&r->lock);
+	bool held = !strmap_get(r->routes, key) && held_against(r->held, key, NULL, now_ms());
+
+	pthread_mutex_unlock(&r->lock);
+	return held;
+}
+
 /* Is it another's, or held for another? */
 static bool blocked(const struct registry *r, const struct route *route, uint64_t now,
 		    struct obstacle *why)

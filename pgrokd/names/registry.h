@@ -19,6 +19,9 @@ void registry_free(struct registry *r);
 /* Returns a reference (the caller's), or NULL: no client has it. */
 struct route *registry_find(struct registry *r, const char *key) MUSTCHECK;
 
+/* Has nobody got it now, but is it held for its owner? */
+bool registry_held(struct registry *r, const char *key);
+
 /* Why a route could not be registered. */
 struct obstacle {
 	struct route

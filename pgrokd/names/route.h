@@ -38,7 +38,7 @@ void route_unref(struct route *r);
 /* Are there rules, so that the right host alone does not let a request pass? */
 bool route_guarded(const struct route *r);
 /*
- * May this request pass? 0, or the status to refuse it with: 421 another host than the route's,
+ * May this request pass? 0, or why not: 421 it is for another host than the route's,
  * else what rules_allow() says.
  */
 int route_allows(const struct route *r, const struct http_head *h, const char *head);

@@ -29,6 +29,7 @@ struct pgrok_control {
 	bool linger;        /* the last message tells why: see that it arrives */
 	uint64_t last_ping;
 	const char *why; /* CONTROL_FAILED */
+	char *hello;     /* who has come, not in the log yet; NULL: it is */
 	struct loop_timer reap;
 	struct loop_timer unread; /* while messages wait to be written */
 	struct loop_tick more;    /* messages left to handle, or CONTROL_FAILED */
@@ -79,9 +80,25 @@ static void control_send(struct pgrok_control *k, const struct msg *m)
 		control_want(k);
 		return;
 	}
-	log_info(client_name(k->client), "%s could not be sent: %s", msg_type_name(m->type),
-		 chan_error(k->chan));
+	log_often(LOG_INFO, client_name(k->client), "%s could not be sent: %s",
+		  msg_type_name(m->type), chan_error(k->chan));
 	control_fail(k, false, "a message could not be sent");
+}
+
+/*
+ * Who has come. Of many that have no tunnel yet only some are told of at once, the others when they
+ * get one.
+ */
+static void control_introduce(struct pgrok_control *k, bool always)
+{
+	static struct log_kind kind;
+	const char *name = client_name(k->client);
+
+	if (!k->hello || !log_wants(LOG_INFO) || (!always && !log_may(&kind, LOG_INFO, name)))
+		return;
+	log_info(name, "%s", k->hello);
+	free(k->hello);
+	k->hello = NULL;
 }
 
 /* ---- what the rest of the server wants said ---- */
@@ -93,6 +110,7 @@ void pgrok_control_answer(void *session, const struct proto_answer *a)
 	struct msg m = msg_new(MSG_NEW_TUNNEL);
 
 	if (a->url) {
+		control_introduce(k, true);
 		m.new_tunnel.req_id = a->request;
 		m.new_tunnel.url = a->url;
 		m.new_tunnel.protocol = proto_name(a->proto);
@@ -254,7 +272,7 @@ static void control_reap(void *arg)
 	if (k->state == CONTROL_FAILED) {
 		client_close(k->client, k->why);
 	} else if (silent >= loop_scaled(LIMIT_PING_MS)) {
-		client_close(k->client, "Lost heartbeat");
+		client_lost(k->client, "Lost heartbeat");
 	} else {
 		carrier_rest(client_carrier(k->client));
 		loop_after(&k->reap, LIMIT_REAP_MS);
@@ -318,9 +336,10 @@ void pgrok_control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	char text[ADDR_TEXT];
 
 	k->client = client_new(w, &conf);
-	log_info(client_name(k->client), "Client %s connected from %s (%.32s/%.32s, version %.32s)",
-		 client_short_id(k->client), addr_text(&p->peer, text), auth->os, auth->arch,
-		 auth->mm_version);
+	k->hello = xasprintf("Client %s connected from %s (%.32s/%.32s, version %.32s)",
+			     client_short_id(k->client), addr_text(&p->peer, text), auth->os,
+			     auth->arch, auth->mm_version);
+	control_introduce(k, false);
 	send_auth_resp(k);
 	/* With mux it opens connections itself; what needs one of its own will ask for it. */
 	if (!k->feature_mux)
@@ -346,6 +365,7 @@ void pgrok_control_stopped(void *session)
 	struct pgrok_control *k = session;
 
 	chan_free(k->chan);
+	free(k->hello);
 	if (k->linger)
 		stream_linger(k->stream);
 	else

@@ -44,7 +44,10 @@ static void proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	enum carrier_kind kind = CARRIER_POOLED;
 
 	if (!k || !pgrok_control_up(k)) {
-		log_info("lobby", "No client found for identifier: %.8s", p->client_id);
+		char id[MSG_SHORT_ID];
+
+		msg_short_id(p->client_id, id);
+		log_often(LOG_INFO, "lobby", "No client found for identifier: %s", id);
 		stream_close(s, false);
 		return;
 	}
@@ -100,7 +103,7 @@ static void refuse_version(struct guest *g, const struct msg_auth *auth)
 		 MSG_SOFTWARE_VERSION, strlen(auth->version) < 32 ? auth->version : "?");
 	m.auth_resp.version = m.auth_resp.mm_version = "";
 	m.auth_resp.error = error;
-	log_info("lobby", "Refused %s: %s", addr_text(&g->peer, peer), error);
+	log_often(LOG_INFO, "lobby", "Refused %s: %s", addr_text(&g->peer, peer), error);
 	if (!chan_send(chan, &m) || chan_waiting(chan)) {
 		guest_close(g, LOG_DEBUG, "the refusal could not be sent");
 		return;
@@ -141,9 +144,10 @@ static void first_reg_proxy(struct guest *g, struct msg *m)
 	int home = client_id_valid(id) ? registry_home(w->core->registry, id) : -1;
 
 	if (home < 0) {
-		char why[64];
+		char why[64], shown[MSG_SHORT_ID];
 
-		snprintf(why, sizeof(why), "No client found for identifier: %.8s", id);
+		msg_short_id(id, shown);
+		snprintf(why, sizeof(why), "No client found for identifier: %s", shown);
 		guest_close(g, LOG_INFO, why);
 		msg_free(m);
 		return;

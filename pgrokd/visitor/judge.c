@@ -15,7 +15,7 @@ static enum judge visitor_answered(struct visitor *v, enum judge verdict)
 		pair_release(v->pair, SIDE_VISITOR);
 	}
 	if (v->end_at_rest && verdict == JUDGE_PASS && http_track_at_rest(v->track))
-		return JUDGE_CUT;
+		pair_let_go(v->pair, SIDE_VISITOR);
 	return verdict;
 }
 
@@ -54,14 +54,11 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 
-	if (!v->at)
-		return 404;
-	int status = route_allows(v->route, h, head);
-
-	if (!status && v->asked && v->at->one_request)
+	v->again = v->at && route_allows(v->route, h, head) == 0;
+	if (!v->again || (v->asked && v->at->one_request))
 		return TRACK_LEAVE;
 	v->asked = true;
-	return status;
+	return 0;
 }
 
 /*

@@ -22,23 +22,25 @@ enum visitor_timer {
 };
 
 struct visitor {
-	TAILQ_ENTRY(visitor) link;    /* of all on this worker */
-	TAILQ_ENTRY(visitor) at_link; /* of its tunnel, while that lives */
+	TAILQ_ENTRY(visitor) link;     /* of all on this worker */
+	TAILQ_ENTRY(visitor) at_link;  /* of its tunnel, while that lives */
+	TAILQ_ENTRY(visitor) new_link; /* of those joined lately, if it is one */
 	struct worker *worker;
 	struct visitors *at; /* NULL: its tunnel has closed */
 	struct route *route; /* a reference: what it came for */
 	enum visitor_state state;
 	enum visitor_timer timer_for;
-	uint64_t id, born;
+	uint64_t id, born, joined;
 	uint64_t bytes[2]; /* moved by the pairs that it has left */
 	struct addr peer;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
 	struct carrier_waiter waiter;
-	bool head_only;            /* before it is joined: the request is a HEAD */
+	bool unheard;              /* nobody may know of it at its client yet */
 	bool half_close;           /* as its tunnel's */
 	bool asked;                /* a request has gone over the stream to its client */
+	bool again;                /* it leaves its pair for another one of the same tunnel */
 	bool fin_held;             /* its end waits until the answers are out */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
 	struct pair *pair;         /* VISITOR_JOINED */

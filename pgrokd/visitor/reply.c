@@ -66,21 +66,23 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_put(out, at + 2);
 }
 
-void reply_make(struct text *out, int status, bool head_only, struct reply_host host)
+void reply_make(struct text *out, const struct reply_page *page)
 {
 	const struct page *p = &pages[0];
 	struct text body = {0};
 
 	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
-		if (pages[i].status == status)
+		if (pages[i].status == page->status)
 			p = &pages[i];
-	put_text(&body, p->text, host);
+	put_text(&body, p->text, page->host);
 	answer_head(out,
 		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
 					  .mime = "text/plain; charset=utf-8",
 					  .length = body.len,
+					  .keep = page->keep,
+					  .http10 = page->http10,
 					  .extra = p->extra});
-	if (!head_only)
+	if (!page->head_only)
 		text_add(out, body.p, body.len);
 	text_free(&body);
 }
@@ -138,13 +140,13 @@ static void reply_ready(void *arg, int dirs)
 		reply_close(r, rc == STREAM_OK);
 }
 
-void reply_send(struct stream *s, int status, bool head_only, struct reply_host host)
+void reply_send(struct stream *s, const struct reply_page *page)
 {
 	struct loop *l = stream_loop(s);
 	struct reply *r = xcalloc(1, sizeof(*r));
 
 	r->stream = s;
-	reply_make(&r->text, status, head_only, host);
+	reply_make(&r->text, page);
 	r->at_exit = (struct loop_exit){.fn = reply_give_up, .arg = r};
 	loop_exit_add(l, &r->at_exit);
 	loop_timer_init(&r->timer, l, reply_give_up, r);

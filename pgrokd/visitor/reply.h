@@ -13,12 +13,19 @@ struct reply_host {
 	size_t len;
 };
 
+struct reply_page {
+	int status;
+	struct reply_host host;
+	bool head_only;    /* it has no body */
+	bool keep, http10; /* as in struct answer_head */
+};
+
 /* Appends the whole answer: its head and, unless head_only, its text. */
-void reply_make(struct text *out, int status, bool head_only, struct reply_host host);
+void reply_make(struct text *out, const struct reply_page *page);
 /*
  * Takes s: writes the answer, then closes lingering, so that the visitor sees it even while it is
  * still sending. Needs no owner.
  */
-void reply_send(struct stream *s, int status, bool head_only, struct reply_host host);
+void reply_send(struct stream *s, const struct reply_page *page);
 
 #endif

@@ -57,6 +57,14 @@ void visitor_no_timer(struct visitor *v)
 	visitor_set_timer(v, VISITOR_TIMER_NONE, 0);
 }
 
+/* It has left its pair, or is known at its client. */
+static void visitor_heard(struct visitor *v)
+{
+	if (v->unheard)
+		TAILQ_REMOVE(&v->worker->unheard, v, new_link);
+	v->unheard = false;
+}
+
 static bool is_http(const struct visitor *v)
 {
 	return v->route->proto != PROTO_TCP;
@@ -88,23 +96,30 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 
 /* ---- step 2: a stream to its client, now or later ---- */
 
-/* Its own name, for a page. */
-static struct reply_host host_of(const struct route *r)
+/* Not joined, http: takes v, hands on its connection and its request. */
+static void visitor_back(struct visitor *v, int status, const char *why)
 {
-	const char *name = url_host(r->url);
+	struct worker *w = v->worker;
+	struct stream *s = v->stream;
+	struct parcel *p = parcel_new(w->core->back, NULL, &v->peer);
 
-	return (struct reply_host){name, strlen(name)};
+	p->route = route_ref(v->route);
+	p->status = status;
+	p->unread = v->unread;
+	p->unread_len = v->unread_len;
+	v->unread = NULL;
+	v->stream = NULL;
+	visitor_close(v, false, why);
+	parcel_send(p, w, w->index, s);
 }
 
-/* Not joined: answers (http) and closes. */
+/* Not joined: gets a page (http), or is closed. */
 static void visitor_refuse(struct visitor *v, int status, const char *why)
 {
-	if (is_http(v)) {
-		v->worker->count.pages++;
-		reply_send(v->stream, status, v->head_only, host_of(v->route));
-		v->stream = NULL;
-	}
-	visitor_close(v, false, why);
+	if (is_http(v))
+		visitor_back(v, status, why);
+	else
+		visitor_close(v, false, why);
 }
 
 static void visitor_claim(struct visitor *v)
@@ -132,15 +147,13 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 	struct visitors *at = idmap_get(w->tunnels, parcel->route->tunnel_id);
 
 	if (!at) { /* it died while the visitor was on its way */
-		w->count.pages++;
-		reply_send(s, 404, parcel->head_only, host_of(parcel->route));
+		w->core->back(w, s, parcel);
 		return;
 	}
 	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
 
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
-	v->head_only = parcel->head_only;
 	parcel->unread = NULL;
 	visitor_claim(v);
 }
@@ -167,32 +180,35 @@ static void visitor_count(struct visitor *v)
 	}
 }
 
-/* The pair is at rest: the next request, which is in hand, goes over another stream. */
-static void visitor_leave(struct visitor *v)
+/* The pair is at rest, and the next request in hand, if there is one: it goes another way. */
+static void visitor_leave(struct visitor *v, enum pair_end end)
 {
 	visitor_count(v);
-	v->stream = pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len);
-	v->head_only = v->track->head_only;
+	visitor_heard(v);
+	v->stream = end == PAIR_LEFT ? pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len)
+				     : pair_take(v->pair, SIDE_VISITOR);
 	pair_close(v->pair, false);
 	v->pair = NULL;
 	visitor_no_timer(v);
 	visitor_state(v, VISITOR_NEW);
-	if (v->at)
+	if (v->at && v->again && v->unread_len)
 		visitor_claim(v);
 	else
-		visitor_refuse(v, 404, "its tunnel closed");
+		visitor_back(v, 0,
+			     v->unread_len ? "left for another tunnel" : "its way was closed");
 }
 
-/* A later request was refused, and all answers before it are out. */
+/* A later request was refused, or has no answer, and all answers before it are out. */
 static void visitor_refused(struct visitor *v)
 {
 	const struct http_track *t = v->track;
 	char reason[128];
 
-	snprintf(reason, sizeof(reason), "a later request was refused with %d%s%.80s", t->refused,
+	snprintf(reason, sizeof(reason), "its request got %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	v->worker->count.pages++;
-	reply_send(pair_take(v->pair, SIDE_VISITOR), t->refused, t->head_only, host_of(v->route));
+	reply_send(pair_take(v->pair, SIDE_VISITOR),
+		   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
 	visitor_close(v, false, reason);
 }
 
@@ -207,8 +223,9 @@ static void visitor_done(void *arg, enum pair_end end)
 	struct visitor *v = arg;
 	char reason[128];
 
-	if (end == PAIR_LEFT) {
-		visitor_leave(v);
+	if (end == PAIR_LEFT || (end == PAIR_ABORT && is_http(v) && http_track_at_rest(v->track) &&
+				 pair_clean(v->pair, SIDE_VISITOR))) {
+		visitor_leave(v, end);
 	} else if (end == PAIR_CUT && v->track->refused) {
 		visitor_refused(v);
 	} else {
@@ -216,6 +233,51 @@ static void visitor_done(void *arg, enum pair_end end)
 			 *pair_error(v->pair) ? ": " : "", pair_error(v->pair));
 		visitor_close(v, end == PAIR_ABORT, reason);
 	}
+}
+
+/* Joined, and there is nobody to answer: a page, if that can be said, else an end that shows. */
+static void visitor_fail(struct visitor *v, int status, const char *why)
+{
+	visitor_heard(v);
+	if (is_http(v) && http_track_fail(v->track, status, why))
+		pair_cut(v->pair);
+	else
+		visitor_close(v, true, why);
+}
+
+static void hear_later(struct worker *w);
+
+/*
+ * Nothing waits for this: what a visitor says goes to its client at once. But who has had nothing
+ * from there is asked about; a client that does not even know of it is frozen, or its line is cut.
+ */
+static void hear(void *arg)
+{
+	struct worker *w = arg;
+	uint64_t now = loop_now(w->loop), age;
+	struct visitor *v, *next;
+
+	for (v = TAILQ_FIRST(&w->unheard); v; v = next) {
+		next = TAILQ_NEXT(v, new_link);
+		age = now - v->joined;
+		if (age < loop_scaled(LIMIT_ASK_MS))
+			break;
+		if (pair_bytes(v->pair, SIDE_SERVICE) ||
+		    stream_known(pair_stream(v->pair, SIDE_SERVICE)))
+			visitor_heard(v);
+		else if (age >= loop_scaled(LIMIT_HEAR_MS))
+			visitor_fail(v, 504, "its client took no notice of it");
+	}
+	hear_later(w);
+}
+
+static void hear_later(struct worker *w)
+{
+	if (TAILQ_EMPTY(&w->unheard) || loop_timer_pending(&w->hear))
+		return;
+	if (!w->hear.loop)
+		loop_timer_init(&w->hear, w->loop, hear, w);
+	loop_after(&w->hear, LIMIT_LOOK_MS);
 }
 
 static const struct http_track_hooks track_hooks = {.allow = visitor_allow};
@@ -243,6 +305,10 @@ static void visitor_join(void *arg, struct stream *s)
 	v->worker->count.joined++;
 	v->at->count.visitors++;
 	v->at->sum->visitors++;
+	v->joined = loop_now(v->worker->loop);
+	v->unheard = true;
+	TAILQ_INSERT_TAIL(&v->worker->unheard, v, new_link);
+	hear_later(v->worker);
 	pair_start(v->pair);
 }
 
@@ -261,6 +327,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 {
 	char prefix[32];
 
+	visitor_heard(v);
 	if (v->pair) {
 		visitor_count(v);
 		pair_close(v->pair, abort);
@@ -301,21 +368,23 @@ static void visitor_timeout(void *arg)
 }
 
 /* Its tunnel closes. */
-static void visitor_bereft(struct visitor *v)
+static void visitor_bereft(struct visitor *v, bool lost)
 {
 	if (v->state == VISITOR_WAITING) {
 		visitor_refuse(v, 502, "its client went away");
 		return;
 	}
-	if (is_http(v) && http_track_at_rest(v->track)) {
-		visitor_close(v, false, "its tunnel closed");
-		return;
-	}
 	TAILQ_REMOVE(&v->at->list, v, at_link);
 	v->at = NULL;
-	v->end_at_rest = is_http(v);
-	if (v->end_at_rest)
-		v->track->guarded = true; /* nothing new begins on it */
+	if (is_http(v) && http_track_at_rest(v->track)) {
+		pair_let_go(v->pair, SIDE_VISITOR);
+	} else if (lost) {
+		visitor_fail(v, 502, "its client is lost");
+	} else {
+		v->end_at_rest = is_http(v);
+		if (v->end_at_rest)
+			v->track->guarded = true; /* nothing new begins on it */
+	}
 }
 
 void visitors_open(struct visitors *at)
@@ -324,11 +393,11 @@ void visitors_open(struct visitors *at)
 	idmap_put(at->worker->tunnels, at->route->tunnel_id, at);
 }
 
-void visitors_close(struct visitors *at)
+void visitors_close(struct visitors *at, bool lost)
 {
 	idmap_del(at->worker->tunnels, at->route->tunnel_id);
 	while (!TAILQ_EMPTY(&at->list))
-		visitor_bereft(TAILQ_FIRST(&at->list));
+		visitor_bereft(TAILQ_FIRST(&at->list), lost);
 }
 
 void visitor_close_all(struct worker *w, const char *why)

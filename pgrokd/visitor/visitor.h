@@ -27,16 +27,21 @@ struct visitors {
 /* From now on visitors may come. */
 void visitors_open(struct visitors *at);
 /*
- * The tunnel closes. Those that wait get a page; those that are joined end with the answer under
- * way, streams run on.
+ * The tunnel closes. Those that wait get a page. Those that are joined go on with the answer under
+ * way, streams run on; lost: its client won't be heard of again, so that they end, too. Between
+ * requests they leave: their next one finds another tunnel, or none.
  */
-void visitors_close(struct visitors *at);
+void visitors_close(struct visitors *at, bool lost);
 
 /* A visitor of a TCP tunnel; takes fd. */
 void visitor_accept(struct visitors *at, int fd, const struct addr *peer);
 /*
  * Parcels with a visitor of an http or https tunnel go here: route (its tunnel is looked up at
- * home), unread (from the head of its request on), head_only.
+ * home), unread (from the head of its request on).
+ *
+ * It leaves the same way, through core->back: without an answer to the request with which unread
+ * begins, and with the route that it came for. status says which page it is to get; 0: the request
+ * is for another tunnel, or this one is gone, so that it is to be routed as if it were its first.
  */
 parcel_adopt_fn visitor_adopt;
 void visitor_close_all(struct worker *w, const char *why);

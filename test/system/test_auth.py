@@ -3,6 +3,7 @@ Basic auth on a tunnel, and every way a second request might slip past it: on a 
 request was allowed, none gets through, and a refusal never lands inside another answer's body.
 """
 
+import re
 import threading
 
 import pytest
@@ -55,6 +56,19 @@ def never_seen(site):
     assert all(r.target != SECRET for r in site.requests)
 
 
+def silent(c):
+    """Behind a page nothing comes, though the connection stays."""
+    c.half_close()
+    assert c.recv_rest() == (b"", "eof")
+
+
+def stays(c):
+    """Behind a page the next request is served."""
+    c.send(first())
+    assert c.response().body == b"public /one"
+    silent(c)
+
+
 # ---- the plain cases ----
 
 def test_credentials(pair):
@@ -101,7 +115,7 @@ def test_second_plain(guarded, tls, auth):
         r = c.response()
         assert r.status == 401
         assert r.header("WWW-Authenticate") == 'Basic realm="pgrok"'
-        assert c.recv_rest() == (b"", "eof")
+        stays(c)
     never_seen(site)
 
 
@@ -112,7 +126,7 @@ def test_second_pipelined(guarded, tls):
         c.send(first() + second())
         assert c.response().body == b"public /one"
         assert c.response().status == 401
-        assert c.recv_rest() == (b"", "eof")
+        silent(c)
     never_seen(site)
 
 
@@ -149,7 +163,7 @@ def test_refusal_waits_for_the_answer(guarded):
         assert c.recv_exact(199000) == b"A" * 199000
         assert r.status == 200
         assert c.response().status == 401
-        assert c.recv_rest() == (b"", "eof")
+        silent(c)
     never_seen(site)
 
 
@@ -181,7 +195,7 @@ def test_refusal_after_every_kind_of_answer(guarded, reply, body):
             r = c.response()
         assert r.body == body
         assert c.response().status == 401
-        assert c.recv_rest() == (b"", "eof")
+        silent(c)
     never_seen(site)
 
 
@@ -272,9 +286,9 @@ def test_second_behind_a_refused_upgrade(guarded, reply, token):
         r = c.response()
         if r.status == 100:
             r = c.response()
-        assert r.status in (200, 400, 426)
+        assert r.status == int(re.findall(rb"HTTP/1\.1 (\d+)", reply)[-1])
         assert c.response().status == 401
-        assert c.recv_rest() == (b"", "eof")
+        silent(c)
     never_seen(site)
 
 
@@ -600,7 +614,9 @@ def test_second_behind_an_unparsable_line(guarded, name):
             assert c.response().body == b"public /one"
             r = c.response()
             assert r.status == {"version 2": 505, "blank lines first": 401}.get(name, 400), r
-            assert c.recv_rest() == (b"", "eof")
+            if r.status == 401 and tail:
+                assert c.response().status == 401
+            silent(c)
     never_seen(site)
 
 
@@ -621,7 +637,10 @@ def test_second_to_another_guarded_tunnel(lab):
 
 @pytest.mark.scaled
 def test_refusal_does_not_wait_for_ever(lab):
-    """An answer that never completes: the connection ends after 30 s, with no page inside it."""
+    """
+    An answer that never completes: the connection ends after 30 s, with no page inside it. (Behind
+    a request that can't be read; one without credentials waits its turn.)
+    """
     done = threading.Event()
 
     def app(r, c):
@@ -631,7 +650,7 @@ def test_refusal_does_not_wait_for_ever(lab):
     site = lab.site(app)
     s, _ = lab.started(site, f"-httpauth={ALLOWED}", scale=0.1)
     with dial(s.http_port) as c:
-        c.send(first() + second())
+        c.send(first() + second(headers=["bad"]))
         rest, _ = c.recv_rest()
         done.set()
         assert rest.endswith(b"\r\n\r\npart"), rest

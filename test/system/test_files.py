@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
@@ -165,7 +164,7 @@ def test_ranges(up, value, status, body, content_range):
     r = up.get("/digits", headers=[f"Range: {value}"])
     assert r.status == status and r.header("Content-Range") == content_range
     assert body is None or r.body == body
-    assert up.get("/empty", headers=[f"Range: {value}"]).status in (200, 416)
+    assert up.get("/empty", headers=[f"Range: {value}"]).status == (416 if re.match(r"bytes=\d*-\d*$", value) and value != "bytes=5-2" else 200)
 
 
 def test_conditions(up, site):
@@ -288,9 +287,6 @@ def test_file_gets_shorter(up, site):
 
 def test_descriptors_come_back(up):
     up.start()
-    assert up.get("/digits").status == 200
-    eventually(lambda: up.get("/digits").status == 200)
-    time.sleep(0.1)
     before = up.client.fds()
     for _ in range(30):
         up.get("/digits")
@@ -298,7 +294,7 @@ def test_descriptors_come_back(up):
         up.get("/absent")
         with dial(up.server.http_port) as v:
             v.send(request(f"{HOST}:{up.server.http_port}", "/digits", close=False)[:-4])
-    eventually(lambda: up.client.fds() <= before + 2, what="descriptors closed")
+    eventually(lambda: up.client.fds() <= before + 4, what="descriptors closed")
 
 
 def test_folder_vanishes(up, site, tmp_path):

@@ -141,6 +141,8 @@ def test_404_and_401_over_tls(lab):
     with dial_tls(s.https_port) as c:
         c.send(request("test.pgrok.me"))
         assert c.response().status == 401
+        c.send(request("test.pgrok.me", headers=["Connection: close"]))
+        assert c.response().status == 401
         assert c.recv_rest() == (b"", "eof"), "close_notify is missing"
     assert get(s.https_port, "test.pgrok.me", tls=True, auth="u:p").status == 200
 

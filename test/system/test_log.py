@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lib import net
+from lib import golike, net
 from lib.env import BIN, WAIT, free_port
 
 
@@ -101,3 +101,29 @@ def test_visitors_are_not_in_the_log_by_default(lab):
     with os.fdopen(r, "rb") as f:
         text = f.read().decode()
     assert "Listening for control" in text and "DEBG" not in text and "404" not in text
+
+
+def test_strangers_that_come_and_go(lab):
+    """Of clients without a tunnel, bad first messages and unknown ids a part is told, and how many are not."""
+    s = lab.server(workers=1)
+    for i in range(80):
+        with golike.connect(s.tunnel_port) as c:
+            golike.send_message(c, golike.auth(f"stranger{i:08}"))
+            golike.read_message(c)
+        with golike.connect(s.tunnel_port) as c:
+            golike.send_message(c, golike.message("Ping"))
+            c.recv_rest()
+        with golike.connect(s.tunnel_port) as c:
+            golike.send_message(c, golike.message("RegProxy", ClientId=f"nobody{i:08}"))
+            c.recv_rest()
+    client = lab.goclient(s, client_id="friend00")
+    client.url("http", subdomain="x")
+    # Who has a tunnel is told of in any case, but never with the whole of a short id.
+    s.wait_log(r"Client frie\* connected from 127\.0\.0\.1:")
+    assert not s.has("friend00")
+    client.close()
+    s.wait_log(r"Closed: .*client frie\*, 1 tunnels")
+    # 50 of a kind in 10 s; the machine may take two such spans.
+    assert 50 <= s.count("Client stranger connected") < 80
+    assert 50 <= s.count("client stranger, 0 tunnels") < 80
+    assert 50 <= s.count("first message is neither|No client found") < 150

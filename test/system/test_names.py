@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lib import backends, env
-from lib.golike import message, req_tunnel
+from lib.golike import message, req_tunnel, shown_id
 from lib.net import dial, eventually, get
 
 HELD = r"The tunnel (\S+) is held for its owner for another (\d+) s\."
@@ -33,7 +33,7 @@ def cut(server, client):
     """The connection breaks, and the server has seen it."""
     mark = server.mark()
     client.close()
-    server.wait_log(f"Closed: .*client {client.client_id[:8]}", after=mark)
+    server.wait_log(f"Closed: .*client {re.escape(shown_id(client.client_id))}", after=mark)
 
 
 # ---- held for their owner ----

@@ -488,10 +488,11 @@ def test_dead_pooled_proxy_is_skipped(lab):
         c = lab.goclient(s, local=site.port, proxies=False)
         c.url("http", subdomain=how)
         p = connect(s.tunnel_port)
+        mark = s.mark()
         send_message(p, message("RegProxy", ClientId=c.client_id))
-        time.sleep(0.2)
+        c.ping()
         getattr(p, how)()
-        time.sleep(0.1)
+        s.wait_log("/pooled.*Closed", after=mark)
         c.proxies = True
         assert get(s.http_port, f"{how}.pgrok.me").status == 200, how
 
@@ -663,7 +664,8 @@ def test_new_tunnel_with_unknown_req_id(lab, certs):
     g.controls[0].send(message("NewTunnel", ReqId="nope", Url="http://y", Protocol="http", Error=""))
     g.controls[0].send(message("NewTunnel", ReqId=g.controls[0].requests[0]["ReqId"], Url="gopher://y",
                                Protocol="gopher", Error=""))
-    time.sleep(0.3)
+    c.wait_log("opened http://y without a request")
+    c.wait_log("opened gopher://y without a request")
     assert c.alive()
     assert "http://y" not in c.urls()
 
@@ -856,8 +858,10 @@ def test_bytes_that_are_no_mux(lab):
         send_message(p, message("RegProxy", ClientId="muxer", Mux=1))
         kind, start = read_message(p)
         assert kind == "StartProxy" and start["Url"] == "mux:", (name, kind, start)
+        mark = s.mark()
         p.send(data)
-        time.sleep(0.05)
+        p.fin()
+        s.wait_log("/shared.*Closed", after=mark)
         p.cut()
     send_message(control, message("Ping"))
     while read_message(control)[0] != "Pong":

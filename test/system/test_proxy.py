@@ -104,8 +104,8 @@ def test_proxy_that_answers_nonsense(lab):
     assert c.alive()
 
 
-def test_bytes_behind_the_proxys_answer(lab):
-    """A proxy may send its head in pieces."""
+def test_proxys_answer_in_pieces(lab):
+    """A proxy may send its head as it likes (bytes behind it: connect_fail_test)."""
     site, p = lab.site(), lab.proxy()
     wire = lab.relay(p.port, chop=3)
     s, _ = proxied(lab, site, f"http://127.0.0.1:{wire.port}")

@@ -37,9 +37,18 @@ def run(program, seconds):
     return status == 0, time.monotonic() - began, reason
 
 
-def show(name, passed, seconds, reason, note=""):
+def skipped(program):
+    """The names of its tests that skipped themselves."""
+    with open(program + ".log", encoding="utf-8", errors="replace") as log:
+        return [line.split("]")[1].strip() for line in log if line.startswith("[  SKIPPED ]")
+                and "test(s)" not in line]
+
+
+def show(name, passed, seconds, reason, note="", program=None):
+    left_out = skipped(program) if program and passed else []
     print(f"  {'PASS' if passed else 'FAIL'}   {name} ({seconds:.1f} s{note})"
-          + (f": {reason}" if reason else ""), flush=True)
+          + (f": {reason}" if reason else "")
+          + (f", skipped: {' '.join(sorted(set(left_out)))}" if left_out else ""), flush=True)
 
 
 def show_log(program):
@@ -60,7 +69,7 @@ def main():
         for done in concurrent.futures.as_completed(running):
             program = running[done]
             passed, seconds, reason = done.result()
-            show(program, passed, seconds, reason)
+            show(program, passed, seconds, reason, program=program)
             if not passed:
                 show_log(program)
                 failed[program] = reason

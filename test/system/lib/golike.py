@@ -101,6 +101,11 @@ def connect(port, host="127.0.0.1", source=None, context=None):
         raise
 
 
+def shown_id(client_id):
+    """What the log shows of a ClientId."""
+    return client_id[:8] if len(client_id) > 8 else client_id[:len(client_id) // 2] + "*"
+
+
 class GoClient:
     """
     A client on `port`. local: port of the local service; or on_visit(conn, start_proxy) is called in

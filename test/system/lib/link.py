@@ -13,6 +13,7 @@ import struct
 import subprocess
 import threading
 import time
+import warnings
 
 from .backends import Relay
 from .env import WAIT
@@ -117,7 +118,8 @@ class RelayLink:
 def slow_link(delay):
     try:
         link = TunLink(delay)
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as e:
+        warnings.warn(f"no network namespace with a tun device ({e}): a relay delays the bytes instead")
         link = RelayLink(delay)
     try:
         yield link

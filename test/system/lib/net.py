@@ -385,6 +385,14 @@ def get(port, host, path="/", tls=False, context=None, source=None, addr="127.0.
         return c.response(method=method)
 
 
+def status_of(*args, **kw):
+    """get()'s status; None for an end without an answer, as of a Go server whose tunnel just closes."""
+    try:
+        return get(*args, **kw).status
+    except (Short, Aborted):
+        return None
+
+
 def eventually(check, timeout=None, step=0.02, what=None):
     """Polls for what no event announces; returns the first true value."""
     end = time.monotonic() + (timeout or WAIT)

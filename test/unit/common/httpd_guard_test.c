@@ -129,6 +129,21 @@ static void test_guard(void **state)
 	server_stop(&server);
 }
 
+/* The redirection that hides the token leads to no other host: browsers take \ for /. */
+static void assert_stays_here(const char *path)
+{
+	char request[200];
+	struct answer a;
+
+	snprintf(request, sizeof(request), "GET %s?token=a-long-token HTTP/1.1\r\n" HOST "\r\n",
+		 path);
+	a = ask(server.port, request);
+	if (*path == '\\')
+		assert_int_equal(a.status, 400);
+	else
+		assert_non_null(strstr(a.head, "\r\nLocation: /evil.example/\r\n"));
+}
+
 static void test_token(void **state)
 {
 	static const char secret[] = "a-long-token";
@@ -168,6 +183,10 @@ static void test_token(void **state)
 	assert_int_equal(a.status, 303);
 	assert_non_null(strstr(a.head, "\r\nLocation: /any/%41?q=1&r=%26\r\n"));
 	assert_null(strstr(a.head, secret));
+	assert_stays_here("/\\evil.example/");
+	assert_stays_here("//evil.example/");
+	assert_stays_here("/\\/\\evil.example/");
+	assert_stays_here("\\\\evil.example/");
 	at = strstr(a.head, "\r\nSet-Cookie: pgrok_");
 	assert_non_null(at);
 	assert_non_null(strstr(at, "; Path=/; HttpOnly; SameSite=Lax\r\n"));

@@ -167,6 +167,20 @@ static void test_slow_body(void **state)
 	close(fd);
 }
 
+/* One that moves may take longer than a peer may be silent. */
+static void test_long_body(void **state)
+{
+	int fd = far_dial(server.port);
+
+	far_say(fd, "POST /hello HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\n");
+	for (int i = 0; i < 5; i++) {
+		usleep((useconds_t)loop_scaled(HTTPD_IDLE_MS) * 1000 / 3);
+		far_say(fd, "x");
+	}
+	assert_string_equal(get_answer(fd, false).body, "hello");
+	close(fd);
+}
+
 /* The one that has been idle for longest makes room. */
 static void test_too_many_idle(void **state)
 {
@@ -209,7 +223,7 @@ static int all_with(enum stream_engine engine)
 	const struct CMUnitTest tests[] = {
 		SERVED(test_late),          SERVED(test_very_late), SERVED(test_gone_before_answer),
 		SERVED(test_slow_head),     SERVED(test_slow_body), SERVED(test_too_many_idle),
-		SERVED(test_too_many_busy),
+		SERVED(test_too_many_busy), SERVED(test_long_body),
 	};
 
 	stream_set_engine(engine);

@@ -402,6 +402,28 @@ static void test_body_limits(void **state)
 	free(body);
 }
 
+/* A body in chunks whose lines are longer than what they hold: twice the limit, all in all. */
+static void test_framing_limit(void **state)
+{
+	char chunk[8 << 10];
+	size_t room = 2 * HTTPD_BODY_MAX / sizeof(chunk);
+
+	memset(chunk, 'a', sizeof(chunk));
+	memcpy(chunk, "1;", 2);
+	memcpy(chunk + sizeof(chunk) - 5, "\r\nx\r\n", 5);
+	for (int many = 0; many < 2; many++) {
+		size_t n = many ? room + 2 : room - 2;
+		int fd = far_dial(server.port);
+
+		far_say(fd, "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
+		for (size_t i = 0; i < n; i++)
+			assert_true(far_send(fd, chunk, sizeof(chunk)));
+		far_say(fd, "0\r\n\r\n");
+		assert_int_equal(get_answer(fd, false).status, many ? 413 : 200);
+		close(fd);
+	}
+}
+
 static void test_expect(void **state)
 {
 	int fd = far_dial(server.port);
@@ -633,6 +655,7 @@ static int all_with(enum stream_engine engine)
 					   SERVED(test_many_pipelined),
 					   SERVED(test_byte_by_byte),
 					   SERVED(test_body_limits),
+					   SERVED(test_framing_limit),
 					   SERVED(test_expect),
 					   SERVED(test_bad_requests),
 					   SERVED(test_huge_head),

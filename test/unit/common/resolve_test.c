@@ -5,10 +5,65 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <netdb.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/net/resolve.h"
+
+#define THREADS 16
+
+/* ---- a name server that is slow when told so ---- */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool slow;
+static int asking; /* look-ups that wait for it */
+
+/* Instead of the C library's, for the whole program. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+		struct addrinfo **list)
+{
+	int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	pthread_mutex_lock(&lock);
+	asking++;
+	pthread_cond_broadcast(&changed);
+	while (slow)
+		pthread_cond_wait(&changed, &lock);
+	asking--;
+	pthread_mutex_unlock(&lock);
+	return real(host, port, hints, list);
+}
+
+static void set_slow(bool now)
+{
+	pthread_mutex_lock(&lock);
+	slow = now;
+	pthread_cond_broadcast(&changed);
+	pthread_mutex_unlock(&lock);
+}
+
+/* How many look-ups wait, once these do or after a second. */
+static int await_asking(int n)
+{
+	struct timespec end;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec++;
+	pthread_mutex_lock(&lock);
+	while (asking < n && rc == 0)
+		rc = pthread_cond_timedwait(&changed, &lock, &end);
+	n = asking;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+/* ---- look-ups ---- */
 
 struct answer {
 	struct loop *loop;
@@ -95,6 +150,23 @@ static void test_many(void **state)
 	loop_free(a.loop);
 }
 
+/* A name server that does not answer holds so many threads, and no more. */
+static void test_so_many_threads(void **state)
+{
+	struct answer a = {.loop = loop_new(), .left = 100};
+
+	set_slow(true);
+	for (int i = 0; i < 100; i++)
+		assert_non_null(resolve_start(a.loop, "localhost", 80, on_answer, &a));
+	assert_int_equal(await_asking(THREADS), THREADS);
+	assert_int_equal(await_asking(THREADS + 1), THREADS);
+	set_slow(false);
+	loop_run(a.loop);
+	assert_int_equal(a.calls, 100);
+	assert_false(a.failed);
+	loop_free(a.loop);
+}
+
 /* Cancelled in every state: queued, at work, posted, numeric. Only the last is answered. */
 static void test_cancel(void **state)
 {
@@ -141,9 +213,9 @@ static void test_loop_goes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),      cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_many),      cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_loop_goes),
+		cmocka_unit_test(test_good),   cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_many),   cmocka_unit_test(test_so_many_threads),
+		cmocka_unit_test(test_cancel), cmocka_unit_test(test_loop_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

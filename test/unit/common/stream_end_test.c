@@ -13,7 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <openssl/err.h>
+
 #include "common/net/socket.h"
+#include "common/net/tls.h"
 #include "common/stream/kind.h"
 
 #define TURNS 10000 /* of 1 ms, until a test gives up */
@@ -208,6 +211,75 @@ static void test_reset_at_once(void **state)
 	rig_end(&r);
 }
 
+/* ---- an end inside TLS ---- */
+
+static void join(SSL *far, struct stream *near)
+{
+	enum stream_rc rc = STREAM_AGAIN;
+
+	for (int i = 0; i < TURNS && (rc == STREAM_AGAIN || !SSL_is_init_finished(far)); i++) {
+		(void)SSL_do_handshake(far);
+		ERR_clear_error();
+		rc = stream_handshake(near);
+		if (rc == STREAM_AGAIN)
+			poll(NULL, 0, 1);
+	}
+	assert_int_equal(rc, STREAM_OK);
+}
+
+static void count_reports(void *arg, int dirs)
+{
+	struct rig *r = arg;
+
+	assert_int_equal(dirs, STREAM_READ);
+	r->heard++;
+	stream_want(r->s, 0);
+}
+
+static bool reported(struct rig *r)
+{
+	return r->heard > 0;
+}
+
+/* Whoever asks again after a close_notify is told again, though no byte comes on the socket. */
+static void test_close_notify_again(void **state)
+{
+	struct tls_server_conf sconf = {.domain = "t.test"};
+	struct tls_client_conf cconf = {0};
+	char note[256], buf[64];
+	struct err err;
+	SSL_CTX *sctx = tls_server_ctx(&sconf, note, &err), *cctx = tls_client_ctx(&cconf, &err);
+	SSL *far = tls_accept_ssl(sctx);
+	struct rig r;
+	int near;
+	size_t n;
+
+	rig_begin(&r);
+	stream_close(r.s, false);
+	close(r.far);
+	connected(&near, &r.far);
+	r.s = stream_new(r.loop, near, tls_connect_ssl(cctx, &cconf, "t.test"));
+	SSL_set_fd(far, r.far);
+	join(far, r.s);
+	assert_int_equal(SSL_write(far, "last", 4), 4);
+	assert_int_equal(SSL_shutdown(far), 0);
+	stream_on_ready(r.s, count_reports, &r);
+	for (int i = 0; i < TURNS && stream_read(r.s, buf, sizeof(buf), &n) == STREAM_AGAIN; i++)
+		poll(NULL, 0, 1);
+	assert_int_equal(n, 4);
+	for (int i = 0; i < 3; i++) {
+		r.heard = 0;
+		stream_want(r.s, STREAM_READ);
+		run(&r, reported);
+		assert_int_equal(stream_read(r.s, buf, sizeof(buf), &n), STREAM_EOF);
+	}
+	stream_close(r.s, false);
+	SSL_free(far);
+	SSL_CTX_free(sctx);
+	SSL_CTX_free(cctx);
+	rig_end(&r);
+}
+
 static void test_engines(void **state)
 {
 	static const char *const good[] = {"direct", "bufferevent"};
@@ -245,7 +317,7 @@ int main(void)
 		cmocka_unit_test(test_linger),        cmocka_unit_test(test_linger_until_exit),
 		cmocka_unit_test(test_reset_waits),   cmocka_unit_test(test_reset_at_once),
 		cmocka_unit_test(test_close_at_once), cmocka_unit_test(test_engines),
-		cmocka_unit_test(test_bufferevent),
+		cmocka_unit_test(test_bufferevent),   cmocka_unit_test(test_close_notify_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -467,6 +467,24 @@ static void test_names(void **state)
 	}
 }
 
+static void test_short_id(void **state)
+{
+	static const char *const shown[][2] = {
+		{"", "*"},
+		{"a", "*"},
+		{"abc", "a*"},
+		{"12345678", "1234*"},
+		{"123456789", "12345678"},
+		{"0123456789abcdef", "01234567"},
+	};
+	char out[MSG_SHORT_ID];
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		msg_short_id(shown[i][0], out);
+		assert_string_equal(out, shown[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,7 +493,8 @@ int main(void)
 		cmocka_unit_test(test_lenient),      cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_null_payload), cmocka_unit_test(test_error_keeps_secrets),
 		cmocka_unit_test(test_deep),         cmocka_unit_test(test_extensions),
-		cmocka_unit_test(test_features),     cmocka_unit_test(test_names),
+		cmocka_unit_test(test_short_id),     cmocka_unit_test(test_features),
+		cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -552,6 +552,25 @@ static void test_all_pinned(void **state)
 	end(&p);
 }
 
+/* A piece for which there was no room is a gap: what comes behind it is not kept either. */
+static void test_gap_in_a_body(void **state)
+{
+	static char big[20000];
+	struct play p;
+	const struct capture_txn *t;
+
+	begin(&p, 60000, sizeof(big));
+	text(&p, 'c', GET);
+	text(&p, 's', "HTTP/1.1 200 OK\r\nContent-Length: 20010\r\n\r\nhello");
+	say(&p, 's', big, sizeof(big));
+	text(&p, 's', "again");
+	t = capture_newest(p.store);
+	assert_int_equal(t->resp.size, 5 + sizeof(big) + 5);
+	assert_true(t->resp.complete);
+	assert_int_equal(t->resp.blob.len, 5);
+	end(&p);
+}
+
 /* An open one is given up while its bytes come: they are followed, but not kept. */
 static void test_deleted_open(void **state)
 {
@@ -696,13 +715,13 @@ static void test_deflate_bomb(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_good),         cmocka_unit_test(test_bad),
-		cmocka_unit_test(test_close),        cmocka_unit_test(test_events),
-		cmocka_unit_test(test_timing),       cmocka_unit_test(test_max_body),
-		cmocka_unit_test(test_oldest_go),    cmocka_unit_test(test_all_pinned),
-		cmocka_unit_test(test_deleted_open), cmocka_unit_test(test_frames_bound),
-		cmocka_unit_test(test_deflate),      cmocka_unit_test(test_deflate_fresh),
-		cmocka_unit_test(test_deflate_bomb),
+		cmocka_unit_test(test_good),          cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_close),         cmocka_unit_test(test_events),
+		cmocka_unit_test(test_timing),        cmocka_unit_test(test_max_body),
+		cmocka_unit_test(test_oldest_go),     cmocka_unit_test(test_all_pinned),
+		cmocka_unit_test(test_gap_in_a_body), cmocka_unit_test(test_deleted_open),
+		cmocka_unit_test(test_frames_bound),  cmocka_unit_test(test_deflate),
+		cmocka_unit_test(test_deflate_fresh), cmocka_unit_test(test_deflate_bomb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

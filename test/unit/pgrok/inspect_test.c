@@ -246,6 +246,46 @@ static void test_decode(void **state)
 	decoded_free(&d);
 }
 
+/* Of five layers four are undone. */
+static void test_decode_layers(void **state)
+{
+	static const char five[] = "gzip, gzip, gzip, gzip, gzip";
+	char a[400] = "x", b[400];
+	size_t n = 1;
+	struct decoded d;
+
+	for (int i = 0; i < 5; i++) {
+		memcpy(b, a, n);
+		n = pack(b, n, 15 + 16, a, sizeof(a));
+	}
+	decode_exact(&d, five, a, n);
+	assert_string_equal(d.codings.p, five + 6);
+	assert_true(d.text.len > 10);
+	assert_memory_equal(d.text.p, "\x1f\x8b", 2);
+	decoded_free(&d);
+}
+
+/* A window costs as much memory as a frame says: RFC 8878 lets 8 MiB suffice. */
+static void test_decode_window(void **state)
+{
+#ifdef HAVE_ZSTD
+	char frame[] = "\x28\xb5\x2f\xfd\0\x68\x09\0\0x"; /* 8 MiB, one raw block */
+	struct decoded d;
+
+	decode_exact(&d, "zstd", frame, sizeof(frame) - 1);
+	assert_null(d.error);
+	assert_string_equal(d.text.p, "x");
+	decoded_free(&d);
+	frame[5] = '\x70'; /* 16 MiB */
+	decode_exact(&d, "zstd", frame, sizeof(frame) - 1);
+	assert_string_equal(d.error, "broken data");
+	decoded_free(&d);
+#else
+	print_message("[  SKIPPED ] built without zstd\n");
+	skip();
+#endif
+}
+
 /* Broken and cut input of every coding there is. */
 static void test_decode_noise(void **state)
 {
@@ -356,10 +396,11 @@ static void test_replay_request(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_check_json), cmocka_unit_test(test_json_depth),
-		cmocka_unit_test(test_check_xml),  cmocka_unit_test(test_heads),
-		cmocka_unit_test(test_decode),     cmocka_unit_test(test_decode_noise),
-		cmocka_unit_test(test_meter),      cmocka_unit_test(test_replay_request),
+		cmocka_unit_test(test_check_json),    cmocka_unit_test(test_json_depth),
+		cmocka_unit_test(test_check_xml),     cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_decode),        cmocka_unit_test(test_decode_layers),
+		cmocka_unit_test(test_decode_window), cmocka_unit_test(test_decode_noise),
+		cmocka_unit_test(test_meter),         cmocka_unit_test(test_replay_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

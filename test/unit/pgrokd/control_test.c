@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
+#include "pgrokd/proto/pgrok.h"
 #include "pgrokd/proto/pgrok_in.h"
 #include "test/unit/common/mux_pipe.h"
 
@@ -162,12 +163,48 @@ static void test_reads_late(void **state)
 	assert_in_range(got, 20 * 100 * FRAME, 20 * 1000 * FRAME);
 }
 
+/*
+ * An owner that can't answer a Ping lives as long as what is said to it arrives. On a socket pair
+ * that is what was read.
+ */
+static void test_seems_alive(void **state)
+{
+	struct rig *r = *state;
+	void *k;
+
+	come(r, "");
+	k = client_session(client_find(&r->worker, "abc"), &pgrok_proto);
+	assert_true(read_all(r) > 0);
+	assert_true(pgrok_control_seems_alive(k));
+	pgrok_control_ask_alive(k);
+	turns(r->worker.loop, 2);
+	assert_false(pgrok_control_seems_alive(k));
+	assert_true(read_all(r) > 0);
+	assert_true(pgrok_control_seems_alive(k));
+}
+
+/* Of one that can only its answer counts. */
+static void test_has_to_answer(void **state)
+{
+	struct rig *r = *state;
+	void *k;
+
+	come(r, "ping");
+	k = client_session(client_find(&r->worker, "abc"), &pgrok_proto);
+	pgrok_control_ask_alive(k);
+	turns(r->worker.loop, 2);
+	assert_true(read_all(r) > 0);
+	assert_false(pgrok_control_seems_alive(k));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_never_reads_all_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_never_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_seems_alive, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_has_to_answer, set_up, tear_down),
 	};
 
 	setenv("PGROK_TIME_SCALE", "0.05", 1);

@@ -337,8 +337,13 @@ static void test_per_address(void **state)
 
 	expect(other, "");
 	close(other);
-	/* One that has left the lobby counts no more. */
+	/* One that stays after its page still counts, one that has left no more. */
 	say_text(r, v[0], GET);
+	expect(v[0], "HTTP/1.1 404");
+	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
+	assert_null(hear(v[PER_IP]));
+	close(v[PER_IP]);
+	say_text(r, v[0], "GET / HTTP/1.1\r\nConnection: close\r\nHost: nope.test\r\n\r\n");
 	expect(v[0], "HTTP/1.1 404");
 	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
 	expect(v[PER_IP], "");

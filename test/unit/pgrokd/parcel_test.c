@@ -24,7 +24,7 @@ static struct {
 	pthread_t thread;
 	char client_id[LIMIT_CLIENT_ID + 1], said[16], peer[ADDR_TEXT];
 	struct stream *stream;
-	bool head_only;
+	int status;
 } seen;
 
 static void adopt(struct worker *w, struct stream *s, struct parcel *p)
@@ -35,7 +35,7 @@ static void adopt(struct worker *w, struct stream *s, struct parcel *p)
 	seen.worker = w;
 	seen.thread = pthread_self();
 	seen.stream = s;
-	seen.head_only = p->head_only;
+	seen.status = p->status;
 	addr_text(&p->peer, seen.peer);
 	memcpy(seen.client_id, p->client_id, sizeof(seen.client_id));
 	/* What was read before, and what is still in the socket. */
@@ -80,7 +80,7 @@ static struct route *send_to(int home, parcel_drop_fn *drop_fn, struct stream **
 	p->route = route_ref(route);
 	p->unread = xstrdup("GET");
 	p->unread_len = 3;
-	p->head_only = true;
+	p->status = 404;
 	*stream = stream_new_direct(crew.worker[0].loop, fd[0], NULL);
 	parcel_send(p, &crew.worker[0], home, *stream);
 	return route;
@@ -110,7 +110,7 @@ static void test_at_once(void **state)
 	assert_ptr_equal(seen.stream, s); /* not taken apart */
 	assert_string_equal(seen.client_id, "cafe");
 	assert_string_equal(seen.peer, "192.0.2.7:1234");
-	assert_true(seen.head_only);
+	assert_int_equal(seen.status, 404);
 	assert_int_equal(crew.worker[0].count.moved, 0);
 	end(route);
 	assert_int_equal(seen.dropped, 0);
@@ -129,7 +129,7 @@ static void test_posted(void **state)
 	assert_string_equal(seen.client_id, "cafe");
 	assert_string_equal(seen.peer, "192.0.2.7:1234");
 	assert_memory_equal(seen.said, "more", 4);
-	assert_true(seen.head_only);
+	assert_int_equal(seen.status, 404);
 	assert_int_equal(crew.worker[0].count.moved, 1);
 	assert_int_equal(crew.worker[2].count.moved, 0);
 	end(route);

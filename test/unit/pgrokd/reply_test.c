@@ -4,10 +4,13 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/http/head.h"
+#include "pgrokd/limits.h"
 #include "pgrokd/visitor/reply.h"
+#include "test/unit/common/mux_pipe.h"
 
 static void check(int status, const char *reason)
 {
@@ -16,7 +19,7 @@ static void check(int status, const char *reason)
 	char line[64];
 	struct http_span v;
 
-	reply_make(&whole, status, false, (struct reply_host){"a.b", 3});
+	reply_make(&whole, &(struct reply_page){.status = status, .host = {"a.b", 3}});
 	const char *text = whole.p;
 	size_t len = whole.len;
 
@@ -37,7 +40,8 @@ static void check(int status, const char *reason)
 		assert_true(http_span_is(text, v, "Basic realm=\"pgrok\""));
 
 	/* HEAD: the same head, no text. */
-	reply_make(&head, status, true, (struct reply_host){"a.b", 3});
+	reply_make(&head,
+		   &(struct reply_page){.status = status, .host = {"a.b", 3}, .head_only = true});
 	assert_int_equal(head.len, h.head_len);
 	assert_memory_equal(head.p, text, h.head_len);
 	text_free(&head);
@@ -72,7 +76,7 @@ static void check_host(const char *host, size_t len, const char *body)
 {
 	struct text t = {0};
 
-	reply_make(&t, 404, false, (struct reply_host){host, len});
+	reply_make(&t, &(struct reply_page){.status = 404, .host = {host, len}});
 	assert_string_equal(strstr(t.p, "\r\n\r\n") + 4, body);
 	text_free(&t);
 }
@@ -99,7 +103,7 @@ static void plain_http(void **state)
 {
 	struct text t = {0};
 
-	reply_make(&t, REPLY_PLAIN_HTTP, false, (struct reply_host){0});
+	reply_make(&t, &(struct reply_page){.status = REPLY_PLAIN_HTTP});
 	assert_memory_equal(t.p, "HTTP/1.1 400 Bad Request\r\n", 26);
 	assert_non_null(strstr(t.p, "https"));
 	text_free(&t);
@@ -110,16 +114,57 @@ static void unknown(void **state)
 {
 	struct text t = {0};
 
-	reply_make(&t, 999, false, (struct reply_host){0});
+	reply_make(&t, &(struct reply_page){.status = 999});
 	assert_memory_equal(t.p, "HTTP/1.1 500 ", 13);
 	text_free(&t);
 }
 
+/* ---- on its way ---- */
+
+#define SCALE "0.02"
+
+/* A visitor who takes it gets it and the end; who takes nothing is cut off in the end. */
+static void is_taken_or_not(void **state)
+{
+	for (int takes = 0; takes < 2; takes++) {
+		struct loop *l = loop_new();
+		struct fake *end[2];
+		unsigned open = 0;
+		char got[2048];
+		size_t n;
+
+		fake_pair(l, NULL, &open, end);
+		end[1]->room = 10;
+		reply_send(&end[0]->s, &(struct reply_page){.status = 404, .host = {"a.b", 3}});
+		turns_for(l, (int)loop_scaled(LIMIT_REPLY_MS) / 3);
+		assert_int_equal(open, 2);
+		assert_int_equal(end[1]->in_len, 10);
+		if (takes) {
+			end[1]->room = sizeof(got);
+			assert_int_equal(stream_read(&end[1]->s, got, 10, &n), STREAM_OK);
+			turns(l, 4);
+			assert_int_equal(stream_read(&end[1]->s, got, sizeof(got), &n), STREAM_OK);
+			assert_int_equal(stream_read(&end[1]->s, got, 1, &n), STREAM_EOF);
+		} else {
+			turns_for(l, (int)loop_scaled(LIMIT_REPLY_MS));
+			assert_int_equal(open, 1);
+			assert_int_equal(stream_read(&end[1]->s, got, 1, &n), STREAM_ABORT);
+		}
+		stream_close(&end[1]->s, false);
+		turns(l, 4);
+		loop_free(l);
+		assert_int_equal(open, 0);
+	}
+}
+
 int main(void)
 {
+	setenv("PGROK_TIME_SCALE", SCALE, 1);
+
 	const struct CMUnitTest tests[] = {cmocka_unit_test(pages), cmocka_unit_test(unknown),
 					   cmocka_unit_test(plain_http),
-					   cmocka_unit_test(host_asked_for)};
+					   cmocka_unit_test(host_asked_for),
+					   cmocka_unit_test(is_taken_or_not)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

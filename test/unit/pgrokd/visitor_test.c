@@ -1,193 +1,5 @@
-/*
- * Visitors over connections in memory, with a real carrier under them. The test plays three: the
- * visitor, the client (who has the far ends of its connections), and the owner of the tunnel.
- */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "common/stream/pair.h"
-#include "pgrokd/visitor/visitor.h"
-#include "test/unit/common/mux_pipe.h"
-
-#define SCALE 0.02 /* of all limits */
-#define HOST "Host: a.test\r\n\r\n"
-#define GET "GET / HTTP/1.1\r\n" HOST
-#define GET2 "GET /2 HTTP/1.1\r\n" HOST
-#define HEAD "HEAD / HTTP/1.1\r\n" HOST
-#define ELSEWHERE "GET / HTTP/1.1\r\nHost: b.test\r\n\r\n"
-#define UPGRADE "GET / HTTP/1.1\r\nUpgrade: x\r\n" HOST
-#define OK0 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-#define OK5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
-
-struct rig {
-	struct core core;
-	struct worker worker;
-	struct visitors at;
-	struct visitor_count sum;
-	int asked;
-	bool open;
-	unsigned ends;
-};
-
-static void on_ask(void *arg)
-{
-	((struct rig *)arg)->asked++;
-}
-
-static bool on_begin(void *arg, struct stream *s, const struct carrier_visit *v)
-{
-	size_t n;
-
-	return stream_write(s, v->url, strlen(v->url), &n) == STREAM_OK;
-}
-
-static const struct carrier_hooks hooks = {.ask = on_ask, .begin = on_begin};
-
-#define URL "http://a.test"
-
-static int set_up(void **state)
-{
-	struct rig *r = xcalloc(1, sizeof(*r));
-
-	r->core.registry = registry_new(2);
-	r->core.n_workers = 1;
-	r->core.worker = &r->worker;
-	worker_init(&r->worker, &r->core, 0, NULL);
-	r->at = (struct visitors){
-		.worker = &r->worker,
-		.route = route_new(PROTO_HTTP, xstrdup(URL), ""),
-		.carrier = carrier_new(r->worker.loop, "ctl:test", &hooks, r),
-		.half_close = true,
-		.sum = &r->sum,
-	};
-	r->at.route->tunnel_id = 7;
-	visitors_open(&r->at);
-	r->open = true;
-	*state = r;
-	return 0;
-}
-
-static void close_tunnel(struct rig *r)
-{
-	visitors_close(&r->at);
-	r->open = false;
-}
-
-static int tear_down(void **state)
-{
-	struct rig *r = *state;
-
-	if (r->open)
-		close_tunnel(r);
-	visitor_close_all(&r->worker, "the test is over");
-	carrier_close(r->at.carrier, "the test is over");
-	assert_int_equal(r->worker.count.waiting_now, 0);
-	assert_int_equal(r->worker.count.joined_now, 0);
-	turns(r->worker.loop, 4);
-	route_unref(r->at.route);
-	worker_free(&r->worker);
-	registry_free(r->core.registry);
-	free(r);
-	return 0;
-}
-
-static void pass(struct rig *r)
-{
-	turns(r->worker.loop, 8);
-}
-
-/* ---- far ends ---- */
-
-/* A visitor with the head of its first request; its own end. */
-static struct fake *come(struct rig *r, const char *head)
-{
-	struct fake *end[2];
-	struct parcel *p;
-	struct addr peer;
-
-	fake_pair(r->worker.loop, NULL, &r->ends, end);
-	assert_true(addr_numeric("192.0.2.7", 1234, &peer));
-	p = parcel_new(visitor_adopt, NULL, &peer);
-	p->route = route_ref(r->at.route);
-	p->unread = xstrdup(head);
-	p->unread_len = strlen(head);
-	parcel_send(p, &r->worker, 0, &end[0]->s);
-	pass(r);
-	return end[1];
-}
-
-/* A connection of the client; its own end. */
-static struct fake *connection(struct rig *r)
-{
-	struct fake *end[2];
-
-	assert_true(carrier_wants(r->at.carrier, CARRIER_POOLED));
-	fake_pair(r->worker.loop, NULL, &r->ends, end);
-	carrier_add(r->at.carrier, CARRIER_POOLED, &end[0]->s);
-	pass(r);
-	return end[1];
-}
-
-static void say(struct rig *r, struct fake *end, const char *text)
-{
-	size_t n;
-
-	assert_int_equal(stream_write(&end->s, text, strlen(text), &n), STREAM_OK);
-	pass(r);
-}
-
-static void hear(struct fake *end, const char *text)
-{
-	char got[2048];
-	size_t n = 0, len = strlen(text);
-
-	if (len)
-		assert_int_equal(stream_read(&end->s, got, sizeof(got) - 1, &n), STREAM_OK);
-	got[n] = '\0';
-	assert_string_equal(got, text);
-}
-
-/* An answer, and behind it a page of ours. */
-static void hear_then_status(struct fake *end, const char *answer, int status)
-{
-	char got[2048], want[1024];
-	size_t n;
-
-	assert_int_equal(stream_read(&end->s, got, sizeof(got), &n), STREAM_OK);
-	snprintf(want, sizeof(want), "%sHTTP/1.1 %d", answer, status);
-	assert_true(n > strlen(want));
-	assert_memory_equal(got, want, strlen(want));
-}
-
-static void hear_status(struct fake *end, int status)
-{
-	hear_then_status(end, "", status);
-}
-
-static void hear_end(struct fake *end, enum stream_rc rc)
-{
-	char c;
-	size_t n;
-
-	assert_int_equal(stream_read(&end->s, &c, 1, &n), rc);
-}
-
-static void hang_up(struct rig *r, struct fake *end)
-{
-	stream_close(&end->s, false);
-	pass(r);
-}
-
-static void wait_ms(struct rig *r, int limit)
-{
-	turns_for(r->worker.loop, (int)(limit * SCALE) + 50);
-	pass(r);
-}
+/* Visitors of one tunnel: how they wait, are joined, and end. */
+#include "test/unit/pgrokd/visitor_rig.h"
 
 /* ---- waiting ---- */
 
@@ -250,7 +62,7 @@ static void test_waits_too_long(void **state)
 	hear(v, "");
 	wait_ms(r, LIMIT_WAIT_MS);
 	hear_status(v, 504);
-	hear_end(v, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
 	hang_up(r, v);
 	assert_int_equal(r->worker.count.pages, 1);
@@ -292,10 +104,11 @@ static void test_tunnel_closes_while_waiting(void **state)
 	close_tunnel(r);
 	pass(r);
 	hear_status(v, 502);
-	hear_end(v, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	hang_up(r, v);
 }
 
+/* Its connection stays: the next request finds another tunnel, or none. */
 static void test_tunnel_closes_at_rest(void **state)
 {
 	struct rig *r = *state;
@@ -305,13 +118,22 @@ static void test_tunnel_closes_at_rest(void **state)
 	hear(v, OK5);
 	close_tunnel(r);
 	pass(r);
-	hear_end(v, STREAM_EOF);
+	hear(c, URL GET);
+	hear_end(c, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
+	say(r, v, GET2);
+	hear_status(v, 404);
+	struct fake *d = connection_of(r, &r->other);
+
+	say(r, v, ELSEWHERE);
+	hear(d, URL_B ELSEWHERE);
 	hang_up(r, v);
 	hang_up(r, c);
+	hang_up(r, d);
 }
 
-/* The rest of the answer comes, then the end. */
+/* The rest of the answer comes, then it is at rest. */
 static void test_tunnel_closes_inside_an_answer(void **state)
 {
 	struct rig *r = *state;
@@ -324,9 +146,177 @@ static void test_tunnel_closes_inside_an_answer(void **state)
 	hear_end(v, STREAM_AGAIN);
 	say(r, c, "llo");
 	hear(v, "llo");
-	hear_end(v, STREAM_EOF);
+	hear(c, URL GET);
+	hear_end(c, STREAM_EOF);
+	hear_end(v, STREAM_AGAIN);
 	assert_true(TAILQ_EMPTY(&r->worker.visitors));
 	assert_int_equal(r->at.count.bytes[SIDE_SERVICE], 0); /* the tunnel has said its own */
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* The same if its connection breaks first. */
+static void test_way_is_cut_at_rest(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	fake_kill(c);
+	pass(r);
+	hear_end(v, STREAM_AGAIN);
+	assert_true(TAILQ_EMPTY(&r->worker.visitors));
+	hang_up(r, c);
+	say(r, v, GET2);
+	c = connection(r);
+	hear(c, URL GET2);
+	fake_kill(c); /* not so inside an answer */
+	pass(r);
+	hear_end(v, STREAM_ABORT);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* A request that has not been passed on yet is as good as a new one. */
+static void test_tunnel_closes_as_it_comes(void **state)
+{
+	struct rig *r = *state;
+	struct fake *end[2], *c = connection(r);
+	struct parcel *p = a_visitor(r, GET, end);
+
+	parcel_send(p, &r->worker, 0, &end[0]->s);
+	close_tunnel(r);
+	pass(r);
+	hear_status(end[1], 404);
+	hang_up(r, end[1]);
+	hang_up(r, c);
+}
+
+/* Where more of an answer can't come any more, nobody waits for it. */
+static void lose(struct rig *r)
+{
+	registry_unregister(r->core.registry, r->at.route, true);
+	visitors_close(&r->at, true);
+	r->open = false;
+	pass(r);
+}
+
+static void test_client_lost_before_the_answer(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET), *d = connection(r), *w = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	say(r, v, HEAD "POST / HTTP/1.1\r\nContent-Length: 100\r\n" HOST "part");
+	lose(r);
+	hear_page(v, 502, false);
+	hear_end(v, STREAM_EOF);
+	hear_page(w, 502, false);
+	hear_end(w, STREAM_EOF);
+	hang_up(r, v);
+	hang_up(r, w);
+	hang_up(r, c);
+	hang_up(r, d);
+	wait_ms(r, LINGER_MS);
+	assert_int_equal(r->worker.count.pages, 2);
+}
+
+static void test_client_lost_inside_the_answer(void **state)
+{
+	static const char *const begun[] = {
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe",
+		"HTTP/1.1 200 OK\r\n\r\nhe",
+		"HTTP/1.1 101 Go\r\n\r\n",
+	};
+	struct rig *r = *state;
+	struct fake *c[3], *v[3];
+
+	for (int i = 0; i < 3; i++) {
+		c[i] = connection(r);
+		v[i] = come(r, i == 2 ? UPGRADE : GET);
+		say(r, c[i], begun[i]);
+		hear(v[i], begun[i]);
+	}
+	lose(r);
+	for (int i = 0; i < 3; i++) {
+		hear_end(v[i], STREAM_ABORT);
+		hear_end(c[i], STREAM_ABORT);
+		hang_up(r, v[i]);
+		hang_up(r, c[i]);
+	}
+}
+
+/* Lost or not: between requests there is nothing to miss. */
+static void test_client_lost_at_rest(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	hear_end(v, STREAM_AGAIN);
+	say(r, v, ELSEWHERE);
+	assert_int_equal(r->worker.count.waiting_now, 1);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* The name is held for its client, which comes back. */
+static void test_name_comes_back(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+	struct carrier *old = r->at.carrier;
+	struct route *was = r->at.route;
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	say(r, v, GET2 GET);
+	hear(v, "");
+	wait_ms(r, LIMIT_NAME_MS / 2);
+	hear(v, "");
+	struct fake *other = come(r, ELSEWHERE); /* whom nothing keeps waiting */
+
+	assert_int_equal(r->worker.count.waiting_now, 1);
+	open_tunnel(r, &r->at, URL, "");
+	r->open = true;
+	struct fake *d = connection(r);
+
+	wait_ms(r, LIMIT_NAME_LOOK_MS);
+	hear(d, URL GET2 GET);
+	say(r, d, OK0 OK5);
+	hear(v, OK0 OK5);
+	hang_up(r, v);
+	hang_up(r, c);
+	hang_up(r, d);
+	hang_up(r, other);
+	carrier_close(old, "its client has another");
+	route_unref(was);
+}
+
+static void test_name_does_not_come_back(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	say(r, c, OK5);
+	hear(v, OK5);
+	lose(r);
+	for (int i = 0; i < 2; i++) {
+		say(r, v, GET2);
+		wait_ms(r, LIMIT_NAME_MS / 2);
+		hear(v, "");
+		wait_ms(r, LIMIT_NAME_MS);
+		hear_status(v, 502);
+	}
+	struct fake *late = come(r, GET); /* it was on its way */
+
+	hear(late, "");
+	hang_up(r, late);
 	hang_up(r, v);
 	hang_up(r, c);
 }
@@ -343,6 +333,22 @@ static void test_tunnel_closes_before_the_next(void **state)
 	say(r, c, "llo");
 	hear(c, URL GET);
 	hear_then_status(v, OK5, 404);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* Nothing new begins on it, whatever it is: what is no request would pass with a tunnel. */
+static void test_tunnel_closes_before_bytes(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET);
+
+	hear(c, URL GET);
+	say(r, c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
+	close_tunnel(r);
+	say(r, v, "\x01\x02 no request\r\n\r\n");
+	say(r, c, "llo");
+	hear(c, "");
 	hang_up(r, v);
 	hang_up(r, c);
 }
@@ -371,10 +377,11 @@ static void test_later_request_refused(void **state)
 	struct rig *r = *state;
 	struct fake *c = connection(r), *v = come(r, GET);
 
-	say(r, v, ELSEWHERE);
+	say(r, v, BAD);
 	hear(c, URL GET);
 	say(r, c, OK0);
-	hear_then_status(v, OK0, 421);
+	hear_then_status(v, OK0, 400);
+	hear_end(v, STREAM_EOF);
 	hear(c, "");
 	hang_up(r, v);
 	hang_up(r, c);
@@ -387,7 +394,7 @@ static void test_answers_owed_too_long(void **state)
 	struct rig *r = *state;
 	struct fake *c = connection(r), *v = come(r, GET);
 
-	say(r, v, ELSEWHERE);
+	say(r, v, BAD);
 	wait_ms(r, LIMIT_OWED_MS);
 	hear_end(v, STREAM_EOF);
 	hang_up(r, v);
@@ -592,11 +599,7 @@ static void test_waits_again_and_tunnel_closes(void **state)
 
 int main(void)
 {
-	char scale[16];
-
-	snprintf(scale, sizeof(scale), "%g", SCALE);
-	setenv("PGROK_TIME_SCALE", scale, 1);
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	rig_scale();
 	const struct CMUnitTest tests[] = {
 		TEST(test_waits_and_joins),
 		TEST(test_joins_at_once),
@@ -606,7 +609,15 @@ int main(void)
 		TEST(test_tunnel_closes_while_waiting),
 		TEST(test_tunnel_closes_at_rest),
 		TEST(test_tunnel_closes_inside_an_answer),
+		TEST(test_way_is_cut_at_rest),
+		TEST(test_tunnel_closes_as_it_comes),
+		TEST(test_client_lost_before_the_answer),
+		TEST(test_client_lost_inside_the_answer),
+		TEST(test_client_lost_at_rest),
+		TEST(test_name_comes_back),
+		TEST(test_name_does_not_come_back),
 		TEST(test_tunnel_closes_before_the_next),
+		TEST(test_tunnel_closes_before_bytes),
 		TEST(test_tunnel_closes_under_a_stream),
 		TEST(test_later_request_refused),
 		TEST(test_answers_owed_too_long),
