@@ -311,3 +311,15 @@ def test_metrics(lab):
     assert m["pgrok_tunnel_up"] == [({"tunnel": name, "url": f"http://{host}"}, 1)]
     assert m["pgrok_up"] == [({}, 1)] and m["pgrok_connections_total"] == [({}, 3)]
     assert m["pgrok_sent_bytes_total"][0][1] > 0
+
+
+def test_tunnels_by_the_api_alone(lab):
+    """start-all with an empty configuration: -inspectpublic is what keeps the client, as its message says."""
+    site, s, port = lab.site(), lab.server(), env.free_port()
+    lab.client(s, "-inspectpublic", "start-all", inspect=f"127.0.0.1:{port}")
+    i = Inspector(port)
+    r = i.post("/api/tunnels", {"name": "late", "proto": "http", "addr": str(site.port),
+                                "host_header": "svc.local", "x_forwarded": True}, 201)
+    assert r["public_url"].startswith("http://")
+    assert get(s.http_port, r["public_url"].split("//")[1]).status == 200
+    assert site.requests[-1].header("Host") == "svc.local"
