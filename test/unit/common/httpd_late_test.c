@@ -181,6 +181,7 @@ static void stop_loop(void *arg)
 static void test_takes_turns(void **state)
 {
 	static const char one[] = "GET /counted HTTP/1.1\r\n" HOST "\r\n";
+	static char answers[64 << 10];
 	struct server s;
 	int fd;
 
@@ -196,6 +197,8 @@ static void test_takes_turns(void **state)
 		loop_next_tick(s.loop, &t);
 		loop_run(s.loop);
 		assert_in_range(counted - before, 0, 64);
+		while (recv(fd, answers, sizeof(answers), MSG_DONTWAIT) > 0)
+			;
 	}
 	assert_int_equal(counted, 500);
 	close(fd);

@@ -240,7 +240,7 @@ static void test_takes_turns(void **state)
 	struct rig *r = *state;
 	size_t got = 0, now;
 
-	come(r, "");
+	come(r, "ping"); /* whose Pongs are not delayed */
 	turns(r->worker.loop, 2);
 	(void)read_all(r);
 	for (int i = 0; i < 3 * LIMIT_MESSAGES; i++)
