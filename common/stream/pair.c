@@ -154,7 +154,7 @@ static void direction_dead(struct half *h)
 	watch_silence(h->pair);
 }
 
-/* Keeps pending + held bytes that start at `from` (which may be in h->buf). */
+/* Keeps pending + held bytes that start at `from` (which may be in h->buf; NULL: there are none). */
 static void keep(struct half *h, const char *from, size_t pending, size_t held)
 {
 	char *old = h->buf;
@@ -163,7 +163,7 @@ static void keep(struct half *h, const char *from, size_t pending, size_t held)
 	h->off = 0;
 	h->pending = (uint32_t)pending;
 	h->held = (uint32_t)held;
-	if (pending + held) {
+	if (from && pending + held) {
 		h->buf = xmalloc(pending + held);
 		memcpy(h->buf, from, pending + held);
 	}

@@ -331,9 +331,14 @@ static void *visitor_read(void *arg)
 
 static void visitor_start(struct visitor *v, struct end *e, char *data, atomic_bool *go, bool slow)
 {
+	const int little = 32 << 10; /* else the kernel takes all that a slow one does not read */
 	int fd[2];
 
 	tcp_pair(fd);
+	if (slow) {
+		setsockopt(fd[0], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+		setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
+	}
 	*v = (struct visitor){.fd = fd[0], .data = data, .go = go, .slow = slow};
 	post(e, do_join, fd[1]);
 	pthread_create(&v->writer, NULL, visitor_write, v);
