@@ -154,7 +154,7 @@ static void direction_dead(struct half *h)
 	watch_silence(h->pair);
 }
 
-/* Keeps pending + held bytes that start at `from` (which may be in h->buf; NULL: there are none). */
+/* Keeps pending + held bytes from `from` on (which may be in h->buf; NULL: there are none). */
 static void keep(struct half *h, const char *from, size_t pending, size_t held)
 {
 	char *old = h->buf;
