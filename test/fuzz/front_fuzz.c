@@ -188,7 +188,8 @@ static void play_begin(struct play *p)
 	p->settings.reserved = reserved_new("www", "t.test", NULL);
 	p->core.config = &p->config;
 	p->core.registry = registry_new(1);
-	p->core.door = door_new(1000);
+	p->core.door = door_new(1000, true);
+	p->core.back = http_back;
 	p->core.site = (struct name_site){.domain = "t.test", .http_port = 80, .https_port = 443};
 	p->core.on[PORT_HTTP] = p->core.on[PORT_HTTPS] = true;
 	p->core.spoken[PORT_HTTP] = only_http;
