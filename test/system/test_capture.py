@@ -290,4 +290,4 @@ def test_many_bodies_bounded_memory(lab, key):
     seen = i.get("/api/status")["capture"]
     assert 20 << 20 < seen["bytes"] <= 24 << 20 and seen["evicted"] > 60
     grown = i.client.pss_mb() - before
-    assert env.SANITIZED or grown < 26, f"{grown:.1f} MiB more"
+    assert env.SANITIZED or grown < 28, f"{grown:.1f} MiB more"

@@ -53,6 +53,7 @@ class Proc:
 
         self.p = subprocess.Popen(list(prefix) + self.argv, stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
+                                  pipesize=1 << 20,  # the programs do not wait for a reader
                                   env=full_env, preexec_fn=limit if nofile else None)
         self.readers = [threading.Thread(target=self._read, args=(self.p.stdout, "out"), daemon=True),
                         threading.Thread(target=self._read, args=(self.p.stderr, "err"), daemon=True)]
