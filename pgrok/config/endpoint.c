@@ -78,7 +78,15 @@ static bool is_this_machine(const char *host)
 
 static bool parse_plain(struct endpoint *e, const char *text, struct err *err)
 {
-	return endpoint_parse(e, text, err) && endpoint_port_given(e, err);
+	struct endpoint parsed = {0};
+
+	if (!endpoint_parse(&parsed, text, err) || !endpoint_port_given(&parsed, err)) {
+		endpoint_free(&parsed);
+		return false;
+	}
+	endpoint_free(e);
+	*e = parsed;
+	return true;
 }
 
 /* "host[:port][/]", the rest of a URL. */

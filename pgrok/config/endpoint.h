@@ -22,7 +22,8 @@ struct endpoint {
 
 /*
  * A port alone ("8080" is 127.0.0.1:8080), ":8080" or "host:port". Service names are looked up
- * ("localhost:ssh"). False: err says why, in Go's words ("address foo: missing port in address").
+ * ("localhost:ssh"). False: err says why, in Go's words ("address foo: missing port in address"),
+ * and e is what it was.
  */
 bool endpoint_parse(struct endpoint *e, const char *text, struct err *err) MUSTCHECK;
 /*

@@ -227,7 +227,8 @@ def test_auths_that_never_read(lab):
             golike.read_message(c)
             threads.append(lab.thread(pings, c))
         stage.s.wait_log("Closed: .*(could not be sent|does not read)", after=mark, count=count)
-        assert stage.s.pss_mb() < stage.before + 16, "what they do not read piles up"
+        # ASan keeps what is freed for a while.
+        assert stage.s.pss_mb() < stage.before + 16 or env.SANITIZED, "what they do not read piles up"
         for c in conns:
             with contextlib.suppress(OSError):
                 c.sock.shutdown(socket.SHUT_RDWR)

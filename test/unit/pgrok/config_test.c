@@ -592,6 +592,25 @@ static void knows_kinds_of_addresses(void **state)
 	assert_non_null(strstr(err.text, "too long for the path of a Unix socket"));
 }
 
+/* What can't be read changes nothing, and nothing of it is left. */
+static void keeps_address_at_error(void **state)
+{
+	static const char *const bad[] = {
+		"0", ":0", "a:0", "https://a:0", "http://a:0", "a b:1", "a:65536", "unix:a",
+	};
+	struct endpoint e = {0};
+	struct err err;
+
+	assert_true(endpoint_parse_local(&e, "https://a:1", &err));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (endpoint_parse_local(&e, bad[i], &err))
+			fail_msg("taken: %s", bad[i]);
+		assert_string_equal(e.text, "https://a:1");
+		assert_int_equal(e.port, 1);
+	}
+	endpoint_free(&e);
+}
+
 /* insecure counts for the services of its tunnel alone. */
 static void accepts_any_certificate(void **state)
 {
@@ -609,6 +628,7 @@ int main(void)
 		cmocka_unit_test(accepts),
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(knows_kinds_of_addresses),
+		cmocka_unit_test(keeps_address_at_error),
 		cmocka_unit_test(accepts_any_certificate),
 		cmocka_unit_test(refuses_too_much),
 		cmocka_unit_test(finishes),
