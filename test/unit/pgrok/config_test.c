@@ -595,16 +595,16 @@ static void knows_kinds_of_addresses(void **state)
 /* What can't be read changes nothing, and nothing of it is left. */
 static void keeps_address_at_error(void **state)
 {
-	static const char *const bad[] = {
+	static const char *const refused[] = {
 		"0", ":0", "a:0", "https://a:0", "http://a:0", "a b:1", "a:65536", "unix:a",
 	};
 	struct endpoint e = {0};
 	struct err err;
 
 	assert_true(endpoint_parse_local(&e, "https://a:1", &err));
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		if (endpoint_parse_local(&e, bad[i], &err))
-			fail_msg("taken: %s", bad[i]);
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		if (endpoint_parse_local(&e, refused[i], &err))
+			fail_msg("taken: %s", refused[i]);
 		assert_string_equal(e.text, "https://a:1");
 		assert_int_equal(e.port, 1);
 	}
