@@ -31,9 +31,9 @@ WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release := -O2 -g $(HARDEN)
-CFLAGS_debug   := -O1 -g3 -DPGROK_DEBUG $(HARDEN)
-CFLAGS_asan    := -O1 -g3 -DPGROK_DEBUG $(ASAN) -fno-omit-frame-pointer
-CFLAGS_tsan    := -O1 -g3 -DPGROK_DEBUG -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_debug   := -O1 -g -DPGROK_DEBUG $(HARDEN)
+CFLAGS_asan    := -O1 -g -DPGROK_DEBUG $(ASAN) -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -g -DPGROK_DEBUG -fsanitize=thread -fno-omit-frame-pointer
 CFLAGS_fuzz    := $(CFLAGS_asan) -fsanitize=fuzzer-no-link
 LDFLAGS_release := -pie -Wl,-z,relro,-z,now -Wl,--as-needed
 LDFLAGS_debug   := $(LDFLAGS_release)
