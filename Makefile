@@ -153,15 +153,17 @@ test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= syst
 # written to this file, with the reason of the first failure.
 FORGIVEN ?= $(abspath $(B))/forgiven.txt
 JOBS ?= $(shell nproc)
-# Under a sanitizer the unit tests are slow enough without company.
-UNIT_JOBS = $(if $(filter asan tsan,$(FLAVOR)),1,$(JOBS))
+# System tests wait much of their time: there are twice as many at once, unless JOBS was given or a
+# sanitizer keeps the cores busy.
+SYSTEM_JOBS := $(if $(filter-out file,$(origin JOBS))$(filter asan tsan,$(FLAVOR)),$(JOBS),$(shell \
+	expr 2 \* $(JOBS)))
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)
 # Seconds that one unit test program may take.
 UNIT_SECONDS ?= $(if $(filter asan tsan,$(FLAVOR)),300,120)
 unit: $(UNIT) ## the unit tests alone
-	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(UNIT_JOBS) --seconds $(UNIT_SECONDS) \
+	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(JOBS) --seconds $(UNIT_SECONDS) \
 		$(if $(RETRY),--forgiven $(FORGIVEN)) $(UNIT)
 fuzz-replay: $(REPLAY)
 	$(Q)for t in $(REPLAY); do n=$$(basename $$t _fuzz); \
@@ -181,7 +183,8 @@ PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 \
 	PGROK_FLAVOR=$(FLAVOR) PGROK_BIN=$(abspath $(BIN)) PGROK_DEBUG_BIN=$(abspath $(SCALED_BIN)) \
 	$(PYTHON) -m pytest -o cache_dir=$(abspath $(B))/pytest $(if $(M),-m '$(M)') \
 	$(if $(K),-k '$(K)') $(PYTEST_ARGS)
-SIDE_BY_SIDE = $(if $(filter-out 1,$(JOBS)),$(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo '-n $(JOBS)'))
+SIDE_BY_SIDE = $(if $(filter-out 1,$(SYSTEM_JOBS)),$(shell $(PYTHON) -c 'import xdist' 2>/dev/null && \
+	echo '-n $(SYSTEM_JOBS)'))
 FAILURES = $(abspath $(B))/failures.txt
 system: all scaled ## the system tests alone (pytest, real binaries on loopback)
 	$(Q)rm -f $(FAILURES); FAILURES=$(FAILURES) $(PYTEST) $(SIDE_BY_SIDE) test/system || \

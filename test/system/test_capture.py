@@ -289,7 +289,7 @@ def test_many_bodies_bounded_memory(lab, key):
         for _ in range(60):
             assert visit(f"/{rng.randrange(1 << 20)}").status == 200
         with dial(i.server.http_port) as c:
-            for _ in range(1500):
+            for _ in range(env.fewer(1500)):
                 c.send(request(i.public, f"/{rng.randrange(3000)}"))
                 assert c.response().status == 200
     seen = i.get("/api/status")["capture"]

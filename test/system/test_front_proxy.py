@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from lib import backends, procs
+from lib import backends, env, procs
 from lib.env import free_port
 from lib.net import dial, dial_tls, eventually, request
 
@@ -140,7 +140,7 @@ def test_ten_thousand(lab, workers):
         with lock:
             tls = next(count) % 2
         return dial_tls(s.https_port) if tls else dial(s.http_port)
-    talk_all(open_conn, [Script(seed, 625) for seed in range(8)], depth=5)
+    talk_all(open_conn, [Script(seed, env.fewer(625)) for seed in range(8)], depth=5)
 
 
 def test_large_body_goes_along(lab, workers):

@@ -185,6 +185,7 @@ def test_waiting_cap(lab, workers):
 @pytest.mark.parametrize("n, golike", [(800, False), (300, True)], ids=["own", "golike"])
 def test_many_at_once_without_mux(lab, workers, n, golike):
     """Each needs a connection of its own, which the client makes as fast as it can: all are served."""
+    n = env.fewer(n)
     site = lab.site()
     s = lab.server(workers=workers)
     if golike:

@@ -2,7 +2,7 @@
 
 import os
 
-from lib import backends
+from lib import backends, env
 from lib.golike import message, send_message
 from lib.net import dial, eventually
 
@@ -79,7 +79,7 @@ def test_another_session_before_one_is_full(lab):
     s.wait_log("mux session is up")
     port = c.tcp_port()
     visitors = []
-    for n in range(45):
+    for n in range(env.fewer(45)):
         some = [dial(port) for _ in range(100)]
         for v in some:
             v.send(b"x")

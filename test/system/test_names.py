@@ -102,7 +102,7 @@ def test_given_back_is_free(lab):
     port = c.tcp_port()
     mark = s.mark()
     c.kill()
-    s.wait_log("Closed: .*, client", after=mark)
+    s.wait_log("Closed: its control connection closed", after=mark, count=2)
     held(other.tunnel("http", subdomain="blog")[0])
     held(other.tunnel("tcp", remote_port=port)[0])
 

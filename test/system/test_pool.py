@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from lib import backends
+from lib import backends, env
 from lib.golike import GoClient
 from lib.net import Aborted, Short, dial, eventually, get
 
@@ -90,7 +90,7 @@ def test_aborts_leave_nothing_behind(lab, kind):
     b.tolerant = True
     _, wire, c = own(lab, b, kind)
     rnd = random.Random(7)
-    for i in range(60):
+    for i in range(env.fewer(60)):
         v = dial(c.tcp_port())
         word = rnd.choice([b"dump", b"kill", b"sink", b"quit"])
         try:
@@ -165,7 +165,7 @@ def test_control_lost_under_a_visitor(lab, kind):
 def test_given_up_when_not_needed(lab):
     """After a crowd the pool shrinks back."""
     e = lab.backend(backends.echo)
-    s, _, c = own(lab, e, scale=0.1)
+    s, _, c = own(lab, e, scale=0.1 if not env.SANITIZED else 0.3)
     quiet = s.fds()
     crowd = [dial(c.tcp_port()) for _ in range(30)]
     for v in crowd:

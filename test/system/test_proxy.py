@@ -22,7 +22,7 @@ def test_everything_goes_through_the_proxy(pair):
                 extra_env={"http_proxy": f"http://127.0.0.1:{p.port}"})
     for i in range(3):
         assert get(s.http_port, f"x.pgrok.me:{s.http_port}", f"/{i}").status == 200
-    heads = p.wait_heads(3)
+    heads = p.wait_heads(2)
     for h in heads:
         assert h.startswith(f"CONNECT 127.0.0.1:{s.tunnel_port} HTTP/1.1\r\n".encode())
         assert f"\r\nHost: 127.0.0.1:{s.tunnel_port}\r\n".encode() in h
