@@ -14,12 +14,13 @@ const CHROMIUM = process.env.CHROMIUM || ["chromium", "chromium-browser", "googl
 const FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 	"--disable-component-update", "--disable-sync", "--force-color-profile=srgb"];
 
-export async function openBrowser() {
+/* more: further flags of Chromium. */
+export async function openBrowser(more = []) {
 	const profile = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-browser-"));
 	const open = []; /* what one test opened: contexts, mocks */
 
 	/* One profile for all tabs would share what a page remembers: each tab is a context of its own. */
-	const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS,
+	const browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...more],
 		env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile } });
 
 	return {
@@ -67,14 +68,14 @@ export async function openBrowser() {
 }
 
 /*
- * it(name, check) for tests that share a browser and, if makeRig is given, what the page talks to. RETRY=1: what
- * fails gets a second attempt, with new ones, and the output says so.
+ * it(name, check) for tests that share a browser (flags: more of Chromium's) and, if makeRig is given, what the page
+ * talks to. RETRY=1: what fails gets a second attempt, with new ones, and the output says so.
  */
-export function suite(makeRig) {
+export function suite(makeRig, flags) {
 	let ground = {};
 	const begin = async () => {
 		ground.rig = makeRig && await makeRig();
-		ground.browser = await openBrowser();
+		ground.browser = await openBrowser(flags);
 	};
 	const end = async () => {
 		const { rig, browser } = ground;
