@@ -70,9 +70,11 @@ static void visitor_heard(struct visitor *v)
 
 static void visitor_leave_tunnel(struct visitor *v)
 {
-	TAILQ_REMOVE(&v->at->list, v, at_link);
-	v->at->now--;
+	struct visitors *at = v->at;
+
 	v->at = NULL;
+	TAILQ_REMOVE(&at->list, v, at_link);
+	at->now--;
 }
 
 static bool is_http(const struct visitor *v)

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from lib.backends import answer
-from lib.env import free_port
+from lib.env import ROOT, free_port
 from lib.metrics import parse_metrics
 from lib.net import dial, eventually, get, request
 
@@ -267,3 +267,53 @@ def test_asked_while_it_ends(lab):
         s.expect_exit(0)
         for c in conns:
             c.close()
+
+
+# ---- what is made of the metrics ----
+
+def names_in(text):
+    return set(re.findall(r"\bpgrok_[a-z_]+", text))
+
+
+def labels_in(text):
+    """[(metric, label, values)] of matchers with a fixed value."""
+    out = []
+    for name, body in re.findall(r"\b(pgrok_[a-z_]+)\{([^}]*)\}", text):
+        for label, value in re.findall(r'(\w+)=~?"([^"$]+)"', body):
+            out.append((name, label, value.split("|")))
+    return out
+
+
+@pytest.mark.parametrize("name", ["grafana.json", "alerts.yml"])
+def test_dashboard_and_alerts(lab, name):
+    """Every metric that they name is there, with the labels that they ask for, and the braces match."""
+    _, a = started(lab)
+    there = a.metrics()
+    text = (ROOT / "packaging" / name).read_text(encoding="utf-8")
+    if name.endswith(".json"):
+        board = json.loads(text)
+        exprs = [t["expr"] for p in board["panels"] for t in p["targets"]]
+        assert len({p["id"] for p in board["panels"]}) == len(board["panels"])
+        exprs.append(board["templating"]["list"][1]["query"])
+    else:
+        yaml = pytest.importorskip("yaml")
+        rules = [r for g in yaml.safe_load(text)["groups"] for r in g["rules"]]
+        exprs = [r["expr"] for r in rules]
+        assert all(r["annotations"]["summary"] and r["labels"]["severity"] for r in rules)
+        assert len({r["alert"] for r in rules}) == len(rules)
+    known = {metric for metric, _ in there}
+    for expr in exprs:
+        assert names_in(expr) <= known | {"up"}, expr
+        for pair in ("()", "{}", "[]"):
+            assert expr.count(pair[0]) == expr.count(pair[1]), expr
+        for metric, label, values in labels_in(expr):
+            have = {dict(labels).get(label) for m, labels in there if m == metric}
+            assert set(values) <= have, (expr, have)
+        for by in re.findall(r"by \(([^)]*)\)", expr):
+            for label in set(re.split(r",\s*", by)) - {"instance"}:
+                used = names_in(expr)
+                assert any(label in dict(labels) for m, labels in there if m in used), (expr, label)
+    if name.endswith(".json"):  # nothing that is told is left out of the picture
+        bare = {re.sub("_(bucket|sum|count)$", "", m) for m in known}
+        drawn = {re.sub("_(bucket|sum|count)$", "", m) for e in exprs for m in names_in(e)}
+        assert bare - drawn == {"pgrok_workers"}
