@@ -151,6 +151,13 @@ void memory_set_max(uint64_t bytes)
 	atomic_store(&is_short, false);
 }
 
+uint64_t memory_used(void)
+{
+	uint64_t used[USAGES] = {0};
+
+	return statm >= 0 && usage(used) ? used[USAGE_RESIDENT] : 0;
+}
+
 uint64_t memory_max(void)
 {
 	return max[USAGE_RESIDENT];

@@ -17,6 +17,8 @@
  */
 void memory_set_max(uint64_t bytes);
 uint64_t memory_max(void);
+/* Resident bytes now, with a system call; 0: not known. */
+uint64_t memory_used(void);
 /*
  * Should new work be refused? From any thread, as often as it likes: it is looked at most every 10
  * ms. Never before memory_set_max().

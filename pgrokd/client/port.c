@@ -44,8 +44,8 @@ static enum request_rc refuse_unbound(const struct request *r, const char *err)
 {
 	const struct client *c = r->client;
 
-	return request_refuse(r, "[%s] [%s] Error binding TCP listener: %s", c->name, c->short_id,
-			      err);
+	return request_refuse(r, NO_TUNNEL_PORT, "[%s] [%s] Error binding TCP listener: %s",
+			      c->name, c->short_id, err);
 }
 
 static enum request_rc open_asked_port(struct request *r)
@@ -56,8 +56,8 @@ static enum request_rc open_asked_port(struct request *r)
 	struct err err;
 
 	if (!port_allowed(conf, r->remote_port))
-		return request_refuse(r, "Port %u is not allowed here: only %d-%d", r->remote_port,
-				      conf->tcp_port_min, conf->tcp_port_max);
+		return request_refuse(r, NO_TUNNEL_PORT, "Port %u is not allowed here: only %d-%d",
+				      r->remote_port, conf->tcp_port_min, conf->tcp_port_max);
 	if (try_port(r, r->remote_port, &why, &err))
 		return REQUEST_OK;
 	if (*err.text)
@@ -103,7 +103,8 @@ static enum request_rc open_any_port(struct request *r)
 		uint16_t port = registry_free_port(w->core->registry);
 
 		if (!port)
-			return request_refuse(r, "No port for a TCP tunnel is free");
+			return request_refuse(r, NO_TUNNEL_PORT,
+					      "No port for a TCP tunnel is free");
 		if (try_port(r, port, &why, &err))
 			return REQUEST_OK;
 		if (!*err.text)

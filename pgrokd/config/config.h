@@ -13,6 +13,10 @@ struct config {
 	const char *tunnel_addr;
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
 	const char *tls_crt, *tls_key;            /* NULL: a self-signed pair */
+	const char *admin_addr;                   /* "": no admin listener */
+	char *admin_token;                        /* owned, secret; NULL: none */
+	const char *metrics_prefix;               /* of the names in its /metrics */
+	int stop_delay;                           /* seconds from the signal to the end */
 	const char *log, *log_level;
 	enum log_format log_format;
 	uint64_t log_max; /* bytes, 0: no limit */

@@ -113,8 +113,9 @@ static void log_row(const char *who, const struct census_row *row)
 		 ", shed %" PRIu64 ", moved %" PRIu64 ", clients %" PRIu64 ", tunnels %" PRIu64
 		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64,
 		 who, row->half_open, row->clients, row->tunnels, c->waiting_now, c->joined_now,
-		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL], c->shed,
-		 c->moved, c->clients, c->tunnels, c->joined, c->pages, c->bytes[0], c->bytes[1]);
+		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL],
+		 counted_sum(c->shed, SHEDS), c->moved, c->clients, c->tunnels, c->joined,
+		 counted_sum(c->pages, COUNTED_PAGES), c->bytes[0], c->bytes[1]);
 }
 
 void census_log(void *arg, const struct census *c)

@@ -198,7 +198,7 @@ static void lobby_shed(struct worker *w)
 
 	if (silent && loop_now(w->loop) - silent->since >= loop_scaled(LIMIT_SILENT_MS))
 		g = silent;
-	w->count.shed++;
+	w->count.shed[SHED_HALF_OPEN]++;
 	guest_close(g, LOG_DEBUG, "too many half-open connections");
 }
 
@@ -235,8 +235,10 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
 	w->count.accepted[port]++;
-	if (memory_short() || !door_enter(w->core->door, peer)) {
-		w->count.shed++;
+	bool full = memory_short();
+
+	if (full || !door_enter(w->core->door, peer)) {
+		w->count.shed[full ? SHED_MEMORY : SHED_ADDRESS]++;
 		close(fd);
 		return;
 	}

@@ -88,9 +88,9 @@ static void test_rows_and_sum(void **state)
 	assert_int_equal(got.total.half_open, 7 * 6);
 	assert_int_equal(got.total.clients, 2 * 6);
 	assert_int_equal(got.total.tunnels, 3 * 6);
-	assert_int_equal(got.total.count.shed, crew.worker[0].count.shed +
-						       crew.worker[1].count.shed +
-						       crew.worker[2].count.shed);
+	assert_int_equal(got.total.count.moved, crew.worker[0].count.moved +
+							crew.worker[1].count.moved +
+							crew.worker[2].count.moved);
 	assert_int_equal(got.total.count.bytes[1], crew.worker[0].count.bytes[1] +
 							   crew.worker[1].count.bytes[1] +
 							   crew.worker[2].count.bytes[1]);
@@ -119,7 +119,7 @@ static void test_ended_workers(void **state)
 	loop_run(home);
 	assert_int_equal(calls, 1);
 	assert_int_equal(got.total.half_open, 0);
-	assert_int_equal(got.total.count.shed, 0);
+	assert_int_equal(got.total.count.moved, 0);
 	loop_timer_stop(&guard);
 	loop_free(home);
 	registry_free(crew.core.registry);
@@ -156,9 +156,9 @@ static void test_log(void **state)
 	unlink(path);
 	assert_non_null(strstr(text, "[census] worker:0: now half-open 7, clients 2, tunnels 3, "
 				     "visitors waiting 1000, joined 1001; since the start "
-				     "accepted http 1002, https 1003, tunnel 1004, shed 1005, "
-				     "moved 1006, clients 1011, tunnels 1012, visitors 1008, "
-				     "pages 1007, bytes in 1009, out 1010\n"));
+				     "accepted http 1002, https 1003, tunnel 1004, shed 3018, "
+				     "moved 1008, clients 1028, tunnels 1029, visitors 1022, "
+				     "pages 13195, bytes in 1026, out 1027\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));
