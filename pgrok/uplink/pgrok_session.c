@@ -388,7 +388,8 @@ static void take_away(struct session *s, const struct msg_new_tunnel *n)
 		return; /* it is closed already */
 	while ((t = config_tunnel_at(s->conf.config, i)) && t != conf)
 		i++;
-	close_tunnel(&s->uplink, t);
+	if (t)
+		close_tunnel(&s->uplink, t);
 	model_note(s->conf.model, n->error);
 	if (s->state == SESSION_UP && !wants_any(s))
 		end(s, n->error);
