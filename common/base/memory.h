@@ -25,7 +25,7 @@ uint64_t memory_used(void);
  */
 bool memory_short(void);
 /*
- * About once a second, from one thread: after a peak what was freed goes back to the system. malloc
+ * Every few seconds, from one thread: after a peak what was freed goes back to the system. malloc
  * alone keeps most of it.
  */
 void memory_tidy(void);
