@@ -390,9 +390,10 @@ static void take_away(struct session *s, const struct msg_new_tunnel *n)
 		i++;
 	if (t)
 		close_tunnel(&s->uplink, t);
-	model_note(s->conf.model, n->error);
 	if (s->state == SESSION_UP && !wants_any(s))
 		end(s, n->error);
+	else
+		model_note(s->conf.model, n->error);
 }
 
 static void take_new_tunnel(struct session *s, const struct msg_new_tunnel *n)
