@@ -388,10 +388,12 @@ static void take_away(struct session *s, const struct msg_new_tunnel *n)
 		return; /* it is closed already */
 	while ((t = config_tunnel_at(s->conf.config, i)) && t != conf)
 		i++;
-	close_tunnel(&s->uplink, t);
-	model_note(s->conf.model, n->error);
+	if (t)
+		close_tunnel(&s->uplink, t);
 	if (s->state == SESSION_UP && !wants_any(s))
 		end(s, n->error);
+	else
+		model_note(s->conf.model, n->error);
 }
 
 static void take_new_tunnel(struct session *s, const struct msg_new_tunnel *n)

@@ -1,6 +1,7 @@
 /* A visitor of a tunnel, from the tunnel's home to closed. */
 #include "pgrokd/visitor/visitor.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,7 @@ static void visitor_leave_tunnel(struct visitor *v)
 {
 	struct visitors *at = v->at;
 
+	assert(at);
 	v->at = NULL;
 	TAILQ_REMOVE(&at->list, v, at_link);
 	at->now--;

@@ -317,3 +317,78 @@ def test_dashboard_and_alerts(lab, name):
         bare = {re.sub("_(bucket|sum|count)$", "", m) for m in known}
         drawn = {re.sub("_(bucket|sum|count)$", "", m) for e in exprs for m in names_in(e)}
         assert bare - drawn == {"pgrok_workers"}
+
+
+# ---- those who mean no good ----
+
+def delete(name):
+    return b"DELETE /tunnels/" + name + b" HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("said", [
+    b"\0" * 100, b"GET\r\n\r\n", b"GET /tunnels HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" * 50,
+    delete(b""), delete(b"%00"), delete(b"%2e%2e"), delete(b":0"), delete(b":99999"), delete(b"a" * 5000),
+    delete(b"[::1]:80"), delete(b"a%0d%0ab"), delete(b"\xff"),
+    b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
+    b"GET /tunnels HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 70000 + b"\r\n\r\n",
+])
+def test_malformed(lab, said):
+    s, a = started(lab)
+    with dial(a.port) as c:
+        c.send(said)
+        c.half_close()
+        c.recv_rest()
+    assert a.ask("/health").status == 200 and a.tunnels() == {}
+    assert s.alive()
+
+
+def test_more_than_may_ask(lab):
+    """Connections beyond those that it keeps: the idle ones make room."""
+    _, a = started(lab)
+    idle = [dial(a.port) for _ in range(100)]
+    for _ in range(5):
+        assert a.ask("/ready").status == 200
+    for c in idle:
+        c.close()
+    paths = ("/stats", "/metrics", "/tunnels", "/stats")
+    many = [lab.thread(lambda: [a.ask(p).status for p in paths]) for _ in range(12)]
+    assert [t.result() for t in many] == [[200] * 4] * 12
+
+
+def test_gone_before_the_answer(lab):
+    _, a = started(lab, workers=4)
+    for path in ("/stats", "/metrics", "/tunnels") * 20:
+        c = dial(a.port)
+        c.send(request(a.host, path))
+        c.reset()
+    eventually(lambda: a.ask("/stats").status == 200)
+
+
+def test_close_in_mid_flight(lab, workers):
+    """What is on its way to visitors arrives; of those who close at the same time one does it."""
+    s, a = started(lab, workers=workers)
+    go_on = threading.Event()
+
+    def serve(conn, _start):
+        conn.recv_until(b"\r\n\r\n")
+        conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100000)
+        go_on.wait(30)
+        conn.send(b"x" * 100000)
+        conn.recv()
+    go = lab.goclient(s, on_visit=serve)
+    go.url(subdomain="a")
+    visitors = [dial(s.http_port) for _ in range(6)]
+    for v in visitors:
+        v.send(request("a.pgrok.me"))
+    heads = [v.recv_until(b"\r\n\r\n") for v in visitors]
+    assert all(h.startswith(b"HTTP/1.1 200") for h in heads)
+    closers = [lab.thread(lambda: a.ask("/tunnels/a.pgrok.me", "DELETE").status) for _ in range(8)]
+    lists = [lab.thread(lambda: a.ask("/tunnels").status) for _ in range(4)]
+    assert sorted(t.result() for t in closers) == [200] + [404] * 7
+    assert {t.result() for t in lists} == {200}
+    go.wait_end()
+    go_on.set()
+    for v in visitors:
+        assert len(v.recv_exact(200000)) == 200000
+        v.close()
+    eventually(lambda: not a.stats()["visitors"]["joined"])
