@@ -9,6 +9,7 @@
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
 #include "msg/pgrok/msg.h"
+#include "pgrokd/commands.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/cachefile.h"
 #include "pgrokd/names/statefile.h"
@@ -162,6 +163,8 @@ int main(int argc, char **argv)
 	struct config config;
 	struct err err;
 
+	if (argc > 1 && strcmp(argv[1], "hash-token") == 0)
+		return command_hash_token(argc - 1, argv + 1);
 	/* A heap per thread would keep what another thread freed. */
 	mallopt(M_ARENA_MAX, 2);
 	switch (config_parse(&config, argc, argv, &err)) {
@@ -181,6 +184,12 @@ int main(int argc, char **argv)
 		fatal("%s", err.text);
 	case CONFIG_OK:
 		break;
+	}
+	if (config.check) {
+		int status = command_check(&config);
+
+		config_free(&config);
+		return status;
 	}
 	if (!log_open(config.log, config.log_level, &err))
 		fatal("-log: %s", err.text);

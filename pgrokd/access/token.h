@@ -12,6 +12,9 @@ struct token {
 	unsigned char hash[TOKEN_HASH];
 };
 
+#define TOKEN_TEXT (sizeof("sha256:") + 2 * TOKEN_HASH)
+/* "sha256:" and hex digits, as it may stand in a file. */
+void token_text(const struct token *t, char out[static TOKEN_TEXT]);
 /* "" is not a token. */
 struct token token_of(const char *text);
 /* The same, and not both missing? In constant time. */

@@ -9,6 +9,7 @@
 
 #include "common/base/addr.h"
 #include "common/base/flags.h"
+#include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/reserved.h"
@@ -22,7 +23,8 @@ union value {
 /* When another value of an option comes into force. */
 enum option_when {
 	RESTART,
-	RELOAD /* with SIGHUP; of a file's name: the file is read again */
+	RELOAD, /* with SIGHUP; of a file's name: the file is read again */
+	COMMAND /* given on the command line alone, it is no key of the file */
 };
 
 struct option {
@@ -265,6 +267,10 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 #define AT(member) offsetof(struct config, member)
 
 static const struct option options[] = {
+	{"config", "", "Path to a YAML file with options under these names; flags beat it",
+	 FLAG_STRING, COMMAND, take_file, AT(config_file)},
+	{"check", "false", "Read everything, say what would be done, and exit", FLAG_BOOL, COMMAND,
+	 take_bool, AT(check)},
 	{"", NULL, "Addresses and names:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"domain", "", "Domain where the tunnels are hosted", FLAG_STRING, RESTART, take_domain, 0},
 	{"httpAddr", ":80", "Public address for HTTP connections, empty string to disable",
@@ -321,20 +327,27 @@ static const struct option options[] = {
 	 "machine or a control group gives",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(max_memory)},
 	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
-	{"version", "false", "Print the version", FLAG_BOOL, RESTART, take_bool, AT(version)},
+	{"version", "false", "Print the version", FLAG_BOOL, COMMAND, take_bool, AT(version)},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
-/* The table as flags_parse() wants it; values: one for each row. */
-static void make_flags(struct flag flags[static OPTIONS + 1], union value *values)
+/* Which of the rows are on the command line. */
+static struct flag make_flag(size_t i, union value *values, bool *given)
+{
+	return (struct flag){.name = options[i].name,
+			     .type = options[i].type,
+			     .value = &values[i],
+			     .def = options[i].def,
+			     .help = options[i].help,
+			     .given = &given[i]};
+}
+
+/* The table as flags_parse() wants it; values, given: one for each row. */
+static void make_flags(struct flag flags[static OPTIONS + 1], union value *values, bool *given)
 {
 	for (size_t i = 0; i < OPTIONS; i++)
-		flags[i] = (struct flag){.name = options[i].name,
-					 .type = options[i].type,
-					 .value = &values[i],
-					 .def = options[i].def,
-					 .help = options[i].help};
+		flags[i] = make_flag(i, values, given);
 	flags[OPTIONS] = (struct flag){.name = NULL};
 }
 
@@ -342,10 +355,11 @@ void config_usage(FILE *out)
 {
 	struct flag flags[OPTIONS + 1];
 	union value values[OPTIONS];
+	bool given[OPTIONS];
 
-	make_flags(flags, values);
+	make_flags(flags, values, given);
 	fputs("pgrokd gives services behind pgrok clients a public address.\n\nUsage: pgrokd "
-	      "-domain=NAME [FLAGS]\n",
+	      "-domain=NAME [FLAGS]\n       pgrokd hash-token [-random]\n\n",
 	      out);
 	flags_usage(flags, out);
 }
@@ -362,11 +376,42 @@ void config_reloadable(char names[static 256])
 
 /* ---- parsing ---- */
 
-static bool take_all(struct config *c, const union value *values, struct err *err)
+/* What the file says, unless a flag does. */
+static bool lay_file(struct config *c, union value *values, bool *given, struct err *err)
+{
+	c->rows = xcalloc(OPTIONS, sizeof(*c->rows));
+	for (size_t i = 0; i < OPTIONS; i++) {
+		c->rows[i].type = options[i].type;
+		if (*options[i].name && options[i].when != COMMAND)
+			c->rows[i].name = options[i].name;
+	}
+	if (!config_file_read(c->config_file, c->rows, OPTIONS, err))
+		return false;
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct flag flag = make_flag(i, values, given);
+
+		if (c->rows[i].text && !given[i] && flag_set(&flag, c->rows[i].text))
+			return err_set(err, "%s:%u: %s: it can't be read", c->config_file,
+				       c->rows[i].line, options[i].name);
+	}
+	return true;
+}
+
+/* Says where the value at fault comes from. */
+static bool at_fault(const struct config *c, size_t i, bool given, struct err *err)
+{
+	if (given || !c->rows || !c->rows[i].text)
+		return err_set(err, "-%s: %s", options[i].name, err->text);
+	return err_set(err, "%s:%u: %s: %s", c->config_file, c->rows[i].line, options[i].name,
+		       err->text);
+}
+
+static bool take_all(struct config *c, const union value *values, const bool *given,
+		     struct err *err)
 {
 	for (size_t i = 0; i < OPTIONS; i++)
 		if (!options[i].take(c, &options[i], &values[i], err))
-			return err_set(err, "-%s: %s", options[i].name, err->text);
+			return at_fault(c, i, given[i], err);
 	if (!c->tls_crt != !c->tls_key)
 		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
 	if (*c->domain)
@@ -390,24 +435,25 @@ static bool take_env(struct config *c, struct err *err)
 	return err_set(err, "VHOST: %s", why);
 }
 
-/* It comes before all checks. */
-static bool version_wanted(const union value *values)
+/* Those that come before all checks. */
+static const union value *value_of(const char *name, const union value *values)
 {
 	size_t i = 0;
 
-	while (strcmp(options[i].name, "version") != 0)
+	while (strcmp(options[i].name, name) != 0)
 		i++;
-	return values[i].yes;
+	return &values[i];
 }
 
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err)
 {
 	struct flag flags[OPTIONS + 1];
 	union value values[OPTIONS];
+	bool given[OPTIONS] = {false};
 	int rest;
 
 	memset(c, 0, sizeof(*c));
-	make_flags(flags, values);
+	make_flags(flags, values, given);
 	switch (flags_parse(flags, argc, argv, &rest, err)) {
 	case FLAGS_HELP:
 		return CONFIG_HELP;
@@ -416,14 +462,17 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 	case FLAGS_OK:
 		break;
 	}
-	if (version_wanted(values) || (rest < argc && strcmp(argv[rest], "version") == 0))
+	if (value_of("version", values)->yes || (rest < argc && strcmp(argv[rest], "version") == 0))
 		return CONFIG_VERSION;
 	if (rest < argc) {
 		err_set(err, "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
 			argv[rest]);
 		return CONFIG_USAGE;
 	}
-	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
+	c->config_file = value_of("config", values)->text;
+	if (*c->config_file && !lay_file(c, values, given, err))
+		return CONFIG_BAD;
+	return take_all(c, values, given, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
 }
 
 void config_free(struct config *c)
@@ -432,5 +481,8 @@ void config_free(struct config *c)
 	free(c->tcp_host);
 	free(c->state_dir);
 	free(c->vhost);
+	if (c->rows)
+		config_file_free(c->rows, OPTIONS);
+	free(c->rows);
 	memset(c, 0, sizeof(*c));
 }

@@ -1,4 +1,4 @@
-/* The server's options: flags, environment, defaults. */
+/* The server's options: flags, a file, environment, defaults. */
 #ifndef PGROKD_CONFIG_CONFIG_H
 #define PGROKD_CONFIG_CONFIG_H
 
@@ -8,7 +8,10 @@
 #include "common/base/log.h"
 #include "common/stream/stream.h"
 
+struct file_row;
+
 struct config {
+	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
 	const char *tunnel_addr;
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
@@ -18,6 +21,7 @@ struct config {
 	uint64_t log_max; /* bytes, 0: no limit */
 	enum stream_engine engine;
 	bool version;         /* asked for: nothing else is to be done */
+	bool check;           /* nothing is to be served: would it work? */
 	bool loopback_exempt; /* addresses of this machine are not counted */
 	bool mux;             /* offered to clients */
 	uint64_t mux_memory;  /* bytes that all mux sessions may hold unread */
@@ -31,6 +35,7 @@ struct config {
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
+	struct file_row *rows;          /* owned: what the file says; NULL: there is none */
 };
 
 enum config_rc {
@@ -38,7 +43,7 @@ enum config_rc {
 	CONFIG_HELP, /* usage was asked for */
 	CONFIG_VERSION,
 	CONFIG_USAGE, /* the command line can't be read: message in err, status 2 */
-	CONFIG_BAD    /* a value is wrong: message in err, naming the option; status 1 */
+	CONFIG_BAD    /* a value is wrong: message in err, naming option or line; status 1 */
 };
 
 /* Borrows argv. *c is valid (and to be freed) whatever comes back. */
