@@ -33,6 +33,8 @@
 #define LIMIT_PONG_MS 5     /* a Pong to a Go client, which can be too early for it */
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
+#define LIMIT_TOKENS 1024   /* of a server */
+#define LIMIT_OWNER 64      /* characters of the name of a token */
 #define LIMIT_AUTH 1024     /* characters of user:password */
 #define LIMIT_NAME 253      /* characters of a public name */
 #define LIMIT_MESSAGES 64   /* handled per wake-up, so that no control starves the others */

@@ -168,6 +168,20 @@ bool yaml_set_port(const struct yaml_value *v, void *member)
 	return true;
 }
 
+bool yaml_set_count(const struct yaml_value *v, void *member)
+{
+	int *out = member;
+	unsigned long long n;
+	const char *rest;
+
+	if (!yaml_is_scalar(v))
+		return yaml_bad(v, "%s is not a number", kind_of(v));
+	if (!read_number(v->node, &n, &rest) || *rest || n > 1000000)
+		return yaml_bad(v, "%.40s is not a number from 0 to 1000000", scalar(v->node));
+	*out = (int)n;
+	return true;
+}
+
 /* How far the unit behind a number shifts it; -1: not a unit. */
 static int shift_of(const char *unit)
 {

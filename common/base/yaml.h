@@ -71,10 +71,11 @@ bool yaml_read(const struct yaml_conf *conf, const char *text, size_t len,
 
 /* ---- setters; null ("key:", "~") never gets here, the default stays ---- */
 
-yaml_set_fn yaml_set_text; /* char **, which is freed as a secret */
-yaml_set_fn yaml_set_bool; /* bool *: true, yes, on ... */
-yaml_set_fn yaml_set_port; /* uint16_t *: 0-65535 */
-yaml_set_fn yaml_set_size; /* uint64_t *: bytes, with K, M or G behind the number */
+yaml_set_fn yaml_set_text;  /* char **, which is freed as a secret */
+yaml_set_fn yaml_set_bool;  /* bool *: true, yes, on ... */
+yaml_set_fn yaml_set_port;  /* uint16_t *: 0-65535 */
+yaml_set_fn yaml_set_count; /* int *: 0-1000000 */
+yaml_set_fn yaml_set_size;  /* uint64_t *: bytes, with K, M or G behind the number */
 
 /* ---- for setters of the user's own ---- */
 

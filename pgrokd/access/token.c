@@ -24,6 +24,28 @@ void token_text(const struct token *t, char out[static TOKEN_TEXT])
 	hex_text(out + strlen(HASHED), t->hash, TOKEN_HASH);
 }
 
+bool token_parse(const char *text, struct token *t, const char **why)
+{
+	*why = "a token may not be empty";
+	if (!*text)
+		return false;
+	if (strncmp(text, HASHED, strlen(HASHED)) != 0) {
+		*t = token_of(text);
+		return t->given;
+	}
+	const char *hex = text + strlen(HASHED);
+
+	*why = "behind sha256: 64 hex digits are wanted";
+	t->given = strlen(hex) == 2 * sizeof(t->hash);
+	for (size_t i = 0; t->given && i < sizeof(t->hash); i++) {
+		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+		t->given = high >= 0 && low >= 0;
+		t->hash[i] = (unsigned char)(high << 4 | low);
+	}
+	return t->given;
+}
+
 bool token_same(const struct token *a, const struct token *b)
 {
 	return a->given && b->given && CRYPTO_memcmp(a->hash, b->hash, TOKEN_HASH) == 0;
