@@ -50,7 +50,7 @@ static bool load(const struct config *c, struct err *err)
 	} else if (!log_open("stdout", "WARNING", err)) {
 		return false;
 	}
-	struct settings *s = settings_load(&core, NULL, err);
+	struct settings *s = settings_load(&core, core.config, NULL, err);
 
 	settings_unref(s);
 	log_close();

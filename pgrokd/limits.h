@@ -34,6 +34,7 @@
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
 #define LIMIT_TOKENS 1024   /* of a server */
+#define LIMIT_WRONG_MS 250  /* each further wrong token from an address is answered later by it */
 #define LIMIT_OWNER 64      /* characters of the name of a token */
 #define LIMIT_AUTH 1024     /* characters of user:password */
 #define LIMIT_NAME 253      /* characters of a public name */

@@ -22,6 +22,8 @@ struct program {
 	struct loop *loop;
 	struct server *server;
 	const struct config *config;
+	int argc;
+	char **argv;
 	struct event *sig[SIGNALS];
 	struct loop_timer save;
 	struct savefile cache, state;
@@ -42,13 +44,22 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 
 	(void)sig;
 	(void)what;
+	struct config next;
 	char files[256];
+	struct err err;
 
 	log_reopen();
 	config_reloadable(files);
-	log_info("server", "Log reopened; reloading the files of %s (other options need a restart)",
-		 files);
-	server_reload(p->server);
+	log_info(
+		"server",
+		"Log reopened; reloading the files of %s, and the tokens of -config (other options "
+		"need a restart)",
+		files);
+	if (config_parse(&next, p->argc, p->argv, &err) == CONFIG_OK)
+		server_reload(p->server, &next);
+	else
+		log_error("server", "Not reloaded: %s", err.text);
+	config_free(&next);
 }
 
 static void on_census(evutil_socket_t sig, short what, void *arg)
@@ -134,9 +145,9 @@ static void save_at_end(struct program *p)
 	savefile_free(&p->state);
 }
 
-static void run(const struct config *config)
+static void run(const struct config *config, int argc, char **argv)
 {
-	struct program p = {.config = config};
+	struct program p = {.config = config, .argc = argc, .argv = argv};
 	struct err err;
 
 	p.loop = loop_new();
@@ -199,7 +210,7 @@ int main(int argc, char **argv)
 	mux_set_memory(config.mux_memory);
 	memory_set_max(config.max_memory);
 	socket_raise_nofile();
-	run(&config);
+	run(&config, argc, argv);
 	config_free(&config);
 	log_close();
 	libevent_global_shutdown();

@@ -116,7 +116,8 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.on[PORT_HTTPS] = *c->https_addr;
 	s->core.on[PORT_TUNNEL] = true;
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
-	s->settings = settings_load(&s->core, NULL, err);
+	s->core.settled = client_settle_all;
+	s->settings = settings_load(&s->core, c, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
@@ -133,14 +134,24 @@ struct registry *server_registry(struct server *s)
 	return s->core.registry;
 }
 
+static void say_tokens(const struct server *s)
+{
+	char text[ADDR_TEXT];
+
+	if (s->settings->tokens)
+		log_info("server", "Tokens are checked: there are %zu",
+			 tokens_count(s->settings->tokens));
+	else if (!s->core.config->tunnel_client_ca)
+		log_warn("server",
+			 "Tokens are not checked: anyone who can reach %s can open tunnels",
+			 addr_text(&s->bound[PORT_TUNNEL], text));
+}
+
 static void say_ready(const struct server *s)
 {
 	char text[ADDR_TEXT], pin[TLS_PIN_TEXT];
 
-	if (!s->core.config->tunnel_client_ca)
-		log_warn("server",
-			 "Tokens are not checked: anyone who can reach %s can open tunnels",
-			 addr_text(&s->bound[PORT_TUNNEL], text));
+	say_tokens(s);
 	if (!s->core.config->tls_crt) {
 		tls_ctx_pin(s->settings->tls[PORT_TUNNEL], pin);
 		log_info("tls", "Self-signed certificate; clients can pin it: server_pin: %s", pin);
@@ -159,18 +170,22 @@ void server_start(struct server *s)
 	say_ready(s);
 }
 
-void server_reload(struct server *s)
+void server_reload(struct server *s, const struct config *c)
 {
 	struct err err;
-	struct settings *next = settings_load(&s->core, s->settings, &err);
+	struct settings *next = settings_load(&s->core, c, s->settings, &err);
 
 	if (!next) {
 		log_error("server", "Not reloaded: %s", err.text);
 		return;
 	}
+	bool say = next->tokens || s->settings->tokens;
+
 	settings_publish(&s->core, next);
 	settings_unref(s->settings);
 	s->settings = next;
+	if (say)
+		say_tokens(s);
 	if (next->tls_kept)
 		log_info("server",
 			 "Reloaded, but for the certificate: another would have another key");

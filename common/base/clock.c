@@ -33,7 +33,10 @@ int64_t clock_wall_us(void)
 	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* The digits of `form` (d for one) as numbers, everything else as it is. Behind it; NULL: it is not so. */
+/*
+ * The digits of `form` (d for one) as numbers, everything else as it is. Behind it; NULL: it is not
+ * so.
+ */
 static const char *read_form(const char *text, const char *form, int *out)
 {
 	bool in = false;

@@ -18,8 +18,9 @@ uint64_t clock_coarse_ms(void);
 /* Microseconds since 1970, UTC; may jump when the clock is set. */
 int64_t clock_wall_us(void);
 /*
- * Seconds since 1970 of a date with a time (RFC 3339: "2027-01-31T18:00:00Z", "+01:00" instead of Z,
- * no fractions), or of the end of a date ("2027-01-31", UTC): the first second of the day after it.
+ * Seconds since 1970 of a date with a time (RFC 3339: "2027-01-31T18:00:00Z", "+01:00" instead of
+ * Z, no fractions), or of the end of a date ("2027-01-31", UTC): the first second of the day after
+ * it.
  */
 bool clock_wall_parse(const char *text, int64_t *seconds) MUSTCHECK;
 /* "2027-01-31T18:00:00Z". */

@@ -33,16 +33,8 @@ bool token_parse(const char *text, struct token *t, const char **why)
 		*t = token_of(text);
 		return t->given;
 	}
-	const char *hex = text + strlen(HASHED);
-
 	*why = "behind sha256: 64 hex digits are wanted";
-	t->given = strlen(hex) == 2 * sizeof(t->hash);
-	for (size_t i = 0; t->given && i < sizeof(t->hash); i++) {
-		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-
-		t->given = high >= 0 && low >= 0;
-		t->hash[i] = (unsigned char)(high << 4 | low);
-	}
+	t->given = hex_bytes(text + strlen(HASHED), t->hash, sizeof(t->hash));
 	return t->given;
 }
 

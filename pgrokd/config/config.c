@@ -296,6 +296,9 @@ static const struct option options[] = {
 	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
 	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
 	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
+	{"authTokens", "",
+	 "Path to a YAML file with the tokens that clients may come with, if -config has none",
+	 FLAG_STRING, RELOAD, take_file, AT(auth_tokens)},
 	{"stateDir", "",
 	 "Where the self-signed certificate and the names in use are kept ($STATE_DIRECTORY, else "
 	 "~/.pgrokd)",
@@ -379,20 +382,23 @@ void config_reloadable(char names[static 256])
 /* What the file says, unless a flag does. */
 static bool lay_file(struct config *c, union value *values, bool *given, struct err *err)
 {
-	c->rows = xcalloc(OPTIONS, sizeof(*c->rows));
+	struct config_file *f = xcalloc(1, sizeof(*f) + OPTIONS * sizeof(f->row[0]));
+
+	c->file = f;
+	f->n = OPTIONS;
 	for (size_t i = 0; i < OPTIONS; i++) {
-		c->rows[i].type = options[i].type;
+		f->row[i].type = options[i].type;
 		if (*options[i].name && options[i].when != COMMAND)
-			c->rows[i].name = options[i].name;
+			f->row[i].name = options[i].name;
 	}
-	if (!config_file_read(c->config_file, c->rows, OPTIONS, err))
+	if (!config_file_read(c->config_file, f, err))
 		return false;
 	for (size_t i = 0; i < OPTIONS; i++) {
 		const struct flag flag = make_flag(i, values, given);
 
-		if (c->rows[i].text && !given[i] && flag_set(&flag, c->rows[i].text))
+		if (f->row[i].text && !given[i] && flag_set(&flag, f->row[i].text))
 			return err_set(err, "%s:%u: %s: it can't be read", c->config_file,
-				       c->rows[i].line, options[i].name);
+				       f->row[i].line, options[i].name);
 	}
 	return true;
 }
@@ -400,9 +406,9 @@ static bool lay_file(struct config *c, union value *values, bool *given, struct 
 /* Says where the value at fault comes from. */
 static bool at_fault(const struct config *c, size_t i, bool given, struct err *err)
 {
-	if (given || !c->rows || !c->rows[i].text)
+	if (given || !c->file || !c->file->row[i].text)
 		return err_set(err, "-%s: %s", options[i].name, err->text);
-	return err_set(err, "%s:%u: %s: %s", c->config_file, c->rows[i].line, options[i].name,
+	return err_set(err, "%s:%u: %s: %s", c->config_file, c->file->row[i].line, options[i].name,
 		       err->text);
 }
 
@@ -417,6 +423,18 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 	if (*c->domain)
 		return true;
 	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");
+}
+
+/* From one file or the other. */
+static bool take_tokens(struct config *c, struct err *err)
+{
+	c->tokens = c->file ? tokens_ref(c->file->tokens) : NULL;
+	if (!c->auth_tokens)
+		return true;
+	if (c->tokens)
+		return err_set(err, "-authTokens: %s has tokens, too", c->config_file);
+	c->tokens = tokens_read(c->auth_tokens, err);
+	return c->tokens || err_set(err, "-authTokens: %s", err->text);
 }
 
 static bool take_env(struct config *c, struct err *err)
@@ -472,7 +490,9 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 	c->config_file = value_of("config", values)->text;
 	if (*c->config_file && !lay_file(c, values, given, err))
 		return CONFIG_BAD;
-	return take_all(c, values, given, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
+	if (!take_all(c, values, given, err) || !take_env(c, err) || !take_tokens(c, err))
+		return CONFIG_BAD;
+	return CONFIG_OK;
 }
 
 void config_free(struct config *c)
@@ -481,8 +501,7 @@ void config_free(struct config *c)
 	free(c->tcp_host);
 	free(c->state_dir);
 	free(c->vhost);
-	if (c->rows)
-		config_file_free(c->rows, OPTIONS);
-	free(c->rows);
+	config_file_free(c->file);
+	tokens_unref(c->tokens);
 	memset(c, 0, sizeof(*c));
 }

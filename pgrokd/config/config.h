@@ -7,8 +7,9 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
+#include "pgrokd/access/tokens.h"
 
-struct file_row;
+struct config_file;
 
 struct config {
 	const char *config_file;            /* NULL: none */
@@ -35,7 +36,9 @@ struct config {
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
-	struct file_row *rows;          /* owned: what the file says; NULL: there is none */
+	struct config_file *file;       /* owned: what the file says; NULL: there is none */
+	const char *auth_tokens;        /* a file; NULL: none */
+	struct tokens *tokens;          /* a reference; NULL: they are not checked */
 };
 
 enum config_rc {
@@ -50,7 +53,10 @@ enum config_rc {
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err) MUSTCHECK;
 void config_free(struct config *c);
 void config_usage(FILE *out);
-/* "-a, -b": the options whose files are read again at SIGHUP; the others need a restart. */
+/*
+ * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens of -config; the
+ * others need a restart.
+ */
 void config_reloadable(char names[static 256]);
 
 #endif

@@ -1,4 +1,4 @@
-/* The configuration file: every flag under its own name. */
+/* The configuration file: every flag under its own name, and tokens. */
 #include "pgrokd/config/file.h"
 
 #include <stdlib.h>
@@ -48,30 +48,34 @@ static bool set_row(const struct yaml_value *v, void *member)
 	return false;
 }
 
-/* The n rows as yaml_read() wants them. Owned. */
-static struct yaml_field *make_fields(const struct file_row *rows, size_t n)
+/* What yaml_read() wants. Owned. */
+static struct yaml_field *make_fields(const struct config_file *f)
 {
-	struct yaml_field *fields = xcalloc(n + 1, sizeof(*fields));
+	struct yaml_field *fields = xcalloc(f->n + 2, sizeof(*fields));
 	size_t k = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (rows[i].name)
+	for (size_t i = 0; i < f->n; i++)
+		if (f->row[i].name)
 			fields[k++] = (struct yaml_field){
-				.name = rows[i].name, .set = set_row, .offset = i * sizeof(*rows)};
+				.name = f->row[i].name,
+				.set = set_row,
+				.offset = offsetof(struct config_file, row) + i * sizeof(*f->row)};
+	fields[k] = (struct yaml_field){.name = "tokens",
+					.set = tokens_set,
+					.offset = offsetof(struct config_file, tokens)};
 	return fields;
 }
 
-bool config_file_read(const char *path, struct file_row *rows, size_t n, struct err *err)
+bool config_file_read(const char *path, struct config_file *f, struct err *err)
 {
 	size_t len = 0;
 	char *text = file_read(path, YAML_BYTES, &len, err);
 
 	if (!text)
 		return err_set(err, "-config: %s", err->text);
-	struct yaml_field *fields = make_fields(rows, n);
+	struct yaml_field *fields = make_fields(f);
 	const struct yaml_table table = {.fields = fields};
-	const struct yaml_conf conf = {
-		.file = path, .table = &table, .object = rows, .strict = true};
+	const struct yaml_conf conf = {.file = path, .table = &table, .object = f, .strict = true};
 	bool ok = yaml_read(&conf, text, len, err);
 
 	free(fields);
@@ -79,8 +83,12 @@ bool config_file_read(const char *path, struct file_row *rows, size_t n, struct 
 	return ok;
 }
 
-void config_file_free(struct file_row *rows, size_t n)
+void config_file_free(struct config_file *f)
 {
-	for (size_t i = 0; i < n; i++)
-		xfree_secret_str(rows[i].text);
+	if (!f)
+		return;
+	for (size_t i = 0; i < f->n; i++)
+		xfree_secret_str(f->row[i].text);
+	tokens_unref(f->tokens);
+	free(f);
 }

@@ -1,9 +1,10 @@
-/* The configuration file: every flag under its own name. */
+/* The configuration file: every flag under its own name, and tokens. */
 #ifndef PGROKD_CONFIG_FILE_H
 #define PGROKD_CONFIG_FILE_H
 
 #include "common/base/err.h"
 #include "common/base/flags.h"
+#include "pgrokd/access/tokens.h"
 
 /* One key. */
 struct file_row {
@@ -13,9 +14,15 @@ struct file_row {
 	unsigned line;
 };
 
-/* Fills the n rows. False: err names file, line and key. */
-bool config_file_read(const char *path, struct file_row *rows, size_t n, struct err *err) MUSTCHECK;
-/* Wipes and frees their texts. */
-void config_file_free(struct file_row *rows, size_t n);
+struct config_file {
+	struct tokens *tokens; /* a reference; NULL: no such key */
+	size_t n;
+	struct file_row row[]; /* [n] */
+};
+
+/* Fills the rows, and tokens. False: err names file, line and key. */
+bool config_file_read(const char *path, struct config_file *f, struct err *err) MUSTCHECK;
+/* Wipes and frees it; NULL is fine. */
+void config_file_free(struct config_file *f);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "common/base/idmap.h"
 #include "common/base/loop.h"
+#include "pgrokd/access/grant.h"
 #include "pgrokd/config/config.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
@@ -45,6 +46,7 @@ struct counters {
 	uint64_t joined;          /* visitors that met a proxy */
 	uint64_t bytes[2];        /* from visitors, from tunnels; of closed visitors */
 	uint64_t clients, tunnels;
+	uint64_t refused[REFUSALS]; /* by enum refusal */
 };
 
 /*
@@ -60,6 +62,8 @@ struct core {
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
 	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
+	/* New settings are in force on this worker. NULL: nothing depends on them. */
+	void (*settled)(struct worker *w);
 	int n_workers;
 	struct worker *worker; /* [n_workers] */
 };

@@ -121,6 +121,7 @@ static bool blocked(const struct registry *r, const struct route *route, uint64_
 
 	why->taken = taken ? route_ref(taken) : NULL;
 	why->held_s = (unsigned)((ms + 999) / 1000);
+	why->full = false;
 	return taken || ms;
 }
 
@@ -174,6 +175,19 @@ void registry_unregister(struct registry *r, const struct route *route, bool hol
 void registry_set_ports(struct registry *r, uint16_t min, uint16_t max)
 {
 	ports_set_range(r->ports, min, max);
+}
+
+uint16_t registry_free_port_of(struct registry *r, uint16_t min, uint16_t max)
+{
+	uint16_t start = (uint16_t)(min + rand_below((uint32_t)(max - min) + 1));
+	uint64_t now = now_ms();
+
+	pthread_mutex_lock(&r->lock);
+	held_sweep(r->held, now);
+	uint16_t port = ports_pick_of(r->ports, min, max, start, now);
+
+	pthread_mutex_unlock(&r->lock);
+	return port;
 }
 
 uint16_t registry_free_port(struct registry *r)

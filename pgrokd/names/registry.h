@@ -27,6 +27,7 @@ struct obstacle {
 	struct route
 		*taken;  /* a reference (the caller's) to the one in the way; NULL: it is held */
 	unsigned held_s; /* for another owner, for so many seconds */
+	bool full;       /* not the registry's word: its owner has all the tunnels that it may */
 };
 
 /*
@@ -47,6 +48,8 @@ void registry_unregister(struct registry *r, const struct route *route, bool hol
 void registry_set_ports(struct registry *r, uint16_t min, uint16_t max);
 /* One that no tunnel has and none is held for, by chance; 0: there is none. */
 uint16_t registry_free_port(struct registry *r);
+/* The same of those from min to max. */
+uint16_t registry_free_port_of(struct registry *r, uint16_t min, uint16_t max);
 /* Another program has it. */
 void registry_port_failed(struct registry *r, uint16_t port);
 

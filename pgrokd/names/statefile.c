@@ -23,20 +23,6 @@ struct savefile statefile_of(const char *dir)
 
 /* ---- reading ---- */
 
-static bool from_hex(const char *text, unsigned char *out, size_t len)
-{
-	if (!text || strlen(text) != 2 * len)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
-
 /* [key, client, token or "", milliseconds]; one that is not like this is passed over. */
 static void load_name(const json_t *e, struct registry *r)
 {
@@ -47,11 +33,11 @@ static void load_name(const json_t *e, struct registry *r)
 	json_int_t most = (json_int_t)loop_scaled(LIMIT_NAME_HELD_MS);
 	struct owner owner = {.from = 0};
 
-	if (!key || strlen(key) >= ROUTE_KEY_MAX || left <= 0 || !token ||
-	    !from_hex(client, owner.client, OWNER_CLIENT))
+	if (!key || strlen(key) >= ROUTE_KEY_MAX || left <= 0 || !token || !client ||
+	    !hex_bytes(client, owner.client, OWNER_CLIENT))
 		return;
 	owner.token.given = *token != '\0';
-	if (owner.token.given && !from_hex(token, owner.token.hash, TOKEN_HASH))
+	if (owner.token.given && !hex_bytes(token, owner.token.hash, TOKEN_HASH))
 		return;
 	registry_hold(r, key, &owner, (uint64_t)(left < most ? left : most));
 }

@@ -124,10 +124,27 @@ static void visitor_refuse(struct visitor *v, int status, const char *why)
 		visitor_close(v, false, why);
 }
 
+/* One more of its owner's visitors. False: there are too many. */
+static bool visitor_enter(struct visitor *v)
+{
+	struct tally *t = v->at->tally;
+
+	if (!tally_enter(t, &t->visitors, 1, v->at->most)) {
+		v->worker->count.refused[REFUSED_VISITORS]++;
+		return false;
+	}
+	v->tally = tally_ref(t);
+	return true;
+}
+
 static void visitor_claim(struct visitor *v)
 {
 	struct stream *s;
 
+	if (v->at->tally && !v->tally && !visitor_enter(v)) {
+		visitor_refuse(v, 503, "its owner has as many visitors as the token allows");
+		return;
+	}
 	v->waiter = (struct carrier_waiter){
 		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
 	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
@@ -357,6 +374,9 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		TAILQ_REMOVE(&v->at->list, v, at_link);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
+	if (v->tally)
+		atomic_fetch_sub(&v->tally->visitors, 1);
+	tally_unref(v->tally);
 	route_unref(v->route);
 	if (v->unread)
 		xfree_secret(v->unread, v->unread_len); /* a head may carry a password */

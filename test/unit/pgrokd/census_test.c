@@ -134,7 +134,7 @@ static void test_nobody_listens(void **state)
 
 static void test_log(void **state)
 {
-	char path[] = "/tmp/census_test.XXXXXX", text[4096] = "";
+	char path[] = "/tmp/census_test.XXXXXX", text[8192] = "";
 	struct err err;
 	int fd = mkstemp(path);
 
@@ -157,7 +157,10 @@ static void test_log(void **state)
 				     "visitors waiting 1000, joined 1001; since the start "
 				     "accepted http 1002, https 1003, tunnel 1004, shed 1005, "
 				     "moved 1006, clients 1011, tunnels 1012, visitors 1008, "
-				     "pages 1007, bytes in 1009, out 1010\n"));
+				     "pages 1007, bytes in 1009, out 1010; refused unknown "
+				     "token 1014, expired token 1015, too many wrong tokens 1016, "
+				     "another's client id 1017, protocol 1018, name 1019, "
+				     "port 1020, too many tunnels 1021, too many visitors 1022\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));

@@ -223,7 +223,8 @@ static void reloadable(void **state)
 	char list[256];
 
 	config_reloadable(list);
-	assert_string_equal(list, "-tlsCrt, -tlsKey, -tlsClientCA, -tunnelTLSClientCA");
+	assert_string_equal(list,
+			    "-tlsCrt, -tlsKey, -tlsClientCA, -tunnelTLSClientCA, -authTokens");
 }
 
 static void sizes(void **state)
