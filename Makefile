@@ -283,10 +283,12 @@ bench-deps: ## installs what the benchmark compares with and loads with (apt)
 
 .PHONY: install clean
 install: all ## into DESTDIR= PREFIX=/usr/local
-	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(PREFIX)/share/doc/pgrok/docs'
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(PREFIX)/share/doc/pgrok/docs' \
+		'$(DESTDIR)$(PREFIX)/share/doc/pgrok/packaging'
 	install -m 755 $(BIN)/pgrokd $(BIN)/pgrok '$(DESTDIR)$(BINDIR)'
 	install -m 644 README.md LICENSE debug.yml.example '$(DESTDIR)$(PREFIX)/share/doc/pgrok'
 	install -m 644 docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/pgrok/docs'
+	install -m 644 packaging/* '$(DESTDIR)$(PREFIX)/share/doc/pgrok/packaging'
 
 clean: ## removes what was built
 	rm -rf build bin test/artefacts

@@ -9,6 +9,8 @@
 
 #include "common/net/socket.h"
 #include "common/base/log.h"
+#include "common/base/memory.h"
+#include "pgrok/config/limits.h"
 #include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"
 #include "pgrok/show/term.h"
@@ -33,6 +35,7 @@ struct client {
 	struct term *term; /* NULL: stdout is no screen */
 	bool on_terminal;  /* stdout was one when we began */
 	struct event *signals[SIGNALS];
+	struct loop_timer tidy;
 	int status;
 };
 
@@ -213,6 +216,14 @@ static void catch_signals(struct client *c)
 	}
 }
 
+static void on_tidy(void *arg)
+{
+	struct client *c = arg;
+
+	memory_tidy();
+	loop_after(&c->tidy, LIMIT_TIDY_MS);
+}
+
 /* ---- start and end ---- */
 
 /* The proxy's URL and the name of the key or variable that holds it. NULL: there is none. */
@@ -389,6 +400,8 @@ static bool client_start(struct client *c, struct err *err)
 		return false;
 	c->model = model_new();
 	catch_signals(c);
+	loop_timer_init(&c->tidy, c->loop, on_tidy, c);
+	on_tidy(c); /* what is in use now is what it will be compared with */
 	start_display(c);
 	if (!start_inspector(c, err))
 		return false;
@@ -416,6 +429,7 @@ static void client_end(struct client *c)
 	term_close(c->term);
 	inspect_close(c->inspect);
 	c->inspect = NULL;
+	loop_timer_stop(&c->tidy);
 	if (c->model)
 		model_set_live(c->model, NULL);
 	for (int i = 0; i < SIGNALS; i++) {

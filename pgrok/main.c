@@ -80,13 +80,13 @@ static const struct flag flags[] = {
 PRINTF_LIKE(1, 2)
 static int complain(const char *fmt, ...)
 {
-	char text[ERR_TEXT];
+	struct err err;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	err_vset(&err, fmt, ap);
 	va_end(ap);
-	console_line(stdout, "%s", text);
+	console_line(stdout, "%s", err.text);
 	return 1;
 }
 

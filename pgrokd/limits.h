@@ -56,7 +56,9 @@
 #define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */
 #define LIMIT_AFFINITY_ADDRESS 1024 /* and of one address; not for loopback */
 #define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
-#define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke */
+#define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke... */
+#define LIMIT_NAME_KEPT_MS 86400000 /* ...if he has a token that is checked */
+#define LIMIT_NAME_DAYS 30          /* the most that -namesKeep may say */
 #define LIMIT_HELD 65536            /* names held at once */
 #define LIMIT_HELD_CLIENT 256       /* of one client */
 #define LIMIT_HELD_ADDRESS 1024     /* of one address; not for loopback */

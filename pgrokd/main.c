@@ -25,7 +25,8 @@ struct program {
 	int argc;
 	char **argv;
 	struct event *sig[SIGNALS];
-	struct loop_timer save;
+	struct loop_timer save, end;
+	bool stopping;
 	struct savefile cache, state;
 };
 
@@ -34,7 +35,23 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 	struct program *p = arg;
 
 	(void)what;
+	if (p->config->stop_delay && !p->stopping) {
+		p->stopping = true;
+		server_stopping(p->server);
+		log_info("server", "%s: stopping in %d s (at once at the next signal)",
+			 strsignal((int)sig), p->config->stop_delay);
+		loop_after(&p->end, (uint64_t)p->config->stop_delay * 1000);
+		return;
+	}
 	log_info("server", "Stopping: %s", strsignal((int)sig));
+	loop_stop(p->loop);
+}
+
+static void on_end(void *arg)
+{
+	struct program *p = arg;
+
+	log_info("server", "Stopping");
 	loop_stop(p->loop);
 }
 
@@ -114,6 +131,7 @@ static void program_start(struct program *p)
 		if (!p->sig[i] || event_add(p->sig[i], NULL) != 0)
 			fatal("no handler for signal %d", signals[i].sig);
 	}
+	loop_timer_init(&p->end, p->loop, on_end, p);
 	loop_timer_init(&p->save, p->loop, on_save, p);
 	loop_after(&p->save, LIMIT_SAVE_MS);
 }
@@ -121,6 +139,7 @@ static void program_start(struct program *p)
 static void program_stop(struct program *p)
 {
 	loop_timer_stop(&p->save);
+	loop_timer_stop(&p->end);
 	for (int i = 0; i < SIGNALS; i++)
 		event_free(p->sig[i]);
 }
@@ -157,7 +176,7 @@ static void run(const struct config *config, int argc, char **argv)
 	load(&p);
 	block_signals(SIG_BLOCK);
 	program_start(&p);
-	server_start(p.server);
+	server_start(p.server, p.loop);
 	block_signals(SIG_UNBLOCK);
 
 	loop_run(p.loop);

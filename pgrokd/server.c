@@ -7,6 +7,7 @@
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 #include "pgrokd/access/guesses.h"
+#include "pgrokd/admin/admin.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -20,6 +21,8 @@ struct server {
 	struct core core;
 	struct addr bound[PORTS];
 	struct settings *settings; /* the newest, in force or on the way to the workers */
+	struct listener_fds admin_fds;
+	struct admin *admin; /* NULL: not started, or not wanted */
 };
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
@@ -73,6 +76,14 @@ static bool bind_ports(struct server *s, struct err *err)
 	return true;
 }
 
+/* Before the settings, which need to know whether it wants a certificate. */
+static bool bind_admin(struct server *s, struct err *err)
+{
+	const struct config *c = s->core.config;
+
+	return !*c->admin_addr || admin_bind(c, &s->admin_fds, &s->core.admin_tls, err);
+}
+
 /* ---- workers ---- */
 
 /* The order matters: nothing new, then what hangs on others, then the others. */
@@ -106,6 +117,7 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.registry = registry_new(s->core.n_workers);
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
+	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
@@ -117,7 +129,9 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.on[PORT_TUNNEL] = true;
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->core.settled = client_settle_all;
-	s->settings = settings_load(&s->core, c, NULL, err);
+	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
+	if (bind_admin(s, err))
+		s->settings = settings_load(&s->core, c, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
@@ -162,11 +176,13 @@ static void say_ready(const struct server *s)
 				 addr_text(&s->bound[p], text));
 }
 
-void server_start(struct server *s)
+void server_start(struct server *s, struct loop *l)
 {
 	for (int i = 0; i < s->core.n_workers; i++)
 		if (!worker_start(&s->core.worker[i]))
 			fatal("-workers: no thread for worker %d", i);
+	if (*s->core.config->admin_addr)
+		s->admin = admin_start(l, &s->admin_fds, &s->core, s->settings->admin_tls);
 	say_ready(s);
 }
 
@@ -186,6 +202,8 @@ void server_reload(struct server *s, const struct config *c)
 	s->settings = next;
 	if (say)
 		say_tokens(s);
+	if (s->admin)
+		admin_set_tls(s->admin, next->admin_tls);
 	if (next->tls_kept)
 		log_info("server",
 			 "Reloaded, but for the certificate: another would have another key");
@@ -198,12 +216,20 @@ void server_census(struct server *s, struct loop *home, census_fn *done, void *a
 	census_ask(&s->core, home, done, arg);
 }
 
+void server_stopping(struct server *s)
+{
+	if (s->admin)
+		admin_stopping(s->admin);
+}
+
 void server_stop(struct server *s)
 {
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_call(&s->core.worker[i], stop, NULL, NULL);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_join(&s->core.worker[i]);
+	admin_close(s->admin); /* what it asked the workers has come back */
+	s->admin = NULL;
 }
 
 void server_free(struct server *s)
@@ -213,6 +239,7 @@ void server_free(struct server *s)
 		worker_free(&s->core.worker[i]);
 	}
 	free(s->core.worker);
+	listener_fds_close(&s->admin_fds);
 	settings_unref(s->settings);
 	door_free(s->core.door);
 	guesses_free(s->core.guesses);

@@ -9,12 +9,14 @@
 
 struct server;
 
-/* Binds, loads certificates, makes the workers. NULL: err names the option. */
+/*
+ * Binds, the admin listener too, loads certificates, makes the workers. NULL: err names the option.
+ */
 struct server *server_new(const struct config *c, struct err *err) MUSTCHECK;
 /* Borrowed. */
 struct registry *server_registry(struct server *s);
-/* Starts the threads and says so in the log. */
-void server_start(struct server *s);
+/* Starts the threads, and the admin listener on l, the main thread's; says so in the log. */
+void server_start(struct server *s, struct loop *l);
 /*
  * Loads the settings again, as c says: certificates for connections from now on, tokens for all
  * clients. What can't be loaded is logged, and the old settings stay.
@@ -22,7 +24,9 @@ void server_start(struct server *s);
 void server_reload(struct server *s, const struct config *c);
 /* As census_ask(), from the loop of the main thread. */
 void server_census(struct server *s, struct loop *home, census_fn *done, void *arg);
-/* Closes everything, ends and joins the threads. */
+/* It is about to be stopped: not ready for what is new. */
+void server_stopping(struct server *s);
+/* Closes everything, ends and joins the threads. The main thread's loop has ended. */
 void server_stop(struct server *s);
 void server_free(struct server *s);
 

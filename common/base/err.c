@@ -2,19 +2,28 @@
 #include "common/base/err.h"
 
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-bool err_set(struct err *e, const char *fmt, ...)
+#include "common/base/utf8.h"
+
+bool err_vset(struct err *e, const char *fmt, va_list ap)
 {
 	struct err made;
+
+	vsnprintf(made.text, sizeof(made.text), fmt, ap);
+	utf8_mend(made.text); /* formats like %.40s cut, too */
+	*e = made;
+	return false;
+}
+
+bool err_set(struct err *e, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(made.text, sizeof(made.text), fmt, ap);
+	err_vset(e, fmt, ap);
 	va_end(ap);
-	*e = made;
 	return false;
 }
 

@@ -2,11 +2,12 @@
 #ifndef COMMON_BASE_ERR_H
 #define COMMON_BASE_ERR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 
 #include "common/base/compiler.h"
 
-#define ERR_TEXT 512 /* a longer one is cut */
+#define ERR_TEXT 512 /* a longer one is cut, between two characters */
 
 /* text[0] is NUL as long as nothing was set. */
 struct err {
@@ -18,6 +19,7 @@ struct err {
  * e->text: err_set(e, "%s: %s", file, e->text) says more about what is already known.
  */
 bool err_set(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+bool err_vset(struct err *e, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 
 #define ERRNO_TEXT 64
 /*

@@ -70,7 +70,11 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		return;
 	for (struct loop_msg *m = inbox_take(l), *next; m; m = next) {
 		next = m->next;
-		m->deliver(m, l);
+		/* What comes behind the message that stops the loop would find nothing there. */
+		if (atomic_load_explicit(&l->stop, memory_order_relaxed))
+			m->drop(m);
+		else
+			m->deliver(m, l);
 	}
 }
 

@@ -26,7 +26,10 @@ struct event_base *loop_base(struct loop *l);
 
 /* Runs until loop_stop(). One turn = poll, callbacks, then the next-tick list once. */
 void loop_run(struct loop *l);
-/* From any thread: loop_run() returns after the current turn. */
+/*
+ * From any thread: loop_run() returns after the current turn; messages not delivered yet are
+ * dropped.
+ */
 void loop_stop(struct loop *l);
 /* Milliseconds of a monotonic clock, read once per turn. Not scaled by PGROK_TIME_SCALE. */
 uint64_t loop_now(struct loop *l);
@@ -37,7 +40,7 @@ uint64_t loop_now(struct loop *l);
 struct loop_msg {
 	struct loop_msg *next;
 	void (*deliver)(struct loop_msg *m, struct loop *l); /* takes m, on l's thread */
-	void (*drop)(struct loop_msg *m);                    /* takes m: the loop is gone */
+	void (*drop)(struct loop_msg *m);                    /* takes m: the loop ends */
 };
 
 /* From any thread: m is taken; delivered in the order posted by one thread. */

@@ -51,6 +51,12 @@ static bool usage(uint64_t out[static USAGES])
 	return true;
 }
 
+static void usage_open(void)
+{
+	if (statm < 0)
+		statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+}
+
 /* ---- what is given ---- */
 
 /* A number in a file; UINT64_MAX: "max", or no such file. */
@@ -132,8 +138,7 @@ void memory_set_max(uint64_t bytes)
 {
 	uint64_t used[USAGES] = {0};
 
-	if (statm < 0)
-		statm = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	usage_open();
 	(void)!usage(used);
 	max[USAGE_RESIDENT] = bytes ? bytes
 				    : least(of_machine(), memory_of_cgroup("/proc/self/cgroup",
@@ -144,6 +149,13 @@ void memory_set_max(uint64_t bytes)
 	atomic_store(&looked, 0);
 	atomic_store(&trimmed, 0);
 	atomic_store(&is_short, false);
+}
+
+uint64_t memory_used(void)
+{
+	uint64_t used[USAGES] = {0};
+
+	return statm >= 0 && usage(used) ? used[USAGE_RESIDENT] : 0;
 }
 
 uint64_t memory_max(void)
@@ -185,7 +197,7 @@ bool memory_short(void)
 	uint64_t now = clock_coarse_ms(), last = atomic_load(&looked);
 	bool was, is;
 
-	if (statm < 0 || now - last < LOOK_MS ||
+	if (!max[USAGE_RESIDENT] || now - last < LOOK_MS ||
 	    !atomic_compare_exchange_strong(&looked, &last, now))
 		return atomic_load(&is_short);
 	is = above_even_trimmed(now);
@@ -206,6 +218,7 @@ void memory_tidy(void)
 	static uint64_t waste_before, waste_least = UINT64_MAX;
 	uint64_t used[USAGES], in_use, slack, waste;
 
+	usage_open();
 	if (!usage(used))
 		return;
 	struct mallinfo2 info = mallinfo2();

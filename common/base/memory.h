@@ -17,13 +17,15 @@
  */
 void memory_set_max(uint64_t bytes);
 uint64_t memory_max(void);
+/* Resident bytes now, with a system call; 0: not known. */
+uint64_t memory_used(void);
 /*
  * Should new work be refused? From any thread, as often as it likes: it is looked at most every 10
  * ms. Never before memory_set_max().
  */
 bool memory_short(void);
 /*
- * About once a second, from one thread: after a peak what was freed goes back to the system. malloc
+ * Every few seconds, from one thread: after a peak what was freed goes back to the system. malloc
  * alone keeps most of it.
  */
 void memory_tidy(void);

@@ -55,6 +55,33 @@ size_t utf8_decode(const char *s, size_t left, uint32_t *code)
 	return n;
 }
 
+/* Bytes at s that begin a character and do not end it; 0: there are none. */
+static size_t cut_len(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	size_t whole = expected(p[0]), n = 1;
+
+	if (whole < 2)
+		return 0;
+	while (n < whole && (p[n] & 0xc0) == 0x80)
+		n++;
+	return n < whole && (n == 1 || second_fits(p[0], p[1])) ? n : 0;
+}
+
+void utf8_mend(char *s)
+{
+	char *to = s;
+
+	for (size_t n; *s; s += n) {
+		n = cut_len(s);
+		if (n)
+			continue;
+		*to++ = *s;
+		n = 1;
+	}
+	*to = '\0';
+}
+
 bool utf8_valid(const char *s, size_t len)
 {
 	size_t n;

@@ -12,6 +12,8 @@
 size_t utf8_len(const char *s, size_t left) MUSTCHECK;
 /* The same; *code is its code point, untouched when 0 comes back. */
 size_t utf8_decode(const char *s, size_t left, uint32_t *code) MUSTCHECK;
+/* What is left of a character that was cut is taken out of s; other bytes all stay. */
+void utf8_mend(char *s);
 /* Are all len bytes characters? */
 bool utf8_valid(const char *s, size_t len) MUSTCHECK;
 

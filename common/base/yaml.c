@@ -35,27 +35,26 @@ unsigned yaml_line(const struct yaml_value *v)
 
 bool yaml_bad(const struct yaml_value *v, const char *fmt, ...)
 {
-	char text[ERR_TEXT];
+	struct err why;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	err_vset(&why, fmt, ap);
 	va_end(ap);
 	return err_set(v->y->err, "%s:%u: %s%s%s", v->y->conf->file, yaml_line(v), v->path,
-		       *v->path ? ": " : "", text);
+		       *v->path ? ": " : "", why.text);
 }
 
 PRINTF_LIKE(3, 4)
 static void warn(const struct yaml *y, unsigned line, const char *fmt, ...)
 {
-	char text[ERR_TEXT];
 	struct err whole;
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	err_vset(&whole, fmt, ap);
 	va_end(ap);
-	err_set(&whole, "%s:%u: %s", y->conf->file, line, text);
+	err_set(&whole, "%s:%u: %s", y->conf->file, line, whole.text);
 	if (y->conf->warn)
 		y->conf->warn(y->conf->warn_arg, whole.text);
 }

@@ -40,6 +40,11 @@ struct http_track_hooks {
 	 * request.
 	 */
 	int (*allow)(void *arg, const struct http_head *h, const char *head);
+	/*
+	 * The head of an answer (no interim one, but a 101 that is believed), about to pass. NULL:
+	 * nobody wants to know.
+	 */
+	void (*answer)(void *arg, const struct http_head *h);
 };
 
 struct http_track {

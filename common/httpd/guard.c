@@ -227,8 +227,8 @@ static void give_session(struct httpd_req *r)
 	 * Strict cookie would not come with what follows the redirection. Lax ones come with GETs
 	 * of a whole page only, which change nothing; and the Origin is looked at besides.
 	 */
-	snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Lax", h->cookie,
-		 h->session);
+	snprintf(cookie, sizeof(cookie), "%s=%s; Path=/; HttpOnly; SameSite=Lax%s", h->cookie,
+		 h->session, h->conf.tls ? "; Secure" : "");
 	httpd_header(r, "Set-Cookie", cookie);
 	httpd_header(r, "Location", target);
 	httpd_text(r, 303, "See Other\n");

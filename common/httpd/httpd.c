@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "common/http/answer_head.h"
+#include "common/net/tls.h"
 
 #define READ_PIECE (16u << 10)
 #define READ_AHEAD (64u << 10) /* of later requests, while one is being answered */
@@ -423,11 +424,16 @@ static struct conn *idle_one(struct httpd *h)
 
 static void shed(struct httpd *h, int fd)
 {
-	struct stream *s = stream_new(h->loop, fd, NULL);
+	struct stream *s;
 	struct text busy = {0};
 	size_t n;
 
-	log_warn(h->conf.name, "%d connections, one more is refused", HTTPD_CONNECTIONS);
+	log_often(LOG_WARN, h->conf.name, "%d connections, one more is refused", HTTPD_CONNECTIONS);
+	if (h->conf.tls) { /* a handshake for this alone is too much */
+		close(fd);
+		return;
+	}
+	s = stream_new(h->loop, fd, NULL);
 	answer_head(&busy, &(struct answer_head){.status = 503, .extra = "Retry-After: 1\r\n"});
 	if (stream_write(s, busy.p, busy.len, &n) == STREAM_OK)
 		stream_linger(s);
@@ -455,7 +461,7 @@ static void on_accept(void *arg, int fd, const struct addr *peer)
 	c = xcalloc(1, sizeof(*c));
 	c->h = h;
 	c->peer = *peer;
-	c->s = stream_new(h->loop, fd, NULL);
+	c->s = stream_new(h->loop, fd, h->conf.tls ? tls_accept_ssl(h->conf.tls) : NULL);
 	c->tick.fn = on_tick;
 	c->tick.arg = c;
 	c->prev = h->last;
@@ -477,15 +483,25 @@ struct httpd *httpd_start(struct loop *l, struct listener_fds *fds, const struct
 	h->last = &h->first;
 	if (!h->conf.body_max)
 		h->conf.body_max = HTTPD_BODY_MAX;
+	if (h->conf.tls)
+		SSL_CTX_up_ref(h->conf.tls);
 	httpd_guard_init(h, addr_get_port(&a));
 	h->ln = listener_start(l, fds, on_accept, h);
 	return h;
+}
+
+void httpd_set_tls(struct httpd *h, SSL_CTX *tls)
+{
+	SSL_CTX_up_ref(tls);
+	SSL_CTX_free(h->conf.tls);
+	h->conf.tls = tls;
 }
 
 static void httpd_free(void *p)
 {
 	struct httpd *h = p;
 
+	SSL_CTX_free(h->conf.tls);
 	httpd_guard_free(h);
 	free(h);
 }

@@ -57,11 +57,14 @@ struct httpd_config {
 	size_t body_max;   /* of a request, bytes; more is 413; 0: HTTPD_BODY_MAX */
 	const char *token; /* copied; NULL or "": none */
 	bool token_local;  /* asked for even from loopback names and the address connected to */
+	SSL_CTX *tls;      /* NULL: plain HTTP; its own reference is taken */
 };
 
 /* Takes the sockets. Returns owned. */
 struct httpd *httpd_start(struct loop *l, struct listener_fds *fds,
 			  const struct httpd_config *conf) MUSTCHECK;
+/* For connections from now on, instead of conf->tls. */
+void httpd_set_tls(struct httpd *h, SSL_CTX *tls);
 /* Ends the listener and every connection (WebSockets with 1001). Memory on the next tick. */
 void httpd_close(struct httpd *h);
 /*

@@ -22,7 +22,7 @@
  */
 #define FEATURE_MUX "mux"     /* visitors as streams, see MUX_SHARED and MUX_REUSED */
 #define FEATURE_PING "ping"   /* a client answers the server's Ping */
-#define FEATURE_CLOSE "close" /* a NewTunnel from the client gives its URL back */
+#define FEATURE_CLOSE "close" /* a NewTunnel may close its URL, see there */
 
 /* The Url of a StartProxy that begins a mux session on this connection. */
 #define START_PROXY_MUX "mux:"
@@ -59,7 +59,10 @@ struct msg_req_tunnel {
 	const char *last_name; /* a random name, without the domain */
 	uint16_t last_port;
 };
-/* From a client, if both ends named FEATURE_CLOSE: this URL is to be closed. */
+/*
+ * If both ends named FEATURE_CLOSE. From a client: this URL is to be closed. From the server, with
+ * an Error: it was closed, and why.
+ */
 struct msg_new_tunnel {
 	const char *req_id, *url, *protocol, *error;
 };

@@ -21,6 +21,8 @@
 #define LIMIT_BACKOFF_FIRST_MS 1000
 #define LIMIT_BACKOFF_MAX_MS 30000
 
+#define LIMIT_TIDY_MS 5000 /* how often memory that is not needed any more goes back */
+
 /* Proxy connections. */
 #define LIMIT_PROXIES_CONNECTING 64 /* being made at once */
 #define LIMIT_PROXIES_WAITING 128   /* registered, no visitor yet */

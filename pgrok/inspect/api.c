@@ -7,6 +7,7 @@
 #include <qrencode.h>
 #endif
 
+#include "common/base/metrics.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/inspect/parts.h"
 
@@ -327,7 +328,7 @@ void api_metrics(void *arg, struct httpd_req *r)
 	struct text t = {0};
 
 	form_metrics(arg, &t);
-	answer_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", &t);
+	answer_text(r, 200, METRICS_MIME, &t);
 }
 
 #ifdef HAVE_QRENCODE

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/metrics.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/inspect/decode.h"
 #include "pgrok/inspect/parts.h"
@@ -178,113 +179,88 @@ void form_state(struct inspect *i, struct text *t)
 
 /* ---- Prometheus ---- */
 
-static void metric(struct text *t, const char *name, const char *type, const char *help,
-		   double value)
+static void http_metrics(struct inspect *i, struct metrics *p)
 {
-	text_fmt(t, "# HELP pgrok_%s %s\n# TYPE pgrok_%s %s\npgrok_%s %.17g\n", name, help, name,
-		 type, name, value);
-}
+	static const char *const classes[] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+	static const struct {
+		double share;
+		const char *word;
+	} shares[] = {{0.5, "0.5"}, {0.9, "0.9"}, {0.99, "0.99"}};
 
-/* A label's value, escaped as the text format wants it. */
-static void label(struct text *t, const char *value)
-{
-	text_put(t, "\"");
-	for (; *value; value++) {
-		if (*value == '"' || *value == '\\')
-			text_put(t, "\\");
-		if (*value == '\n')
-			text_put(t, "\\n");
-		else
-			text_add(t, value, 1);
-	}
-	text_put(t, "\"");
-}
-
-static void http_metrics(struct inspect *i, struct text *t)
-{
-	static const double shares[] = {0.5, 0.9, 0.99};
-
-	text_put(t, "# HELP pgrok_http_requests_total Finished requests by class of status.\n"
-		    "# TYPE pgrok_http_requests_total counter\n");
+	metrics_family(p, METRIC_COUNTER, "http_requests_total",
+		       "Finished requests by class of status.");
+	for (struct meters_one *one = i->meters.first; one; one = one->next)
+		for (int class = 0; class < 6; class ++)
+			if (one->http.classes[class])
+				metrics_sample(p, "", (double)one->http.classes[class], "tunnel",
+					       one->name, "status", classes[class], NULL);
+	metrics_family(p, METRIC_SUMMARY, "http_request_seconds",
+		       "Time from a request to its answer's end.");
 	for (struct meters_one *one = i->meters.first; one; one = one->next) {
-		for (int class = 0; class < 6; class ++) {
-			if (!one->http.classes[class])
-				continue;
-			text_put(t, "pgrok_http_requests_total{tunnel=");
-			label(t, one->name);
-			if (class)
-				text_fmt(t, ",status=\"%dxx\"} ", class);
-			else
-				text_put(t, ",status=\"none\"} ");
-			text_fmt(t, "%llu\n", (unsigned long long)one->http.classes[class]);
-		}
-	}
-	text_put(t, "# HELP pgrok_http_request_seconds Time from a request to its answer's end.\n"
-		    "# TYPE pgrok_http_request_seconds summary\n");
-	for (struct meters_one *one = i->meters.first; one; one = one->next) {
-		for (size_t k = 0; k < sizeof(shares) / sizeof(shares[0]); k++) {
-			text_put(t, "pgrok_http_request_seconds{tunnel=");
-			label(t, one->name);
-			text_fmt(t, ",quantile=\"%g\"} %.9g\n", shares[k],
-				 (double)meter_percentile(&one->http, shares[k]) / 1e9);
-		}
-		text_put(t, "pgrok_http_request_seconds_sum{tunnel=");
-		label(t, one->name);
-		text_fmt(t, "} %.9g\npgrok_http_request_seconds_count{tunnel=",
-			 (double)one->http.sum_ns / 1e9);
-		label(t, one->name);
-		text_fmt(t, "} %llu\n", (unsigned long long)one->http.count);
+		for (size_t k = 0; k < sizeof(shares) / sizeof(shares[0]); k++)
+			metrics_sample(p, "",
+				       (double)meter_percentile(&one->http, shares[k].share) / 1e9,
+				       "tunnel", one->name, "quantile", shares[k].word, NULL);
+		metrics_sample(p, "_sum", (double)one->http.sum_ns / 1e9, "tunnel", one->name,
+			       NULL);
+		metrics_sample(p, "_count", (double)one->http.count, "tunnel", one->name, NULL);
 	}
 }
 
-static void tunnel_metrics(struct inspect *i, struct text *t)
+static void tunnel_metrics(struct inspect *i, struct metrics *p)
 {
 	const struct model *m = i->conf.model;
+	char name[CONFIG_NAME];
 
-	text_put(t, "# HELP pgrok_tunnel_up Is the tunnel of the current session?\n"
-		    "# TYPE pgrok_tunnel_up gauge\n");
+	metrics_family(p, METRIC_GAUGE, "tunnel_up", "Is the tunnel of the current session?");
 	for (size_t k = 0; k < m->tunnels_n; k++) {
-		char name[CONFIG_NAME];
-
 		config_tunnel_name(m->tunnels[k].conf, m->tunnels[k].proto, name);
-		text_put(t, "pgrok_tunnel_up{tunnel=");
-		label(t, name);
-		text_put(t, ",url=");
-		label(t, m->tunnels[k].url);
-		text_fmt(t, "} %d\n", m->tunnels[k].session == m->session);
+		metrics_sample(p, "", m->tunnels[k].session == m->session, "tunnel", name, "url",
+			       m->tunnels[k].url, NULL);
 	}
+}
+
+static void capture_metrics(struct inspect *i, struct metrics *p)
+{
+	struct capture_stats s;
+
+	capture_stats(i->capture, &s);
+	metrics_one(p, METRIC_COUNTER, "captured_total", "Transactions captured.", (double)s.begun);
+	metrics_one(p, METRIC_GAUGE, "captured_entries", "Transactions kept.", (double)s.entries);
+	metrics_one(p, METRIC_GAUGE, "captured_bytes", "Memory they take.", (double)s.memory);
+	metrics_one(p, METRIC_COUNTER, "captured_evicted_total", "Transactions that had to go.",
+		    (double)s.evicted);
+	metrics_one(p, METRIC_COUNTER, "captured_lost_total", "Transactions there was no room for.",
+		    (double)s.lost);
+	metrics_one(p, METRIC_COUNTER, "unfollowed_total", "Connections that spoke something else.",
+		    (double)s.unfollowed);
 }
 
 void form_metrics(struct inspect *i, struct text *t)
 {
 	const struct model *m = i->conf.model;
-	struct capture_stats s;
+	const struct model_counters *c = &m->counters;
+	struct metrics p = {.out = t, .prefix = "pgrok"};
 	uint64_t in, out;
 
-	capture_stats(i->capture, &s);
 	model_bytes(m, &in, &out);
-	metric(t, "up", "gauge", "Is the control connection up?", m->state == MODEL_ONLINE);
-	metric(t, "start_time_seconds", "gauge", "When this process began.",
-	       (double)i->started_us / 1e6);
-	metric(t, "sessions_total", "counter", "Control connections let in.", m->session);
-	metric(t, "server_latency_seconds", "gauge", "Round trip to the server, 0 if not known.",
-	       model_latency_us(m) / 1e6);
-	metric(t, "connections_total", "counter", "Visitors' connections begun.",
-	       (double)m->counters.connections);
-	metric(t, "connections_open", "gauge", "Visitors' connections.", (double)m->counters.open);
-	metric(t, "connections_refused_total", "counter", "Local service not there.",
-	       (double)m->counters.refused);
-	metric(t, "received_bytes_total", "counter", "Bytes from visitors.", (double)in);
-	metric(t, "sent_bytes_total", "counter", "Bytes to visitors.", (double)out);
-	tunnel_metrics(i, t);
-	http_metrics(i, t);
-	metric(t, "captured_total", "counter", "Transactions captured.", (double)s.begun);
-	metric(t, "captured_entries", "gauge", "Transactions kept.", (double)s.entries);
-	metric(t, "captured_bytes", "gauge", "Memory they take.", (double)s.memory);
-	metric(t, "captured_evicted_total", "counter", "Transactions that had to go.",
-	       (double)s.evicted);
-	metric(t, "captured_lost_total", "counter", "Transactions there was no room for.",
-	       (double)s.lost);
-	metric(t, "unfollowed_total", "counter", "Connections that spoke something else.",
-	       (double)s.unfollowed);
+	metrics_one(&p, METRIC_GAUGE, "up", "Is the control connection up?",
+		    m->state == MODEL_ONLINE);
+	metrics_one(&p, METRIC_GAUGE, "start_time_seconds", "When this process began.",
+		    (double)i->started_us / 1e6);
+	metrics_one(&p, METRIC_COUNTER, "sessions_total", "Control connections let in.",
+		    m->session);
+	metrics_one(&p, METRIC_GAUGE, "server_latency_seconds",
+		    "Round trip to the server, 0 if not known.", model_latency_us(m) / 1e6);
+	metrics_one(&p, METRIC_COUNTER, "connections_total", "Visitors' connections begun.",
+		    (double)c->connections);
+	metrics_one(&p, METRIC_GAUGE, "connections_open", "Visitors' connections.",
+		    (double)c->open);
+	metrics_one(&p, METRIC_COUNTER, "connections_refused_total", "Local service not there.",
+		    (double)c->refused);
+	metrics_one(&p, METRIC_COUNTER, "received_bytes_total", "Bytes from visitors.", (double)in);
+	metrics_one(&p, METRIC_COUNTER, "sent_bytes_total", "Bytes to visitors.", (double)out);
+	tunnel_metrics(i, &p);
+	http_metrics(i, &p);
+	capture_metrics(i, &p);
 }

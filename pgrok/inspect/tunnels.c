@@ -63,7 +63,7 @@ static void answer_order(struct inspect *i, struct httpd_req *r, const char *nam
 	} else if (how == INSPECT_RESTARTED) {
 		text_put(
 			&t,
-			"{\"msg\":\"the server can't close a single tunnel: connected anew without it\"}");
+			"{\"msg\":\"the server can't close a single tunnel: connected again without it\"}");
 		answer_text(r, 200, JSON_TYPE, &t);
 	} else {
 		httpd_answer(r, 204, NULL, "", 0);

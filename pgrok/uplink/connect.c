@@ -277,7 +277,7 @@ static void fail(struct connect *a, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(a->error.text, sizeof(a->error.text), fmt, ap);
+	err_vset(&a->error, fmt, ap);
 	va_end(ap);
 	if (a->s)
 		stream_close(a->s, true);

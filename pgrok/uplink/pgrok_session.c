@@ -54,6 +54,7 @@ struct session {
 static void begin(void *arg);
 static void lose(struct session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void refuse(struct session *s, const char *what, const char *error);
+static enum uplink_closing close_tunnel(struct uplink *u, struct config_tunnel *t);
 
 static void set_state(struct session *s, enum session_state state)
 {
@@ -239,6 +240,14 @@ static void lose(struct session *s, const char *fmt, ...)
 	model_set_state(s->conf.model, s->worked ? MODEL_RECONNECTING : MODEL_CONNECTING, why, ms);
 }
 
+/* For good. */
+static void end(struct session *s, const char *text)
+{
+	drop_connection(s);
+	set_state(s, SESSION_CLOSED);
+	s->conf.hooks->on_refused(s->conf.arg, text);
+}
+
 /* The server said no. Before anything ever worked that is final; later it is tried again. */
 static void refuse(struct session *s, const char *what, const char *error)
 {
@@ -249,9 +258,7 @@ static void refuse(struct session *s, const char *what, const char *error)
 		lose(s, "%s", text);
 	} else {
 		log_error(NAME, "%s", text);
-		drop_connection(s);
-		set_state(s, SESSION_CLOSED);
-		s->conf.hooks->on_refused(s->conf.arg, text);
+		end(s, text);
 	}
 	free(text);
 }
@@ -357,12 +364,46 @@ static bool do_without(struct session *s, const char *error)
 	return true;
 }
 
+/* Is any tunnel asked for, now or in a later session? */
+static bool wants_any(const struct session *s)
+{
+	const struct config_tunnel *t;
+	size_t i = 0;
+
+	while ((t = config_tunnel_at(s->conf.config, i)) && !t->start)
+		i++;
+	return t;
+}
+
+/* The server took a URL away: its tunnel is not asked for again, or nothing would be closed. */
+static void take_away(struct session *s, const struct msg_new_tunnel *n)
+{
+	const struct model_tunnel *open = model_find(s->conf.model, n->url);
+	const struct config_tunnel *conf = open ? open->conf : NULL;
+	struct config_tunnel *t;
+	size_t i = 0;
+
+	log_warn(NAME, "%s", n->error);
+	if (!conf)
+		return; /* it is closed already */
+	while ((t = config_tunnel_at(s->conf.config, i)) && t != conf)
+		i++;
+	close_tunnel(&s->uplink, t);
+	model_note(s->conf.model, n->error);
+	if (s->state == SESSION_UP && !wants_any(s))
+		end(s, n->error);
+}
+
 static void take_new_tunnel(struct session *s, const struct msg_new_tunnel *n)
 {
 	struct request *r = *n->error ? requests_refused(&s->requests, n->req_id)
 				      : requests_find(&s->requests, n->req_id);
 	enum proto p;
 
+	if (*n->error && *n->url && s->server_close) {
+		take_away(s, n);
+		return;
+	}
 	if (*n->error && do_without(s, n->error))
 		return;
 	if (*n->error && r)

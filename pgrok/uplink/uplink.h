@@ -14,8 +14,8 @@
 /* From the loop only. */
 struct uplink_hooks {
 	/*
-	 * The server said no before anything ever worked: text is for the person. The session has
-	 * ended, only close() is left.
+	 * The server said no before anything ever worked, or took away the last tunnel: text is for
+	 * the person. The session has ended, only close() is left.
 	 */
 	void (*on_refused)(void *arg, const char *text);
 	/*

@@ -8,24 +8,6 @@
 
 #include "pgrokd/limits.h"
 
-const char *refusal_text(enum refusal r)
-{
-	static const char *const texts[REFUSALS] = {
-		[ALLOWED] = "allowed",
-		[REFUSED_TOKEN] = "unknown token",
-		[REFUSED_EXPIRED] = "expired token",
-		[REFUSED_GUESSES] = "too many wrong tokens",
-		[REFUSED_CLIENT] = "another's client id",
-		[REFUSED_PROTO] = "protocol",
-		[REFUSED_NAME] = "name",
-		[REFUSED_PORT] = "port",
-		[REFUSED_TUNNELS] = "too many tunnels",
-		[REFUSED_VISITORS] = "too many visitors",
-	};
-
-	return texts[r];
-}
-
 /* ---- what an owner has ---- */
 
 static struct tally *tally_new(void)

@@ -14,22 +14,17 @@
 #include "common/base/xalloc.h"
 #include "msg/pgrok/proto.h"
 
-/* Why a client or a wish of it is refused, as it is counted. */
+/* Why a client or a wish of it is refused. */
 enum refusal {
 	ALLOWED,
-	REFUSED_TOKEN,    /* unknown, or none */
-	REFUSED_EXPIRED,  /* known, but not any more */
-	REFUSED_GUESSES,  /* its address has had too many unknown ones lately */
-	REFUSED_CLIENT,   /* a ClientId that is in use with another token */
-	REFUSED_PROTO,    /* not a protocol of its */
-	REFUSED_NAME,     /* not a name of its */
-	REFUSED_PORT,     /* not a port of its */
-	REFUSED_TUNNELS,  /* too many */
-	REFUSED_VISITORS, /* too many: this one is a visitor's */
-	REFUSALS
+	REFUSED_TOKEN,   /* unknown, or none */
+	REFUSED_EXPIRED, /* known, but not any more */
+	REFUSED_GUESSES, /* its address has had too many unknown ones lately */
+	REFUSED_CLIENT,  /* a ClientId that is in use with another token */
+	REFUSED_PROTO,   /* not a protocol of its */
+	REFUSED_NAME,    /* not a name of its */
+	REFUSED_PORT     /* not a port of its */
 };
-/* "unknown token", for the log. */
-const char *refusal_text(enum refusal r);
 
 /* What an owner has now, all its clients together: outlives the grant, and a reload. */
 struct tally {

@@ -185,6 +185,7 @@ void client_close(struct client *c, const char *why)
 void client_lost(struct client *c, const char *why)
 {
 	c->lost = true;
+	c->worker->count.lost++;
 	client_close(c, why);
 }
 

@@ -9,6 +9,7 @@
 #include "pgrokd/carrier/carrier.h"
 #include "pgrokd/core/proto.h"
 #include "pgrokd/core/worker.h"
+#include "pgrokd/visitor/visitor.h"
 
 struct client;
 
@@ -77,6 +78,23 @@ bool client_refused(struct client *c) MUSTCHECK;
  */
 void client_settle(struct client *c);
 void client_settle_all(struct worker *w);
+/* ---- what an operator may know of a tunnel, and do ---- */
+
+struct tunnel_view {
+	const char *owner, *url, *name; /* "a.example.com", ":5000"; borrowed: for this turn */
+	uint64_t born;
+	uint64_t last; /* request or visitor; 0: none came. Both: loop_now() */
+	uint64_t visitors_now;
+	struct visitor_count count;
+	uint32_t rtt_us; /* to its client; 0: not known */
+};
+
+/* On its home. False: there is no such tunnel any more. */
+bool client_tunnel_view(const struct worker *w, uint64_t tunnel_id,
+			struct tunnel_view *v) MUSTCHECK;
+/* Closes it and tells its client. False: as above. */
+bool client_withdraw(const struct worker *w, uint64_t tunnel_id, const char *why) MUSTCHECK;
+
 /* It has shown that it lives. */
 void client_alive(struct client *c);
 

@@ -55,8 +55,8 @@ static enum request_rc refuse_unbound(const struct request *r, const char *err)
 {
 	const struct client *c = r->client;
 
-	return request_refuse(r, "[%s] [%s] Error binding TCP listener: %s", c->name, c->short_id,
-			      err);
+	return request_refuse(r, NO_TUNNEL_PORT, "[%s] [%s] Error binding TCP listener: %s",
+			      c->name, c->short_id, err);
 }
 
 static enum request_rc open_asked_port(struct request *r)
@@ -67,10 +67,10 @@ static enum request_rc open_asked_port(struct request *r)
 	struct err err;
 
 	if (!port_allowed(conf, r->remote_port))
-		return request_refuse(r, "Port %u is not allowed here: only %d-%d", r->remote_port,
-				      conf->tcp_port_min, conf->tcp_port_max);
+		return request_refuse(r, NO_TUNNEL_PORT, "Port %u is not allowed here: only %d-%d",
+				      r->remote_port, conf->tcp_port_min, conf->tcp_port_max);
 	if (!rights_allow_port(r->client, r->remote_port, &err))
-		return request_refuse(r, "%s", err.text);
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", err.text);
 	if (try_port(r, r->remote_port, &why, &err))
 		return REQUEST_OK;
 	if (*err.text)
@@ -116,7 +116,8 @@ static enum request_rc open_any_port(struct request *r)
 		uint16_t port = rights_free_port(r->client);
 
 		if (!port)
-			return request_refuse(r, "No port for a TCP tunnel is free");
+			return request_refuse(r, NO_TUNNEL_PORT,
+					      "No port for a TCP tunnel is free");
 		if (try_port(r, port, &why, &err))
 			return REQUEST_OK;
 		if (!*err.text)
@@ -136,6 +137,6 @@ enum request_rc request_open_tcp(struct request *r)
 	if (r->remote_port)
 		return open_asked_port(r);
 	if (!rights_allow_any(r->client, PROTO_TCP, &no))
-		return request_refuse(r, "%s", no.text);
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
 	return open_former_port(r) ? REQUEST_OK : open_any_port(r);
 }

@@ -41,7 +41,7 @@ void request_announce(const struct request *r, enum proto p, const char *url)
 	c->proto->answer(c->session, &a);
 }
 
-enum request_rc request_refuse(const struct request *r, const char *fmt, ...)
+enum request_rc request_refuse(const struct request *r, enum no_tunnel reason, const char *fmt, ...)
 {
 	const struct client *c = r->client;
 	char error[512];
@@ -50,6 +50,7 @@ enum request_rc request_refuse(const struct request *r, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(error, sizeof(error), fmt, ap);
 	va_end(ap);
+	c->worker->count.no_tunnel[reason]++;
 	log_often(LOG_INFO, c->name, "Refused a tunnel: %s", error);
 	struct proto_answer a = {.request = r->req_id, .error = error};
 
@@ -59,7 +60,7 @@ enum request_rc request_refuse(const struct request *r, const char *fmt, ...)
 
 static enum request_rc refuse_taken(const struct request *r, const char *url)
 {
-	return request_refuse(r, "The tunnel %s is already registered.", url);
+	return request_refuse(r, NO_TUNNEL_TAKEN, "The tunnel %s is already registered.", url);
 }
 
 enum request_rc request_obstacle(struct request *r, const char *url, struct obstacle *why)
@@ -69,9 +70,10 @@ enum request_rc request_obstacle(struct request *r, const char *url, struct obst
 	enum request_rc rc = REQUEST_WAITS;
 
 	if (why->full) {
-		rc = request_refuse(r, "Too many tunnels for your token");
+		rc = request_refuse(r, NO_TUNNEL_LIMIT, "Too many tunnels for your token");
 	} else if (!taken) {
-		rc = request_refuse(r, "The tunnel %s is held for its owner for another %u s.", url,
+		rc = request_refuse(r, NO_TUNNEL_HELD,
+				    "The tunnel %s is held for its owner for another %u s.", url,
 				    why->held_s);
 	} else if (!r->asked && token_same(&taken->owner.token, &c->owner.token) &&
 		   taken->client != c->id) {
@@ -108,7 +110,7 @@ static char *wanted_url(struct request *r, enum proto p)
 	if (*r->hostname) {
 		if (name_valid(r->hostname, true, &why))
 			return url_of_hostname(p, r->hostname);
-		(void)request_refuse(r, "Invalid hostname: %s", why);
+		(void)request_refuse(r, NO_TUNNEL_NAME, "Invalid hostname: %s", why);
 		return NULL;
 	}
 	char *full = xasprintf("%s.%s", r->subdomain, site->domain);
@@ -117,7 +119,7 @@ static char *wanted_url(struct request *r, enum proto p)
 	free(full);
 	if (ok)
 		return url_of_subdomain(site, p, r->subdomain);
-	(void)request_refuse(r, "Invalid subdomain: %s", why);
+	(void)request_refuse(r, NO_TUNNEL_NAME, "Invalid subdomain: %s", why);
 	return NULL;
 }
 
@@ -135,12 +137,13 @@ static enum request_rc open_wanted(struct request *r, enum proto p)
 	struct err no;
 
 	if (!route) {
-		rc = request_refuse(r, "Invalid hostname");
+		rc = request_refuse(r, NO_TUNNEL_NAME, "Invalid hostname");
 	} else if (!rights_allow(c, route, &no)) {
-		rc = request_refuse(r, "%s", no.text);
+		rc = request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
 		route_unref(route);
 	} else if (reserved_has(c->worker->settings->reserved, url_host(route->key))) {
-		rc = request_refuse(r, "The name %s is reserved.", url_host(route->key));
+		rc = request_refuse(r, NO_TUNNEL_NAME, "The name %s is reserved.",
+				    url_host(route->key));
 		route_unref(route);
 	} else if (tunnel_open(c, &route, 1, &why)) {
 		request_announce(r, p, text);
@@ -236,7 +239,7 @@ static enum request_rc open_random(struct request *r, enum proto first)
 	bool ok;
 
 	if (!rights_allow_any(c, first, &no))
-		return request_refuse(r, "%s", no.text);
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
 	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, r->category);
 	ok = open_former(r, &keys, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
@@ -244,7 +247,8 @@ static enum request_rc open_random(struct request *r, enum proto first)
 		ok = try_random(r, name, protos, n);
 	}
 	if (!ok)
-		return request_refuse(r, "Failed to assign a URL after %d attempts!",
+		return request_refuse(r, NO_TUNNEL_TAKEN,
+				      "Failed to assign a URL after %d attempts!",
 				      LIMIT_RANDOM_TRIES);
 	registry_remember(reg, &keys, name);
 	return REQUEST_OK;
@@ -253,7 +257,8 @@ static enum request_rc open_random(struct request *r, enum proto first)
 static enum request_rc open_http(struct request *r, enum proto p)
 {
 	if (strlen(r->http_auth) > LIMIT_AUTH)
-		return request_refuse(r, "HttpAuth is longer than %d characters", LIMIT_AUTH);
+		return request_refuse(r, NO_TUNNEL_LIMIT, "HttpAuth is longer than %d characters",
+				      LIMIT_AUTH);
 	if (*r->hostname || *r->subdomain)
 		return open_wanted(r, p);
 	if (!r->opened[p]) {
@@ -279,16 +284,18 @@ static enum request_rc open_one(struct request *r)
 	enum proto p;
 
 	if (!proto_parse(r->at, len, &p))
-		return request_refuse(r, "Protocol %.*s is not supported",
+		return request_refuse(r, NO_TUNNEL_PROTOCOL, "Protocol %.*s is not supported",
 				      (int)(len < 100 ? len : 100), r->at);
 	if (!protocol_open(c->worker->core, p))
-		return request_refuse(r, "Not listening for %s connections", proto_name(p));
+		return request_refuse(r, NO_TUNNEL_PROTOCOL, "Not listening for %s connections",
+				      proto_name(p));
 	bool is_new = p == PROTO_TCP || !r->opened[p];
 
 	if (is_new && c->n_tunnels >= LIMIT_TUNNELS)
-		return request_refuse(r, "Too many tunnels: a client may have %d", LIMIT_TUNNELS);
+		return request_refuse(r, NO_TUNNEL_LIMIT, "Too many tunnels: a client may have %d",
+				      LIMIT_TUNNELS);
 	if (is_new && !rights_allow_more(c, &no))
-		return request_refuse(r, "%s", no.text);
+		return request_refuse(r, NO_TUNNEL_LIMIT, "%s", no.text);
 	return p == PROTO_TCP ? request_open_tcp(r) : open_http(r, p);
 }
 

@@ -32,8 +32,9 @@ void request_cancel(struct request *r);
 
 /* For one protocol of it: this tunnel is open. */
 void request_announce(const struct request *r, enum proto p, const char *url);
-/* It is refused, with all that is left of the request. */
-enum request_rc request_refuse(const struct request *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* It is refused, with all that is left of the request. fmt is for the client. */
+enum request_rc request_refuse(const struct request *r, enum no_tunnel reason, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
 /* The name of url is another's, or was a moment ago. Takes what is in why. */
 enum request_rc request_obstacle(struct request *r, const char *url, struct obstacle *why);
 

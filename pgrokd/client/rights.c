@@ -8,20 +8,7 @@
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/admit.h"
 
-static void count(struct client *c, enum refusal r)
-{
-	c->worker->count.refused[r]++;
-}
-
-/* Counts it. */
-static bool verdict(struct client *c, enum refusal r)
-{
-	if (r)
-		count(c, r);
-	return !r;
-}
-
-bool rights_allow(struct client *c, const struct route *route, struct err *why)
+bool rights_allow(const struct client *c, const struct route *route, struct err *why)
 {
 	char below[ROUTE_KEY_MAX];
 	struct wish w = {.proto = route->proto, .port = route->port};
@@ -32,19 +19,19 @@ bool rights_allow(struct client *c, const struct route *route, struct err *why)
 		if (w.below)
 			w.host = below;
 	}
-	return verdict(c, grant_tunnel(c->grant, &w, why));
+	return grant_tunnel(c->grant, &w, why) == ALLOWED;
 }
 
-bool rights_allow_any(struct client *c, enum proto p, struct err *why)
+bool rights_allow_any(const struct client *c, enum proto p, struct err *why)
 {
-	return verdict(c, grant_tunnel(c->grant, &(struct wish){.proto = p}, why));
+	return grant_tunnel(c->grant, &(struct wish){.proto = p}, why) == ALLOWED;
 }
 
-bool rights_allow_port(struct client *c, uint16_t port, struct err *why)
+bool rights_allow_port(const struct client *c, uint16_t port, struct err *why)
 {
 	struct wish w = {.proto = PROTO_TCP, .port = port};
 
-	return verdict(c, grant_tunnel(c->grant, &w, why));
+	return grant_tunnel(c->grant, &w, why) == ALLOWED;
 }
 
 int rights_room(const struct client *c)
@@ -52,15 +39,14 @@ int rights_room(const struct client *c)
 	return c->grant ? c->grant->tunnels - atomic_load(&c->grant->tally->tunnels) : INT_MAX;
 }
 
-bool rights_allow_more(struct client *c, struct err *why)
+bool rights_allow_more(const struct client *c, struct err *why)
 {
 	if (rights_room(c) > 0)
 		return true;
-	count(c, REFUSED_TUNNELS);
 	return err_set(why, "Too many tunnels: your token allows %d at once", c->grant->tunnels);
 }
 
-uint16_t rights_free_port(struct client *c)
+uint16_t rights_free_port(const struct client *c)
 {
 	const struct config *conf = c->worker->core->config;
 	struct registry *r = c->worker->core->registry;
@@ -125,7 +111,6 @@ void client_settle(struct client *c)
 	enum refusal r = admit_client(c->worker, &c->token, &grant, &why);
 
 	if (r) {
-		count(c, r);
 		client_revoke(c, r == REFUSED_EXPIRED ? "its token has expired"
 						      : "its token is not known any more");
 	} else if (strcmp(grant_owner(grant), client_owner(c)) != 0) {

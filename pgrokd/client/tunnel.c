@@ -2,7 +2,9 @@
 #include "pgrokd/client/tunnel.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -104,7 +106,7 @@ static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 	struct tunnel *t = arg;
 
 	if (memory_short()) {
-		t->client->worker->count.shed++;
+		t->client->worker->count.shed[SHED_MEMORY]++;
 		close(fd);
 		return;
 	}
@@ -179,9 +181,13 @@ void tunnel_revoke(struct tunnel *t, const char *why)
 	struct client *c = t->client;
 	bool lost = c->lost;
 
+	char *url = xstrdup(t->route->url);
+
 	c->lost = true;
 	tunnel_close(t, false, why);
 	c->lost = lost;
+	c->proto->withdrawn(c->session, url, why);
+	free(url);
 }
 
 void tunnel_close(struct tunnel *t, bool hold, const char *why)
@@ -206,4 +212,47 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	tally_unref(t->tally);
 	route_unref(t->route);
 	loop_free_later(w->loop, t, NULL);
+}
+
+/* ---- for an operator ---- */
+
+static struct tunnel *tunnel_of(const struct worker *w, uint64_t id)
+{
+	char *visitors = idmap_get(w->tunnels, id);
+
+	return visitors ? (struct tunnel *)(visitors - offsetof(struct tunnel, visitors)) : NULL;
+}
+
+bool client_tunnel_view(const struct worker *w, uint64_t id, struct tunnel_view *v)
+{
+	const struct tunnel *t = tunnel_of(w, id);
+
+	if (!t)
+		return false;
+	*v = (struct tunnel_view){
+		.owner = client_owner(t->client),
+		.url = t->route->url,
+		.name = url_host(t->route->key),
+		.born = t->born,
+		.last = t->visitors.last,
+		.visitors_now = t->visitors.now,
+		.count = t->visitors.count,
+		.rtt_us = t->client->proto->rtt_us(t->client->session),
+	};
+	return true;
+}
+
+bool client_withdraw(const struct worker *w, uint64_t id, const char *why)
+{
+	struct tunnel *t = tunnel_of(w, id);
+
+	if (!t)
+		return false;
+	struct client *c = t->client;
+	char *url = xstrdup(t->route->url);
+
+	tunnel_close(t, false, why);
+	c->proto->withdrawn(c->session, url, why);
+	free(url);
+	return true;
 }

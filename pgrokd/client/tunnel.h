@@ -20,7 +20,9 @@ struct tunnel *tunnel_find(struct client *c, const char *url);
 /* The next one of its client; NULL: it is the last. */
 struct tunnel *tunnel_next(struct tunnel *t);
 const struct route *tunnel_route(const struct tunnel *t);
-/* Closes it at once, visitors included: its client may not have it. Nothing is held. */
+/*
+ * Closes it at once, visitors included, and tells its client: it may not have it. Nothing is held.
+ */
 void tunnel_revoke(struct tunnel *t, const char *why);
 /* hold: its name is held for its owner. */
 void tunnel_close(struct tunnel *t, bool hold, const char *why);

@@ -8,11 +8,16 @@
 #include <unistd.h>
 
 #include "common/base/addr.h"
+#include "common/base/file.h"
 #include "common/base/flags.h"
+#include "common/base/metrics.h"
 #include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/reserved.h"
+
+#define SECRET_MAX 4096 /* bytes of a file with a token */
+#define DELAY_MAX 3600  /* seconds */
 
 union value {
 	const char *text;
@@ -248,6 +253,81 @@ static bool take_reserved(struct config *c, const struct option *o, const union 
 	return ok;
 }
 
+/* A token, or @FILE with one in it. */
+static bool take_secret(struct config *c, const struct option *o, const union value *v,
+			struct err *why)
+{
+	char **field = field_of(c, o);
+	size_t len;
+
+	if (!*v->text)
+		return true;
+	*field = *v->text == '@' ? file_read(v->text + 1, SECRET_MAX, &len, why) : xstrdup(v->text);
+	if (!*field)
+		return false;
+	len = strlen(*field);
+	while (*v->text == '@' && len && isspace((unsigned char)(*field)[len - 1]))
+		(*field)[--len] = '\0';
+	if (!len)
+		return err_set(why, "%.200s is empty", v->text + 1);
+	for (const char *p = *field; *p; p++)
+		if (*p <= ' ' || *p > '~')
+			return err_set(why, "a token is of visible ASCII characters, no blanks");
+	return true;
+}
+
+static bool take_prefix(struct config *c, const struct option *o, const union value *v,
+			struct err *why)
+{
+	if (!metrics_prefix_valid(v->text))
+		return err_set(why, "'%.40s' is not of letters, digits and '_', a letter first",
+			       v->text);
+	return take_text(c, o, v, why);
+}
+
+static bool take_delay(struct config *c, const struct option *o, const union value *v,
+		       struct err *why)
+{
+	*(int *)field_of(c, o) = v->number;
+	if (v->number >= 0 && v->number <= DELAY_MAX)
+		return true;
+	return err_set(why, "%d is not from 0 to %d", v->number, DELAY_MAX);
+}
+
+/* "90s", "15m", "24h", "7d": milliseconds. */
+static bool read_span(const char *text, uint64_t *ms)
+{
+	static const struct {
+		char unit;
+		unsigned s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t digits = strspn(text, "0123456789");
+
+	if (!digits || digits > 7 || !text[digits] || text[digits + 1])
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		*ms = strtoull(text, NULL, 10) * units[i].s * 1000;
+		if (text[digits] == units[i].unit)
+			return *ms <= LIMIT_NAME_DAYS * UINT64_C(86400000);
+	}
+	return false;
+}
+
+static bool take_names_keep(struct config *c, const struct option *o, const union value *v,
+			    struct err *why)
+{
+	c->keep_ms[0] = LIMIT_NAME_HELD_MS;
+	c->keep_ms[1] = LIMIT_NAME_KEPT_MS;
+	if (!*v->text)
+		return true;
+	if (!read_span(v->text, &c->keep_ms[0]))
+		return err_set(why,
+			       "'%.40s' is not a time such as 90s, 15m, 24h or 7d, at most %dd",
+			       v->text, LIMIT_NAME_DAYS);
+	c->keep_ms[1] = c->keep_ms[0];
+	return true;
+}
+
 static bool take_workers(struct config *c, const struct option *o, const union value *v,
 			 struct err *why)
 {
@@ -288,6 +368,10 @@ static const struct option options[] = {
 	 "Names below the domain that no tunnel may have; " RESERVED_CERT
 	 ": nor those of the certificate",
 	 FLAG_STRING, RESTART, take_reserved, 0},
+	{"namesKeep", "",
+	 "How long a name is its owner's after his connection broke: 90s, 24h; empty: 90s, with "
+	 "tokens a day",
+	 FLAG_STRING, RESTART, take_names_keep, 0},
 	{"", NULL, "Certificates and state:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
 	 AT(tls_crt)},
@@ -314,6 +398,18 @@ static const struct option options[] = {
 	{"log-max", "100",
 	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(log_max)},
+	{"", NULL, "For the operator:", FLAG_BOOL, RESTART, take_nothing, 0},
+	{"adminAddr", "",
+	 "Address of the admin listener (state, tunnels, metrics), empty string for none",
+	 FLAG_STRING, RESTART, take_addr_or_none, AT(admin_addr)},
+	{"adminToken", "",
+	 "Token that it asks for, or @FILE; needed unless its address is a loopback one",
+	 FLAG_STRING, RESTART, take_secret, AT(admin_token)},
+	{"metricsPrefix", "pgrok", "What the names of its metrics begin with", FLAG_STRING, RESTART,
+	 take_prefix, AT(metrics_prefix)},
+	{"stopDelay", "0",
+	 "Seconds from SIGTERM to the end, in which /ready of the admin listener says no", FLAG_INT,
+	 RESTART, take_delay, AT(stop_delay)},
 	{"", NULL, "Further:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
 	 take_engine, 0},
@@ -497,6 +593,7 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 
 void config_free(struct config *c)
 {
+	xfree_secret_str(c->admin_token);
 	free(c->domain);
 	free(c->tcp_host);
 	free(c->state_dir);

@@ -17,6 +17,10 @@ struct config {
 	const char *tunnel_addr;
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
 	const char *tls_crt, *tls_key;            /* NULL: a self-signed pair */
+	const char *admin_addr;                   /* "": no admin listener */
+	char *admin_token;                        /* owned, secret; NULL: none */
+	const char *metrics_prefix;               /* of the names in its /metrics */
+	int stop_delay;                           /* seconds from the signal to the end */
 	const char *log, *log_level;
 	enum log_format log_format;
 	uint64_t log_max; /* bytes, 0: no limit */
@@ -31,6 +35,7 @@ struct config {
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */
 	const char *reserved;           /* words, see reserved.h */
+	uint64_t keep_ms[2];            /* how long names are held; with a token that is checked */
 	char *domain;                   /* owned, lower-case */
 	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
 	char *state_dir;                /* owned, NULL: nowhere */

@@ -37,3 +37,15 @@ enum refusal admit_client(const struct worker *w, const struct token *token, str
 	*grant = NULL;
 	return REFUSED_EXPIRED;
 }
+
+void admit_refused(struct worker *w, enum refusal r)
+{
+	static const enum no_client rows[] = {
+		[REFUSED_TOKEN] = NO_CLIENT_TOKEN,
+		[REFUSED_EXPIRED] = NO_CLIENT_EXPIRED,
+		[REFUSED_GUESSES] = NO_CLIENT_GUESSES,
+		[REFUSED_CLIENT] = NO_CLIENT_OTHER,
+	};
+
+	w->count.no_client[rows[r]]++;
+}

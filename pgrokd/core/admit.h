@@ -17,5 +17,7 @@ int admit(const struct worker *w, const struct route *r, const struct http_head 
  */
 enum refusal admit_client(const struct worker *w, const struct token *token, struct grant **grant,
 			  const char **why) MUSTCHECK;
+/* Counts a client that was refused. */
+void admit_refused(struct worker *w, enum refusal r);
 
 #endif

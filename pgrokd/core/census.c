@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
-#include "common/base/text.h"
 
 /* The question to one worker; comes back with the answer. */
 struct form {
@@ -106,24 +105,17 @@ void census_ask(const struct core *core, struct loop *home, census_fn *done, voi
 static void log_row(const char *who, const struct census_row *row)
 {
 	const struct counters *c = &row->count;
-	struct text refused = {0};
 
-	for (int i = ALLOWED + 1; i < REFUSALS; i++)
-		if (c->refused[i])
-			text_fmt(&refused, "%s %s %" PRIu64, refused.len ? "," : "",
-				 refusal_text((enum refusal)i), c->refused[i]);
 	log_info("census",
 		 "%s: now half-open %" PRIu64 ", clients %" PRIu64 ", tunnels %" PRIu64
 		 ", visitors waiting %" PRIu64 ", joined %" PRIu64
 		 "; since the start accepted http %" PRIu64 ", https %" PRIu64 ", tunnel %" PRIu64
 		 ", shed %" PRIu64 ", moved %" PRIu64 ", clients %" PRIu64 ", tunnels %" PRIu64
-		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64
-		 "%s%s",
+		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64,
 		 who, row->half_open, row->clients, row->tunnels, c->waiting_now, c->joined_now,
-		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL], c->shed,
-		 c->moved, c->clients, c->tunnels, c->joined, c->pages, c->bytes[0], c->bytes[1],
-		 refused.len ? "; refused" : "", refused.len ? refused.p : "");
-	text_free(&refused);
+		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL],
+		 counted_sum(c->shed, SHEDS), c->moved, c->clients, c->tunnels, c->joined,
+		 counted_sum(c->pages, COUNTED_PAGES), c->bytes[0], c->bytes[1]);
 }
 
 void census_log(void *arg, const struct census *c)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "msg/pgrok/proto.h"
 
@@ -41,6 +42,10 @@ struct proto_ops {
 	void (*ask_alive)(void *session);
 	/* That time is over: does it live, as far as its system can tell? */
 	bool (*seems_alive)(void *session);
+	/* Its tunnel at url was closed, and not by its client. May end the client, but later. */
+	void (*withdrawn)(void *session, const char *url, const char *why);
+	/* Microseconds to the client and back; 0: not known. */
+	uint32_t (*rtt_us)(const void *session);
 	/* Its client is about to be closed: nothing more is said, or taken from it. */
 	void (*quiet)(void *session);
 	/* Its client is closed: takes session, ends the connection. */

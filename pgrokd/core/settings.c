@@ -48,6 +48,12 @@ static bool load_tls(struct settings *s, const struct core *core, const struct c
 			warn_of_cert(c, s->tls[p], (enum port)p);
 		warned = true;
 	}
+	if (core->admin_tls) {
+		conf.client_ca = NULL;
+		s->admin_tls = tls_server_ctx(&conf, note, err);
+		if (!s->admin_tls)
+			return false;
+	}
 	s->tls_kept = *first;
 	if (*first)
 		log_warn("tls", "%s", first);
@@ -61,6 +67,9 @@ static void keep_tls(struct settings *s, const struct settings *was)
 		if (s->tls[p])
 			SSL_CTX_up_ref(s->tls[p]);
 	}
+	s->admin_tls = was->admin_tls;
+	if (s->admin_tls)
+		SSL_CTX_up_ref(s->admin_tls);
 	s->tls_kept = true;
 }
 
@@ -113,6 +122,7 @@ void settings_unref(struct settings *s)
 		return;
 	for (int p = 0; p < PORTS; p++)
 		SSL_CTX_free(s->tls[p]);
+	SSL_CTX_free(s->admin_tls);
 	reserved_free(s->reserved);
 	tokens_unref(s->tokens);
 	free(s);

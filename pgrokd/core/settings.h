@@ -15,6 +15,7 @@
 struct settings {
 	atomic_uint refs;
 	SSL_CTX *tls[PORTS];       /* NULL: http, or a port that is not listened on */
+	SSL_CTX *admin_tls;        /* of the admin listener; NULL: it has none */
 	bool tls_kept;             /* these stay in a reload: others could only have another key */
 	struct reserved *reserved; /* names of no tunnel, some from the certificate */
 	struct tokens *tokens;     /* a reference; NULL: they are not checked */

@@ -14,6 +14,7 @@
 #include "common/base/loop.h"
 #include "pgrokd/access/grant.h"
 #include "pgrokd/config/config.h"
+#include "pgrokd/core/counters.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/registry.h"
@@ -27,27 +28,8 @@ struct settings;
 struct stream;
 struct worker;
 
-enum port { PORT_HTTP, PORT_HTTPS, PORT_TUNNEL, PORTS };
-
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(visitor_list, visitor);
-
-/*
- * Numbers, uint64_t alone (the census adds them up as an array), written by the worker's own thread
- * only; others ask for a copy.
- */
-struct counters {
-	uint64_t waiting_now, joined_now; /* visitors without and with a way to their client */
-	/* since the start */
-	uint64_t accepted[PORTS]; /* connections */
-	uint64_t shed;            /* half-open ones closed to stay within the limits */
-	uint64_t moved;           /* handed to another worker */
-	uint64_t pages;           /* own answers to visitors */
-	uint64_t joined;          /* visitors that met a proxy */
-	uint64_t bytes[2];        /* from visitors, from tunnels; of closed visitors */
-	uint64_t clients, tunnels;
-	uint64_t refused[REFUSALS]; /* by enum refusal */
-};
 
 /*
  * Set before the first worker runs, then never changed; registry, door and guesses lock themselves.
@@ -59,6 +41,7 @@ struct core {
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
+	bool admin_tls;                               /* the admin listener needs a certificate */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
 	void (*back)(struct worker *w, struct stream *s, struct parcel *p);

@@ -195,7 +195,7 @@ static void answer(struct guest *g, int status, const char *why)
 	};
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
-	g->worker->count.pages++;
+	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
 	page.keep = may_keep(g, status);
 	if (page.keep) {
 		keep(g, &page);

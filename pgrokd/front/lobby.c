@@ -199,7 +199,7 @@ static void lobby_shed(struct worker *w)
 
 	if (silent && loop_now(w->loop) - silent->since >= loop_scaled(LIMIT_SILENT_MS))
 		g = silent;
-	w->count.shed++;
+	w->count.shed[SHED_HALF_OPEN]++;
 	guest_close(g, LOG_DEBUG, "too many half-open connections");
 }
 
@@ -241,7 +241,7 @@ static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
 	if (port != PORT_TUNNEL || !w->settings->tokens || !g ||
 	    !guesses_must_wait(g, peer, GUESS_TOKENS, loop_now(w->loop)))
 		return false;
-	w->count.refused[REFUSED_GUESSES]++;
+	w->count.shed[SHED_GUESSES]++;
 	return true;
 }
 
@@ -252,8 +252,10 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 		close(fd);
 		return;
 	}
-	if (memory_short() || !door_enter(w->core->door, peer)) {
-		w->count.shed++;
+	bool full = memory_short();
+
+	if (full || !door_enter(w->core->door, peer)) {
+		w->count.shed[full ? SHED_MEMORY : SHED_ADDRESS]++;
 		close(fd);
 		return;
 	}

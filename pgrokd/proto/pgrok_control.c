@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "common/base/log.h"
+#include "common/net/rtt.h"
 #include "common/net/socket.h"
 #include "msg/pgrok/chan.h"
 #include "pgrokd/client/client.h"
@@ -152,6 +153,28 @@ bool pgrok_control_seems_alive(void *session)
 
 	return !k->feature_ping && !chan_waiting(k->chan) &&
 	       socket_unacknowledged(stream_fd(k->stream)) == 0;
+}
+
+/* A client that knows no such message takes it for a refusal; a Go client ends on that. */
+void pgrok_control_withdrawn(void *session, const char *url, const char *why)
+{
+	struct pgrok_control *k = session;
+	struct msg m = msg_new(MSG_NEW_TUNNEL);
+	char *error = xasprintf("The server has closed %s: %s", url, why);
+
+	m.new_tunnel.url = url;
+	m.new_tunnel.error = error;
+	control_send(k, &m);
+	free(error);
+	if (!k->feature_close)
+		control_fail(k, true, "one of its tunnels was closed");
+}
+
+uint32_t pgrok_control_rtt_us(const void *session)
+{
+	const struct pgrok_control *k = session;
+
+	return rtt_least_us(stream_fd(k->stream));
 }
 
 bool pgrok_control_up(const struct pgrok_control *k)
@@ -358,7 +381,7 @@ static void refuse(struct worker *w, struct stream *s, struct parcel *p, enum re
 	struct msg m = msg_new(MSG_AUTH_RESP);
 	char text[ADDR_TEXT];
 
-	w->count.refused[r]++;
+	admit_refused(w, r);
 	registry_leave(w->core->registry, p->client_id);
 	log_often(LOG_INFO, "lobby", "Refused %s: %s", addr_text(&p->peer, text), why);
 	s = stream_settle(s);

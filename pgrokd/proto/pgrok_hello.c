@@ -50,6 +50,7 @@ static void proxy_adopt(struct worker *w, struct stream *s, struct parcel *p)
 		char id[MSG_SHORT_ID];
 
 		msg_short_id(p->client_id, id);
+		w->count.no_client[NO_CLIENT_UNKNOWN]++;
 		log_often(LOG_INFO, "lobby", "No client found for identifier: %s", id);
 		stream_close(s, false);
 		return;
@@ -101,6 +102,7 @@ static void refuse_client(struct guest *g, const char *error)
 
 	m.auth_resp.version = m.auth_resp.mm_version = "";
 	m.auth_resp.error = error;
+	g->worker->count.no_client[NO_CLIENT_VERSION]++;
 	log_often(LOG_INFO, "lobby", "Refused %s: %s", addr_text(&g->peer, peer), error);
 	if (!chan_send(chan, &m) || chan_waiting(chan)) {
 		guest_close(g, LOG_DEBUG, "the refusal could not be sent");
@@ -162,7 +164,7 @@ static bool token_allowed(struct guest *g, const struct msg_auth *auth)
 	}
 	if (!r)
 		return true;
-	w->count.refused[r]++;
+	admit_refused(w, r);
 	if (r == REFUSED_TOKEN && token.given)
 		refuse_later(g);
 	else
@@ -211,6 +213,7 @@ static void first_reg_proxy(struct guest *g, struct msg *m)
 
 		msg_short_id(id, shown);
 		snprintf(why, sizeof(why), "No client found for identifier: %s", shown);
+		w->count.no_client[NO_CLIENT_UNKNOWN]++;
 		guest_close(g, LOG_INFO, why);
 		msg_free(m);
 		return;
@@ -224,6 +227,12 @@ static void first_reg_proxy(struct guest *g, struct msg *m)
 	parcel_send(p, w, home, s);
 }
 
+static void refuse_message(struct guest *g, const char *why)
+{
+	g->worker->count.no_client[NO_CLIENT_MESSAGE]++;
+	guest_close(g, LOG_INFO, why);
+}
+
 static void first_message(struct guest *g, struct msg *m)
 {
 	switch (m->type) {
@@ -234,7 +243,7 @@ static void first_message(struct guest *g, struct msg *m)
 		first_reg_proxy(g, m);
 		break;
 	default:
-		guest_close(g, LOG_INFO, "first message is neither Auth nor RegProxy");
+		refuse_message(g, "first message is neither Auth nor RegProxy");
 		msg_free(m);
 	}
 }
@@ -269,10 +278,10 @@ static void pgrok_hello(struct guest *g)
 		guest_close(g, LOG_DEBUG, chan_error(g->own));
 		break;
 	case CHAN_NULL:
-		guest_close(g, LOG_INFO, "first message without a payload");
+		refuse_message(g, "first message without a payload");
 		break;
 	case CHAN_BAD:
-		guest_close(g, LOG_INFO, chan_error(g->own));
+		refuse_message(g, chan_error(g->own));
 		break;
 	}
 }
@@ -290,6 +299,8 @@ const struct proto_ops pgrok_proto = {
 	.answer = pgrok_control_answer,
 	.ask_alive = pgrok_control_ask_alive,
 	.seems_alive = pgrok_control_seems_alive,
+	.withdrawn = pgrok_control_withdrawn,
+	.rtt_us = pgrok_control_rtt_us,
 	.quiet = pgrok_control_quiet,
 	.stopped = pgrok_control_stopped,
 };

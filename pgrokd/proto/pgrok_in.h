@@ -20,6 +20,8 @@ bool pgrok_control_mux(const struct pgrok_control *k);
 void pgrok_control_answer(void *session, const struct proto_answer *a);
 void pgrok_control_ask_alive(void *session);
 bool pgrok_control_seems_alive(void *session);
+void pgrok_control_withdrawn(void *session, const char *url, const char *why);
+uint32_t pgrok_control_rtt_us(const void *session);
 void pgrok_control_quiet(void *session);
 void pgrok_control_stopped(void *session);
 void pgrok_control_ask(void *arg);

@@ -1,4 +1,5 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
+#include "common/base/clock.h"
 #include "common/net/socket.h"
 #include "pgrokd/visitor/parts.h"
 
@@ -57,10 +58,40 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 	struct visitor *v = arg;
 
 	v->again = v->at && route_allows(v->route, h, head) == 0;
+	/* Of several that are asked at once the first is measured. */
+	if (!v->asked_us)
+		v->asked_us = clock_us();
 	if (!v->again || (v->asked && v->at->one_request))
 		return TRACK_LEAVE;
 	v->asked = true;
+	v->at->last = loop_now(v->worker->loop);
+	v->worker->count.requests++;
 	return 0;
+}
+
+void visitor_answer(void *arg, const struct http_head *h)
+{
+	struct visitor *v = arg;
+
+	count_answer(&v->worker->count, h->status, v->asked_us ? clock_us() - v->asked_us : 0);
+	v->asked_us = 0;
+}
+
+static void add(struct visitor_count *count, enum side from, size_t len)
+{
+	count->bytes[from] += len;
+}
+
+void visitor_tap(void *arg, enum side from, const char *buf, size_t len)
+{
+	struct visitor *v = arg;
+
+	v->bytes[from] += len;
+	v->worker->count.bytes[from] += len;
+	if (v->at) {
+		add(&v->at->count, from, len);
+		add(v->at->sum, from, len);
+	}
 }
 
 /*

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "pgrokd/visitor/parts.h"
@@ -67,6 +68,15 @@ static void visitor_heard(struct visitor *v)
 	v->unheard = false;
 }
 
+static void visitor_leave_tunnel(struct visitor *v)
+{
+	struct visitors *at = v->at;
+
+	v->at = NULL;
+	TAILQ_REMOVE(&at->list, v, at_link);
+	at->now--;
+}
+
 static bool is_http(const struct visitor *v)
 {
 	return v->route->proto != PROTO_TCP;
@@ -90,6 +100,9 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->half_close = at->half_close;
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
 	TAILQ_INSERT_TAIL(&at->list, v, at_link);
+	at->now++;
+	at->last = v->born;
+	v->asked_us = http ? clock_us() : 0;
 	if (log_wants(LOG_DEBUG))
 		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "New visitor of %s from %s",
 			 v->route->url, addr_text(peer, text));
@@ -116,10 +129,16 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 }
 
 /* Not joined: gets a page (http), or is closed. */
-static void visitor_refuse(struct visitor *v, int status, const char *why)
+static void visitor_refuse(struct visitor *v, enum no_visit reason, const char *why)
 {
+	static const int status[] = {[NO_VISIT_FULL] = 503,
+				     [NO_VISIT_TIME] = 504,
+				     [NO_VISIT_GONE] = 502,
+				     [NO_VISIT_LIMIT] = 503};
+
+	v->worker->count.no_visit[reason]++;
 	if (is_http(v))
-		visitor_back(v, status, why);
+		visitor_back(v, status[reason], why);
 	else
 		visitor_close(v, false, why);
 }
@@ -129,10 +148,8 @@ static bool visitor_enter(struct visitor *v)
 {
 	struct tally *t = v->at->tally;
 
-	if (!tally_enter(t, &t->visitors, 1, v->at->most)) {
-		v->worker->count.refused[REFUSED_VISITORS]++;
+	if (!tally_enter(t, &t->visitors, 1, v->at->most))
 		return false;
-	}
 	v->tally = tally_ref(t);
 	return true;
 }
@@ -142,7 +159,8 @@ static void visitor_claim(struct visitor *v)
 	struct stream *s;
 
 	if (v->at->tally && !v->tally && !visitor_enter(v)) {
-		visitor_refuse(v, 503, "its owner has as many visitors as the token allows");
+		visitor_refuse(v, NO_VISIT_LIMIT,
+			       "its owner has as many visitors as the token allows");
 		return;
 	}
 	v->waiter = (struct carrier_waiter){
@@ -156,7 +174,7 @@ static void visitor_claim(struct visitor *v)
 		visitor_set_timer(v, VISITOR_TIMER_WAIT, LIMIT_WAIT_MS);
 		break;
 	case CARRIER_FULL:
-		visitor_refuse(v, 503, "too many visitors wait");
+		visitor_refuse(v, NO_VISIT_FULL, "too many visitors wait");
 		break;
 	}
 }
@@ -184,25 +202,9 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 
 /* ---- step 3: joined, and back ---- */
 
-/* What moved, added up wherever it is asked for. */
-static void visitor_count(struct visitor *v)
-{
-	for (enum side i = SIDE_VISITOR; i <= SIDE_SERVICE; i++) {
-		uint64_t n = pair_bytes(v->pair, i);
-
-		v->bytes[i] += n;
-		v->worker->count.bytes[i] += n;
-		if (v->at) {
-			v->at->count.bytes[i] += n;
-			v->at->sum->bytes[i] += n;
-		}
-	}
-}
-
 /* The pair is at rest, and the next request in hand, if there is one: it goes another way. */
 static void visitor_leave(struct visitor *v, enum pair_end end)
 {
-	visitor_count(v);
 	visitor_heard(v);
 	v->stream = end == PAIR_LEFT ? pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len)
 				     : pair_take(v->pair, SIDE_VISITOR);
@@ -225,7 +227,7 @@ static void visitor_refused(struct visitor *v)
 
 	snprintf(reason, sizeof(reason), "its request got %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
-	v->worker->count.pages++;
+	count_page(&v->worker->count, t->refused);
 	reply_send(pair_take(v->pair, SIDE_VISITOR),
 		   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
 	visitor_close(v, false, reason);
@@ -305,12 +307,14 @@ static void hear_later(struct worker *w)
 	loop_after(&w->hear, LIMIT_LOOK_MS);
 }
 
-static const struct http_track_hooks track_hooks = {.allow = visitor_allow};
+static const struct http_track_hooks track_hooks = {.allow = visitor_allow,
+						    .answer = visitor_answer};
 static const struct pair_hooks http_hooks = {.judge = visitor_judge,
 					     .eof = visitor_eof,
 					     .awaited = visitor_awaited,
+					     .tap = visitor_tap,
 					     .done = visitor_done};
-static const struct pair_hooks tcp_hooks = {.done = visitor_done};
+static const struct pair_hooks tcp_hooks = {.tap = visitor_tap, .done = visitor_done};
 
 /* Takes s, which leads to the client and has begun. */
 static void visitor_join(void *arg, struct stream *s)
@@ -356,12 +360,10 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	char prefix[32];
 
 	visitor_heard(v);
-	if (v->pair) {
-		visitor_count(v);
+	if (v->pair)
 		pair_close(v->pair, abort);
-	} else if (v->stream) {
+	else if (v->stream)
 		stream_close(v->stream, abort);
-	}
 	if (log_wants(LOG_DEBUG))
 		log_closed(LOG_DEBUG, visitor_prefix(v, prefix), why,
 			   loop_now(v->worker->loop) - v->born, ", %llu bytes in, %llu out",
@@ -372,7 +374,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	visitor_state(v, VISITOR_CLOSED);
 	visitor_no_timer(v);
 	if (v->at)
-		TAILQ_REMOVE(&v->at->list, v, at_link);
+		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
 	if (v->tally)
 		atomic_fetch_sub(&v->tally->visitors, 1);
@@ -393,7 +395,7 @@ static void visitor_timeout(void *arg)
 	};
 
 	if (v->timer_for == VISITOR_TIMER_WAIT)
-		visitor_refuse(v, 504, "no connection of its client in time");
+		visitor_refuse(v, NO_VISIT_TIME, "no connection of its client in time");
 	else if (v->timer_for == VISITOR_TIMER_FIN && visitor_awaited(v))
 		visitor_set_timer(v, VISITOR_TIMER_FIN, LIMIT_GONE_MS);
 	else
@@ -404,15 +406,14 @@ static void visitor_timeout(void *arg)
 static void visitor_bereft(struct visitor *v, bool lost)
 {
 	if (v->state == VISITOR_WAITING) {
-		visitor_refuse(v, 502, "its client went away");
+		visitor_refuse(v, NO_VISIT_GONE, "its client went away");
 		return;
 	}
 	if (rests(v) && v->track->last) {
 		visitor_close(v, false, "its tunnel closed");
 		return;
 	}
-	TAILQ_REMOVE(&v->at->list, v, at_link);
-	v->at = NULL;
+	visitor_leave_tunnel(v);
 	if (rests(v)) {
 		pair_let_go(v->pair, SIDE_VISITOR);
 	} else if (lost) {

@@ -7,7 +7,7 @@
 #include "pgrokd/core/parcel.h"
 #include "pgrokd/core/worker.h"
 
-/* Joined so far, and bytes (enum side) moved by those that are closed. */
+/* Joined so far, and bytes (enum side) moved. */
 struct visitor_count {
 	uint64_t visitors, bytes[2];
 };
@@ -23,6 +23,8 @@ struct visitors {
 	struct visitor_count *sum; /* of all tunnels of its client */
 	struct tally *tally;       /* NULL: there is no limit; borrowed */
 	int most;                  /* of the owner's visitors at once */
+	uint64_t now;              /* visitors in the list */
+	uint64_t last;             /* loop_now() of the last request or visitor; 0: none came */
 	struct visitor_list list;
 };
 

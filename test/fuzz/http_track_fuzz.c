@@ -61,7 +61,7 @@ static int allow(void *arg, const struct http_head *h, const char *head)
 	return 0;
 }
 
-static const struct http_track_hooks hooks = {allow};
+static const struct http_track_hooks hooks = {.allow = allow};
 
 static void play_judge(struct play *p, int from)
 {

@@ -226,7 +226,7 @@ def test_no_page_in_an_until_eof_answer(guarded):
         assert c.recv_until(b"start ") == b"HTTP/1.1 200 OK\r\n\r\nstart "
         go.set()
         rest, _ = c.recv_rest()
-        assert rest in (b"end",) or rest.startswith(b"endHTTP/1.1 401"), rest
+        assert rest == b"end"
     never_seen(site)
 
 
@@ -631,7 +631,7 @@ def test_second_to_another_guarded_tunnel(lab):
     with dial(s.http_port) as c:
         c.send(request("a.pgrok.me", auth="u:p") + request("b.pgrok.me", SECRET, auth="u:p"))
         assert c.response().body == b"A GET /\n"
-        assert c.response().status in (401, 404, 421)
+        assert c.response().status == 401
     assert not b.requests and len(a.requests) == 1
 
 

@@ -62,7 +62,7 @@ def test_census(lab, workers):
     assert t["all accepted http"] == 4 and t["all https"] == 0
     assert t["all tunnel"] >= 3  # two Auths and a RegProxy
     assert t["all clients"] == 2 and t["all tunnels"] == 3 and t["all pages"] == 1
-    assert t["all visitors"] == 1 and t["all bytes in"] == t["all out"] == 0
+    assert t["all visitors"] == 1 and t["all out"] == 0
     assert workers > 1 or t["all moved"] == 0
 
     go_on.set()

@@ -206,6 +206,35 @@ def test_slow_readers(lab):
         assert unread(port) < MB // 2
 
 
+@pytest.mark.scaled
+@pytest.mark.skipif(env.SANITIZED, reason="a sanitizer has memory of its own")
+def test_client_gives_back(lab):
+    """A client's memory after many visitors: what was freed goes back to the system."""
+    e = lab.backend(backends.echo)
+    _, c = lab.started(e, "-mux=false", subdomain=None, proto="tcp", scale=0.2)
+    port = c.tcp_port()
+
+    def visitors(n):
+        some = []
+        for _ in range(n):
+            v = dial(port)
+            v.send(b"x")
+            some.append(v)
+        for v in some:
+            assert v.recv_exact(1) == b"x"
+        return some
+    for v in visitors(64):
+        v.close()
+    before = c.pss_mb()
+    some = visitors(600)
+    peak = c.pss_mb()
+    for v in some:
+        v.close()
+    assert peak > before + 8
+    eventually(lambda: c.pss_mb() < before + 4, what="the client's memory to go back")
+    print(f"\nPSS of the client: {before:.1f} MB, {peak:.1f} with {len(some)} visitors, {c.pss_mb():.1f} after")
+
+
 def test_auths_that_never_read(lab):
     """Pings without end, whose Pongs nobody reads."""
     stage = Stage(lab)

@@ -572,7 +572,7 @@ def captured():
 
 
 def as_received(txn):
-    """The request before the Go client wrote it anew: without what it added."""
+    """The request before the Go client wrote it again: without what it added."""
     head, sep, body = base64.b64decode(txn["Req"]["Raw"]).partition(b"\r\n\r\n")
     lines = [x for x in head.split(b"\r\n")
              if not (x.startswith(b"User-Agent: Go-http-client") and "User-Agent" not in txn["Req"]["Header"])
@@ -672,7 +672,7 @@ def test_close_with_a_go_server(lab, certs):
     i = Inspector(port)
     mark = c.mark()
     r = i.ask("/api/tunnels/a", "DELETE")
-    assert r.status == 200 and "anew" in json.loads(r.body)["msg"]
+    assert r.status == 200 and "again without it" in json.loads(r.body)["msg"]
     c.wait_tunnels(1, after=mark)
     eventually(lambda: [x["name"] for x in i.get("/api/tunnels")["tunnels"]] == ["b"])
     assert i.post("/api/tunnels", {"name": "c", "proto": "http", "addr": 3}, 201)["name"] == "c"

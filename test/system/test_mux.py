@@ -2,9 +2,11 @@
 
 import os
 
+import pytest
+
 from lib import backends, env
 from lib.golike import message, send_message
-from lib.net import dial, eventually
+from lib.net import dial, eventually, request
 
 
 def up(lab, delay=0.0, *flags):
@@ -91,6 +93,26 @@ def test_another_session_before_one_is_full(lab):
     sessions = s.count("mux session is up")
     assert 2 <= sessions <= 4
     assert len(wire.pairs) == 1 + sessions
+    for v in visitors:
+        v.close()
+
+
+@pytest.mark.big
+def test_burst(lab):
+    """5,000 come at once, and all are there before one is answered: nobody is turned away."""
+    n = env.fewer(5000)
+    s, _ = lab.started(lab.keep(backends.Gathering(n)), proto="http")
+    s.wait_log("mux session is up")
+    visitors = []
+    for first in range(0, n, 1000):
+        some = [dial(s.http_port) for _ in range(min(1000, n - first))]
+        for i, v in enumerate(some, first):
+            v.send(request("test.pgrok.me", f"/{i}"))
+        visitors += some
+    got = [v.response() for v in visitors]
+    assert [r.status for r in got] == [200] * n
+    assert [r.body for r in got] == [b"/%d" % i for i in range(n)]
+    assert 2 <= s.count("mux session is up") <= 4
     for v in visitors:
         v.close()
 

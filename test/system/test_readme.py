@@ -43,9 +43,9 @@ LETSENCRYPT = f"/etc/letsencrypt/live/{DOMAIN}"
 PAGES = [ROOT / "README.md"] + sorted((ROOT / "docs").glob("*.md"))
 LINKING = PAGES + [ROOT / p for p in ("bench/README.md", "bench/SCALING.md", "assets/inspect/API.md",
                                       "CONTRIBUTING.md")]
-HTTP, HTTPS, CLIENTS, INSPECTOR = 80, 443, 4443, 4040
+HTTP, HTTPS, CLIENTS, INSPECTOR, ADMIN = 80, 443, 4443, 4040, 4041
 SERVICES = (22, 3000, 8080, 8081)
-PORTS = (HTTP, HTTPS, CLIENTS, INSPECTOR, 8000, 8443, 9443, 20022) + SERVICES
+PORTS = (HTTP, HTTPS, CLIENTS, INSPECTOR, ADMIN, 8000, 8443, 9443, 20022) + SERVICES
 FRONTS = ("nginx", "caddyfile", "haproxy")
 PORT = re.compile(r"(?<=[:= ])(%s)(?![\w.%%-])" % "|".join(map(str, PORTS)))
 

@@ -44,6 +44,7 @@ RANKS = {
         ["pgrokd/client"],
         ["pgrokd/front"],
         ["pgrokd/proto"],
+        ["pgrokd/admin"],
         ["pgrokd"],
     ],
     "pgrok": [
@@ -74,6 +75,7 @@ PRIVATE = {
     "pgrok/capture/store_in.h": (),
     "pgrok/files/files_in.h": (),
     "pgrok/inspect/parts.h": (),
+    "pgrokd/admin/parts.h": (),
     "pgrokd/carrier/parts.h": (),
     "pgrokd/client/parts.h": (),
     "pgrokd/client/request.h": (),

@@ -1,5 +1,6 @@
 """Local services behind a tunnel, a thread a connection."""
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -222,6 +223,38 @@ def source(total):
         while c.recv():
             pass
     return handler
+
+
+class Gathering:
+    """HTTP for thousands at once, on one thread: `n` requests must have come before any is answered."""
+
+    def __init__(self, n):
+        self.n, self.asked = n, 0
+        self.loop = asyncio.new_event_loop()
+        server = self.loop.run_until_complete(self._listen())
+        self.port = server.sockets[0].getsockname()[1]
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+
+    async def _listen(self):
+        self.all = asyncio.Event()
+        return await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=4096)
+
+    async def _serve(self, r, w):
+        try:
+            head = await r.readuntil(b"\r\n\r\n")
+            self.asked += 1
+            if self.asked == self.n:
+                self.all.set()
+            await asyncio.wait_for(self.all.wait(), WAIT)
+            w.write(answer(200, head.split(b" ")[1]))
+            await w.drain()
+        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
+            pass
+        finally:
+            w.close()
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.loop.stop)
 
 
 _BLOCK = os.urandom((1 << 20) + 7)

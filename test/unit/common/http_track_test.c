@@ -35,7 +35,7 @@ static int allow(void *arg, const struct http_head *h, const char *head)
 	return http_span_is(head, h->authority, "a") ? 0 : 421;
 }
 
-static const struct http_track_hooks hooks = {allow};
+static const struct http_track_hooks hooks = {.allow = allow};
 
 /* Judges what is pending, from memory that ends where the bytes end. */
 static void play_judge(struct play *p, int from)

@@ -212,7 +212,7 @@ static void app_want(struct app *a)
 
 	if (nap)
 		loop_next_tick(a->w->loop, &a->nap);
-	/* Mostly said anew, but that is not necessary. */
+	/* Mostly said again, but that is not necessary. */
 	if (nap || roll(a->w, 8) || a->eof)
 		stream_want(a->s, (a->eof || nap ? 0 : STREAM_READ) |
 					  (a->sent < a->to_send ? STREAM_WRITE : 0));

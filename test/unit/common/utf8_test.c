@@ -4,9 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/err.h"
 #include "common/base/utf8.h"
 
 struct good {
@@ -96,12 +98,51 @@ static void damage(void **state)
 	}
 }
 
+/* Whole characters stay, at whatever byte they are cut; so does what never was one. */
+static void mended(void **state)
+{
+	static const char whole[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z";
+	static const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11};
+	char text[32];
+
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		snprintf(text, sizeof(text), "%.*s", (int)n, whole);
+		utf8_mend(text);
+		assert_int_equal(strlen(text), ends[n]);
+		assert_memory_equal(text, whole, ends[n]);
+		/* In the middle of a text as well. */
+		snprintf(text, sizeof(text), "<%.*s>\xc3\xa9", (int)n, whole);
+		utf8_mend(text);
+		assert_int_equal(strlen(text), ends[n] + 4);
+		assert_memory_equal(text + 1, whole, ends[n]);
+		assert_string_equal(text + 1 + ends[n], ">\xc3\xa9");
+	}
+	strcpy(text, "\x80\xff\xe0\x80z");
+	utf8_mend(text);
+	assert_string_equal(text, "\x80\xff\xe0\x80z");
+}
+
+static void messages(void **state)
+{
+	char name[ERR_TEXT + 3] = "";
+	struct err err;
+
+	for (int i = 0; i < ERR_TEXT; i += 2)
+		strcat(name, "\xc3\xa9");
+	for (int at = 0; at < 2; at++) {
+		assert_false(err_set(&err, "%s%s", at ? "x" : "", name));
+		assert_true(utf8_valid(err.text, strlen(err.text)));
+		assert_in_range(strlen(err.text), ERR_TEXT - 2, ERR_TEXT - 1);
+	}
+	assert_false(err_set(&err, "'%.3s' is none", name));
+	assert_string_equal(err.text, "'\xc3\xa9' is none");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(characters),
-		cmocka_unit_test(texts),
-		cmocka_unit_test(damage),
+		cmocka_unit_test(characters), cmocka_unit_test(texts),    cmocka_unit_test(damage),
+		cmocka_unit_test(mended),     cmocka_unit_test(messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "pgrok/capture/capture.h"
 
 #define SEGMENTS 12
+#define OWED 64 /* requests without an answer that are followed */
 
 /* One word of a dialogue: 'c' the visitor, 's' the local service, 'e' the service's end. */
 struct segment {
@@ -571,6 +572,29 @@ static void test_gap_in_a_body(void **state)
 	end(&p);
 }
 
+/* So many requests may wait for their answers; with one more the connection is let go. */
+static void test_owed(void **state)
+{
+	struct capture_stats stats;
+	struct play p;
+
+	begin(&p, 1000, 1 << 20);
+	for (int i = 0; i < OWED; i++)
+		text(&p, 'c', GET);
+	assert_true(capture_conn_followed(p.conn));
+	text(&p, 's', OK5);
+	text(&p, 'c', GET);
+	assert_true(capture_conn_followed(p.conn));
+	assert_int_equal(p.count[CAPTURE_EV_BEGUN], OWED + 1);
+	text(&p, 'c', GET);
+	assert_false(capture_conn_followed(p.conn));
+	assert_int_equal(p.count[CAPTURE_EV_BEGUN], OWED + 1);
+	assert_int_equal(p.count[CAPTURE_EV_FINISHED], OWED + 1);
+	capture_stats(p.store, &stats);
+	assert_true(stats.unfollowed == 1);
+	end(&p);
+}
+
 /* An open one is given up while its bytes come: they are followed, but not kept. */
 static void test_deleted_open(void **state)
 {
@@ -719,9 +743,10 @@ int main(void)
 		cmocka_unit_test(test_close),         cmocka_unit_test(test_events),
 		cmocka_unit_test(test_timing),        cmocka_unit_test(test_max_body),
 		cmocka_unit_test(test_oldest_go),     cmocka_unit_test(test_all_pinned),
-		cmocka_unit_test(test_gap_in_a_body), cmocka_unit_test(test_deleted_open),
-		cmocka_unit_test(test_frames_bound),  cmocka_unit_test(test_deflate),
-		cmocka_unit_test(test_deflate_fresh), cmocka_unit_test(test_deflate_bomb),
+		cmocka_unit_test(test_gap_in_a_body), cmocka_unit_test(test_owed),
+		cmocka_unit_test(test_deleted_open),  cmocka_unit_test(test_frames_bound),
+		cmocka_unit_test(test_deflate),       cmocka_unit_test(test_deflate_fresh),
+		cmocka_unit_test(test_deflate_bomb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

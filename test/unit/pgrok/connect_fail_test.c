@@ -10,6 +10,7 @@
 
 #include "common/net/listener.h"
 #include "pgrok/config/endpoint.h"
+#include "pgrok/config/limits.h"
 #include "pgrok/uplink/connect.h"
 
 /* Something that accepts and says always the same. */
@@ -191,6 +192,35 @@ static void is_no_proxy(void **state)
 			    "the proxy's answer to CONNECT is not HTTP");
 }
 
+/* A head of so many bytes that ends, or does not. */
+static const char *long_answer(char *buf, size_t len, bool ends)
+{
+	static const char line[] = "HTTP/1.1 200 OK\r\nX: ";
+
+	memset(buf, 'x', len);
+	memcpy(buf, line, sizeof(line) - 1);
+	if (ends)
+		memcpy(buf + len - 4, "\r\n\r\n", 4);
+	buf[len] = '\0';
+	return buf;
+}
+
+static void says_yes_at_length(void **state)
+{
+	char buf[LIMIT_CONNECT_REPLY + 1];
+
+	consents(state, long_answer(buf, LIMIT_CONNECT_REPLY, true));
+}
+
+/* It is refused where it could not be kept any more, not when the time is over. */
+static void comes_to_no_end(void **state)
+{
+	char buf[LIMIT_CONNECT_REPLY + 1];
+
+	assert_string_equal(by_proxy(*state, long_answer(buf, LIMIT_CONNECT_REPLY, false)),
+			    "the proxy's answer to CONNECT is not HTTP");
+}
+
 static void is_no_tls(void **state)
 {
 	struct play *p = *state;
@@ -213,6 +243,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(says_too_much, begin, end),
 		cmocka_unit_test_setup_teardown(says_no, begin, end),
 		cmocka_unit_test_setup_teardown(is_no_proxy, begin, end),
+		cmocka_unit_test_setup_teardown(says_yes_at_length, begin, end),
+		cmocka_unit_test_setup_teardown(comes_to_no_end, begin, end),
 		cmocka_unit_test_setup_teardown(is_no_tls, begin, end),
 	};
 

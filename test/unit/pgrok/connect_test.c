@@ -244,7 +244,7 @@ static void needs_no_second_hello(void **state)
 }
 
 /* Its tickets are worth nothing, but the group is known after two. */
-static void another_server_is_asked_anew(void **state)
+static void another_server_is_asked_again(void **state)
 {
 	struct world *w = world_new("P-521", TLS1_3_VERSION);
 
@@ -283,7 +283,7 @@ int main(void)
 		cmocka_unit_test(is_resumed),
 		cmocka_unit_test(survives_a_break),
 		cmocka_unit_test(needs_no_second_hello),
-		cmocka_unit_test(another_server_is_asked_anew),
+		cmocka_unit_test(another_server_is_asked_again),
 		cmocka_unit_test(without_tickets),
 	};
 

@@ -10,6 +10,9 @@
 #include "pgrok/uplink/shared.h"
 #include "test/unit/pgrok/far.h"
 
+/* Enough that the client wants another session. */
+#define CROWD (MUX_STREAMS_MAX / 16 + 5)
+
 struct play {
 	struct loop *loop;
 	struct far *far;
@@ -17,7 +20,7 @@ struct play {
 	struct visits *visits;
 	struct mux_account *memory;
 	struct shared *shared;
-	enum { MUX, PROXY, HANG_UP } answer;
+	enum { MUX, PROXY, HANG_UP, LATER } answer;
 	char heard[256]; /* who registered, as what */
 	unsigned registered;
 	struct mux *session;   /* the server's end */
@@ -25,6 +28,11 @@ struct play {
 	struct stream *came;   /* the client's */
 	char said[64];
 	size_t said_n;
+	struct far_guest *waits; /* LATER: for its answer */
+	struct mux *second;
+	struct stream *crowd[CROWD], *crowd_came[CROWD];
+	unsigned crowd_n;
+	bool crowded;
 };
 
 /* ---- the server ---- */
@@ -45,12 +53,19 @@ static void on_down(void *arg, const char *why)
 
 static const struct mux_hooks far_hooks = {.accepted = on_accepted, .down = on_down};
 
-static void on_msg(void *arg, struct far_guest *g, const struct msg *m)
+static struct mux *far_session(struct play *p, struct far_guest *g)
 {
 	static const struct mux_conf conf = {.opens = true,
 					     .first_id = 2,
 					     .start_window = MUX_WINDOW_START,
 					     .max_streams = MUX_STREAMS_MAX};
+
+	far_start_proxy(g, START_PROXY_MUX, "");
+	return mux_new(far_take(g), &conf, p->memory, &far_hooks, p);
+}
+
+static void on_msg(void *arg, struct far_guest *g, const struct msg *m)
+{
 	struct play *p = arg;
 
 	assert_int_equal(m->type, MSG_REG_PROXY);
@@ -59,12 +74,13 @@ static void on_msg(void *arg, struct far_guest *g, const struct msg *m)
 	p->registered++;
 	if (p->answer == HANG_UP) {
 		far_close(g, false);
+	} else if (p->answer == LATER) {
+		p->waits = g;
 	} else if (p->answer == PROXY) {
 		far_start_proxy(g, "http://nobody", "1.2.3.4:5");
 		p->answer = MUX;
 	} else {
-		far_start_proxy(g, START_PROXY_MUX, "");
-		p->session = mux_new(far_take(g), &conf, p->memory, &far_hooks, p);
+		p->session = far_session(p, g);
 	}
 	loop_stop(p->loop);
 }
@@ -87,6 +103,12 @@ static void on_stream(void *arg, struct stream *s)
 {
 	struct play *p = arg;
 
+	if (p->crowded) {
+		assert_in_range(p->crowd_n, 0, CROWD - 1);
+		p->crowd_came[p->crowd_n++] = s;
+		loop_stop(p->loop);
+		return;
+	}
 	assert_null(p->came);
 	p->came = s;
 	stream_on_ready(s, on_said, p);
@@ -119,8 +141,16 @@ static int end(void **state)
 		stream_close(p->came, true);
 	if (p->opened)
 		stream_close(p->opened, true);
+	for (unsigned i = 0; i < CROWD; i++) {
+		if (p->crowd[i])
+			stream_close(p->crowd[i], true);
+		if (p->crowd_came[i])
+			stream_close(p->crowd_came[i], true);
+	}
 	if (p->session)
 		mux_close(p->session, true);
+	if (p->second)
+		mux_close(p->second, true);
 	far_end(p->far);
 	loop_free(p->loop);
 	mux_account_free(p->memory);
@@ -224,6 +254,45 @@ static void is_revoked(void **state)
 	assert_string_equal(p->heard, "who?,1");
 }
 
+/* So many more visitors of this session, until all have come. */
+static void crowd(struct play *p, struct mux *session, unsigned more)
+{
+	unsigned until = p->crowd_n + more;
+	size_t n;
+
+	p->crowded = true;
+	for (unsigned i = p->crowd_n; i < until; i++) {
+		p->crowd[i] = mux_open(session);
+		assert_non_null(p->crowd[i]);
+		assert_int_equal(stream_write(p->crowd[i], "x", 1, &n), STREAM_OK);
+	}
+	while (p->crowd_n < until)
+		loop_run(p->loop);
+}
+
+/*
+ * Some hundreds are enough for another session: one, however many more come until it is up. Then
+ * one more, since the first one still has so many.
+ */
+static void are_opened_one_by_one(void **state)
+{
+	struct play *p = *state;
+
+	shared_grant(p->shared, "me");
+	run_until_registered(p, 1);
+	p->answer = LATER;
+	crowd(p, p->session, CROWD - 2);
+	run_until_registered(p, 2);
+	/* Others would have been accepted long before this one's handshake was over. */
+	assert_int_equal(p->far->guests, 2);
+	p->second = far_session(p, p->waits);
+	crowd(p, p->second, 1);
+	assert_int_equal(p->far->guests, 2);
+	crowd(p, p->session, 1);
+	run_until_registered(p, 3);
+	assert_int_equal(p->far->guests, 3);
+}
+
 /* A server without mux pools it, and gives it to a visitor. */
 static void is_taken_for_a_proxy(void **state)
 {
@@ -252,6 +321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(carries_visitors, begin, end),
 		cmocka_unit_test_setup_teardown(comes_back, begin, end),
 		cmocka_unit_test_setup_teardown(is_revoked, begin, end),
+		cmocka_unit_test_setup_teardown(are_opened_one_by_one, begin, end),
 		cmocka_unit_test_setup_teardown(is_taken_for_a_proxy, begin, end),
 	};
 

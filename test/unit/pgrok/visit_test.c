@@ -30,6 +30,7 @@ struct play {
 	struct listener *listener;
 	struct stream *local; /* the service's end of the last connection */
 	struct stream *near;  /* the visitor */
+	struct addr peer;     /* who came to the service last */
 	char said[2048];      /* what came at `near`, or at `local` */
 	size_t len;
 	enum stream_rc rc; /* how it ended there */
@@ -44,6 +45,7 @@ static void on_local(void *arg, int fd, const struct addr *peer)
 		return;
 	}
 	p->local = stream_new(p->loop, fd, NULL);
+	p->peer = *peer;
 	loop_stop(p->loop);
 }
 
@@ -358,6 +360,65 @@ static void is_not_captured(void **state)
 	assert_null(capture_newest(p->capture));
 }
 
+/* The tunnel leads to host, at the inspector's port. */
+static void tunnel_to_inspector(struct play *p, const char *host)
+{
+	struct listener_fds fds;
+	char text[ADDR_TEXT];
+	struct addr at;
+	struct err err;
+
+	listener_close(p->listener);
+	visits_close(p->visits, "the test has others");
+	snprintf(text, sizeof(text), "%s:0", host);
+	assert_true(listener_bind(text, &fds, &err));
+	at = listener_addr(&fds);
+	p->listener = listener_start(p->loop, &fds, on_local, p);
+	p->tunnel = config_add_tunnel(p->config, "inspector");
+	assert_true(config_set_protos(p->tunnel, "http", addr_text(&at, text), "inspector", &err));
+	p->visits = visits_new(p->loop, &(struct visits_conf){.model = p->model,
+							      .capture = p->capture,
+							      .inspect_port = addr_get_port(&at)});
+	tunnel_up(p, PROTO_HTTP);
+}
+
+/* What it shows is not captured, and it can ask whether a visitor has come by a tunnel. */
+static void leads_to_the_inspector(void **state)
+{
+	struct play *p = *state;
+	struct addr other;
+
+	tunnel_to_inspector(p, "127.0.0.1");
+	come(p, NULL, URL);
+	talk(p);
+	assert_null(capture_newest(p->capture));
+	assert_true(visits_at_inspector(p->visits, &p->peer));
+	assert_true(addr_numeric("127.0.0.1", (uint16_t)(addr_get_port(&p->peer) ^ 1), &other));
+	assert_false(visits_at_inspector(p->visits, &other));
+
+	/* As long as it is there. */
+	stream_close(p->near, false);
+	stream_close(p->local, false);
+	p->near = p->local = NULL;
+	p->watch = (struct model_watch){.fn = on_model, .arg = p};
+	model_watch(p->model, &p->watch);
+	while (p->model->counters.open)
+		loop_run(p->loop);
+	assert_false(visits_at_inspector(p->visits, &p->peer));
+}
+
+/* Another machine's service at a port of that number is a service like others. */
+static void leads_to_another_machine(void **state)
+{
+	struct play *p = *state;
+
+	tunnel_to_inspector(p, "127.0.0.2"); /* where 127.0.0.1 comes from elsewhere */
+	come(p, NULL, URL);
+	talk(p);
+	assert_non_null(capture_newest(p->capture));
+	assert_false(visits_at_inspector(p->visits, &p->peer));
+}
+
 /* Heads are changed one by one, and nothing else, however the bytes come in. */
 static void is_edited(void **state)
 {
@@ -459,6 +520,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gets_a_page, begin, end),
 		cmocka_unit_test_setup_teardown(is_cut, begin, end),
 		cmocka_unit_test_setup_teardown(is_not_captured, begin, end),
+		cmocka_unit_test_setup_teardown(leads_to_the_inspector, begin, end),
+		cmocka_unit_test_setup_teardown(leads_to_another_machine, begin, end),
 		cmocka_unit_test_setup_teardown(is_edited, begin, end),
 		cmocka_unit_test_setup_teardown(is_edited_up_to_a_fault, begin, end),
 		cmocka_unit_test_setup_teardown(ends_with_the_client, begin, end),

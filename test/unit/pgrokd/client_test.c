@@ -27,6 +27,7 @@ struct session {
 	int asked;      /* for connections */
 	int asked_alive;
 	bool seems_alive, quiet, stopped;
+	char withdrawn[300];
 };
 
 static void on_answer(void *arg, const struct proto_answer *a)
@@ -52,6 +53,18 @@ static bool on_seems_alive(void *arg)
 	return ((struct session *)arg)->seems_alive;
 }
 
+static void on_withdrawn(void *arg, const char *url, const char *why)
+{
+	struct session *s = arg;
+
+	snprintf(s->withdrawn, sizeof(s->withdrawn), "%s: %s", url, why);
+}
+
+static uint32_t on_rtt_us(const void *arg)
+{
+	return 1500;
+}
+
 static void on_quiet(void *arg)
 {
 	((struct session *)arg)->quiet = true;
@@ -74,6 +87,8 @@ static const struct proto_ops ops = {
 	.answer = on_answer,
 	.ask_alive = on_ask_alive,
 	.seems_alive = on_seems_alive,
+	.withdrawn = on_withdrawn,
+	.rtt_us = on_rtt_us,
 	.quiet = on_quiet,
 	.stopped = on_stopped,
 };
@@ -564,6 +579,39 @@ static void test_so_many_wait(void **state)
 	assert_true(client_request(asker.client, &one));
 }
 
+/* An operator looks at a tunnel, and closes it: its client hears of it, the name is free. */
+static void test_operator(void **state)
+{
+	struct rig *r = *state;
+	static struct session s;
+	struct tunnel_view v;
+
+	come(r, 0, &s, "a", "");
+	WANT(&s, .protocols = "http", .subdomain = "x");
+	struct route *route = registry_find(r->core.registry, "http://x.t.test");
+	uint64_t id = route->tunnel_id;
+
+	route_unref(route);
+	assert_true(client_tunnel_view(&r->worker[0], id, &v));
+	assert_string_equal(v.url, "http://x.t.test");
+	assert_string_equal(v.name, "x.t.test");
+	assert_string_equal(v.owner, "");
+	assert_int_equal(v.rtt_us, 1500);
+	assert_int_equal(v.last, 0);
+	assert_false(client_tunnel_view(&r->worker[1], id, &v));
+	assert_false(client_withdraw(&r->worker[1], id, "why"));
+	assert_true(client_withdraw(&r->worker[0], id, "why"));
+	assert_string_equal(s.withdrawn, "http://x.t.test: why");
+	assert_false(open_at(r, "http://x.t.test"));
+	assert_false(registry_held(r->core.registry, "http://x.t.test"));
+	assert_false(client_withdraw(&r->worker[0], id, "why"));
+	assert_false(client_tunnel_view(&r->worker[0], id, &v));
+	WANT(&s, .protocols = "gopher");
+	WANT(&s, .protocols = "http", .subdomain = "www");
+	assert_int_equal(r->worker[0].count.no_tunnel[NO_TUNNEL_PROTOCOL], 1);
+	assert_int_equal(r->worker[0].count.no_tunnel[NO_TUNNEL_NAME], 1);
+}
+
 int main(void)
 {
 	char scale[16];
@@ -591,6 +639,7 @@ int main(void)
 		TEST(test_one_question_a_name),
 		TEST(test_asker_leaves),
 		TEST(test_so_many_wait),
+		TEST(test_operator),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,11 @@ static void refused(void **state)
 		{"-tcpPorts=0-10", "-tcpPorts"},
 		{"-tcpPorts=1-65536", "-tcpPorts"},
 		{"-tcpPorts=1-2-3", "-tcpPorts"},
+		{"-namesKeep=90", "-namesKeep: '90' is not a time"},
+		{"-namesKeep=31d", "-namesKeep"},
+		{"-namesKeep=-1s", "-namesKeep"},
+		{"-namesKeep=1sx", "-namesKeep"},
+		{"-namesKeep=99999999s", "-namesKeep"},
 		{"-reserved=www,a/b", "-reserved: 'a/b'"},
 		{"-reserved=WWW", "-reserved"},
 		{"-tlsCrt=x", "-tlsKey"},
@@ -235,6 +240,12 @@ static void sizes(void **state)
 	assert_int_equal(c.mux_memory, 3 << 20);
 	assert_int_equal(c.log_max, 0);
 	assert_true(c.mux);
+	assert_int_equal(c.keep_ms[false], LIMIT_NAME_HELD_MS);
+	assert_int_equal(c.keep_ms[true], 24 * 3600 * 1000);
+	config_free(&c);
+	assert_int_equal(parse(&c, "-namesKeep=15m", NULL, NULL), CONFIG_OK);
+	assert_int_equal(c.keep_ms[false], 15 * 60 * 1000);
+	assert_int_equal(c.keep_ms[true], 15 * 60 * 1000);
 	config_free(&c);
 	assert_int_equal(parse(&c, "-mux=false", "-tlsCrt=a", "-tlsKey=b"), CONFIG_OK);
 	assert_int_equal(c.log_max, 100 << 20);

@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "msg/pgrok/frame.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/client/takeover.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/proto/pgrok.h"
 #include "pgrokd/proto/pgrok_in.h"
@@ -186,6 +187,47 @@ static void want(struct rig *r, const char *protocol)
 	turns(r->worker.loop, 4);
 }
 
+static void on_taken(void *arg, bool is_free)
+{
+	*(const char **)arg = is_free ? "free" : "taken";
+}
+
+/*
+ * Another client wants its name, and it pings. While it reads none of the Pongs that is no sign of
+ * life: its name is free when the time for one is over. Before that it was.
+ */
+static void test_pings_unread_are_no_life(void **state)
+{
+	struct rig *r = *state;
+	const char *outcome[2] = {NULL, NULL};
+
+	r->core.on[PORT_HTTP] = true;
+	r->settings.reserved = reserved_new("", "t.test", NULL);
+	come(r, "ping");
+	want(r, "http");
+	struct route *route = registry_find(r->core.registry, "http://x.t.test");
+
+	assert_non_null(route);
+	for (int i = 0; i < 2; i++) {
+		struct takeover_ticket ticket = {.done = on_taken, .arg = &outcome[i]};
+
+		if (i == 1)
+			fill(r);
+		takeover_ask(&r->worker, route, &ticket);
+		turns(r->worker.loop, 2);
+		for (int k = 0; !outcome[i] && k < 2000; k++) {
+			(void)ping(r);
+			turns_for(r->worker.loop, i);
+		}
+		assert_non_null(outcome[i]);
+	}
+	assert_string_equal(outcome[0], "taken");
+	assert_string_equal(outcome[1], "free");
+	route_unref(route);
+	turns(r->worker.loop, 4);
+	reserved_free(r->settings.reserved);
+}
+
 /* As with the Go server a refusal ends a client that has no tunnel, and no other. */
 static void test_first_refusal_ends_it(void **state)
 {
@@ -311,6 +353,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_never_reads_all_at_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_never_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_reads_late, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_pings_unread_are_no_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_first_refusal_ends_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_so_many_refusals, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_takes_turns, set_up, tear_down),

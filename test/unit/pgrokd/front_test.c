@@ -332,7 +332,7 @@ static void test_per_address(void **state)
 	v[PER_IP] = come_from(r, PORT_HTTP, "192.0.2.1");
 	assert_null(hear(v[PER_IP]));
 	close(v[PER_IP]);
-	assert_int_equal(r->worker.count.shed, 1);
+	assert_int_equal(r->worker.count.shed[SHED_ADDRESS], 1);
 	int other = come_from(r, PORT_HTTP, "192.0.2.2");
 
 	expect(other, "");
