@@ -33,6 +33,9 @@
 #define LIMIT_PONG_MS 5     /* a Pong to a Go client, which can be too early for it */
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
+#define LIMIT_TOKENS 1024   /* of a server */
+#define LIMIT_WRONG_MS 250  /* each further wrong token from an address is answered later by it */
+#define LIMIT_OWNER 64      /* characters of the name of a token */
 #define LIMIT_AUTH 1024     /* characters of user:password */
 #define LIMIT_NAME 253      /* characters of a public name */
 #define LIMIT_MESSAGES 64   /* handled per wake-up, so that no control starves the others */
@@ -53,7 +56,9 @@
 #define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */
 #define LIMIT_AFFINITY_ADDRESS 1024 /* and of one address; not for loopback */
 #define LIMIT_RANDOM_TRIES 5        /* random names tried before giving up */
-#define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke */
+#define LIMIT_NAME_HELD_MS 90000    /* for its owner, after his connection broke... */
+#define LIMIT_NAME_KEPT_MS 86400000 /* ...if he has a token that is checked */
+#define LIMIT_NAME_DAYS 30          /* the most that -namesKeep may say */
 #define LIMIT_HELD 65536            /* names held at once */
 #define LIMIT_HELD_CLIENT 256       /* of one client */
 #define LIMIT_HELD_ADDRESS 1024     /* of one address; not for loopback */

@@ -9,6 +9,7 @@
 #include "common/mux/mux.h"
 #include "common/net/socket.h"
 #include "msg/pgrok/msg.h"
+#include "pgrokd/commands.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/cachefile.h"
 #include "pgrokd/names/statefile.h"
@@ -21,6 +22,8 @@ struct program {
 	struct loop *loop;
 	struct server *server;
 	const struct config *config;
+	int argc;
+	char **argv;
 	struct event *sig[SIGNALS];
 	struct loop_timer save, end;
 	bool stopping;
@@ -58,13 +61,22 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 
 	(void)sig;
 	(void)what;
+	struct config next;
 	char files[256];
+	struct err err;
 
 	log_reopen();
 	config_reloadable(files);
-	log_info("server", "Log reopened; reloading the files of %s (other options need a restart)",
-		 files);
-	server_reload(p->server);
+	log_info(
+		"server",
+		"Log reopened; reloading the files of %s, and the tokens of -config (other options "
+		"need a restart)",
+		files);
+	if (config_parse(&next, p->argc, p->argv, &err) == CONFIG_OK)
+		server_reload(p->server, &next);
+	else
+		log_error("server", "Not reloaded: %s", err.text);
+	config_free(&next);
 }
 
 static void on_census(evutil_socket_t sig, short what, void *arg)
@@ -152,9 +164,9 @@ static void save_at_end(struct program *p)
 	savefile_free(&p->state);
 }
 
-static void run(const struct config *config)
+static void run(const struct config *config, int argc, char **argv)
 {
-	struct program p = {.config = config};
+	struct program p = {.config = config, .argc = argc, .argv = argv};
 	struct err err;
 
 	p.loop = loop_new();
@@ -181,6 +193,8 @@ int main(int argc, char **argv)
 	struct config config;
 	struct err err;
 
+	if (argc > 1 && strcmp(argv[1], "hash-token") == 0)
+		return command_hash_token(argc - 1, argv + 1);
 	/* A heap per thread would keep what another thread freed. */
 	mallopt(M_ARENA_MAX, 2);
 	switch (config_parse(&config, argc, argv, &err)) {
@@ -201,6 +215,12 @@ int main(int argc, char **argv)
 	case CONFIG_OK:
 		break;
 	}
+	if (config.check) {
+		int status = command_check(&config);
+
+		config_free(&config);
+		return status;
+	}
 	if (!log_open(config.log, config.log_level, &err))
 		fatal("-log: %s", err.text);
 	log_set_format(config.log_format);
@@ -209,7 +229,7 @@ int main(int argc, char **argv)
 	mux_set_memory(config.mux_memory);
 	memory_set_max(config.max_memory);
 	socket_raise_nofile();
-	run(&config);
+	run(&config, argc, argv);
 	config_free(&config);
 	log_close();
 	libevent_global_shutdown();

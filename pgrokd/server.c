@@ -117,6 +117,7 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.registry = registry_new(s->core.n_workers);
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
+	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
@@ -127,9 +128,10 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.on[PORT_HTTPS] = *c->https_addr;
 	s->core.on[PORT_TUNNEL] = true;
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
+	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
 	if (bind_admin(s, err))
-		s->settings = settings_load(&s->core, NULL, err);
+		s->settings = settings_load(&s->core, c, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
@@ -146,14 +148,24 @@ struct registry *server_registry(struct server *s)
 	return s->core.registry;
 }
 
+static void say_tokens(const struct server *s)
+{
+	char text[ADDR_TEXT];
+
+	if (s->settings->tokens)
+		log_info("server", "Tokens are checked: there are %zu",
+			 tokens_count(s->settings->tokens));
+	else if (!s->core.config->tunnel_client_ca)
+		log_warn("server",
+			 "Tokens are not checked: anyone who can reach %s can open tunnels",
+			 addr_text(&s->bound[PORT_TUNNEL], text));
+}
+
 static void say_ready(const struct server *s)
 {
 	char text[ADDR_TEXT], pin[TLS_PIN_TEXT];
 
-	if (!s->core.config->tunnel_client_ca)
-		log_warn("server",
-			 "Tokens are not checked: anyone who can reach %s can open tunnels",
-			 addr_text(&s->bound[PORT_TUNNEL], text));
+	say_tokens(s);
 	if (!s->core.config->tls_crt) {
 		tls_ctx_pin(s->settings->tls[PORT_TUNNEL], pin);
 		log_info("tls", "Self-signed certificate; clients can pin it: server_pin: %s", pin);
@@ -174,18 +186,22 @@ void server_start(struct server *s, struct loop *l)
 	say_ready(s);
 }
 
-void server_reload(struct server *s)
+void server_reload(struct server *s, const struct config *c)
 {
 	struct err err;
-	struct settings *next = settings_load(&s->core, s->settings, &err);
+	struct settings *next = settings_load(&s->core, c, s->settings, &err);
 
 	if (!next) {
 		log_error("server", "Not reloaded: %s", err.text);
 		return;
 	}
+	bool say = next->tokens || s->settings->tokens;
+
 	settings_publish(&s->core, next);
 	settings_unref(s->settings);
 	s->settings = next;
+	if (say)
+		say_tokens(s);
 	if (s->admin)
 		admin_set_tls(s->admin, next->admin_tls);
 	if (next->tls_kept)

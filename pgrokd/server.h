@@ -18,10 +18,10 @@ struct registry *server_registry(struct server *s);
 /* Starts the threads, and the admin listener on l, the main thread's; says so in the log. */
 void server_start(struct server *s, struct loop *l);
 /*
- * Loads the settings again, certificates among them, for connections from now on. What can't be
- * loaded is logged, and the old settings stay.
+ * Loads the settings again, as c says: certificates for connections from now on, tokens for all
+ * clients. What can't be loaded is logged, and the old settings stay.
  */
-void server_reload(struct server *s);
+void server_reload(struct server *s, const struct config *c);
 /* As census_ask(), from the loop of the main thread. */
 void server_census(struct server *s, struct loop *home, census_fn *done, void *arg);
 /* It is about to be stopped: not ready for what is new. */

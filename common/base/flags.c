@@ -107,8 +107,7 @@ static const char *parse_int(const char *text, int *out)
 	return NULL;
 }
 
-/* NULL or what is wrong, in Go's words. */
-static const char *set_value(const struct flag *f, const char *text)
+const char *flag_set(const struct flag *f, const char *text)
 {
 	switch (f->type) {
 	case FLAG_BOOL:
@@ -134,7 +133,7 @@ static void set_defaults(const struct flag *table)
 	for (const struct flag *f = table; f->name; f++) {
 		if (!*f->name)
 			continue;
-		const char *wrong = set_value(f, default_of(f));
+		const char *wrong = flag_set(f, default_of(f));
 		assert(!wrong);
 		(void)wrong;
 		if (f->given)
@@ -193,7 +192,7 @@ static enum flags_rc parse_one(const struct flag *table, char **argv, int argc, 
 		err_set(err, "flag needs an argument: -%s", f->name);
 		return FLAGS_BAD;
 	}
-	wrong = set_value(f, value);
+	wrong = flag_set(f, value);
 	if (wrong)
 		return bad_value(f, value, wrong, err);
 	if (f->given)

@@ -36,6 +36,11 @@ enum flags_rc {
  */
 enum flags_rc flags_parse(const struct flag *table, int argc, char **argv, int *rest,
 			  struct err *err) MUSTCHECK;
+/*
+ * Sets one as on the command line; a text is borrowed. NULL, or what is wrong with it, in Go's
+ * words.
+ */
+const char *flag_set(const struct flag *f, const char *text) MUSTCHECK;
 /* The table's part of the usage text, two lines a flag, as Go prints it, in the table's order. */
 void flags_usage(const struct flag *table, FILE *out);
 

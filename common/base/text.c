@@ -222,3 +222,17 @@ void hex_text(char *out, const void *bytes, size_t len)
 	}
 	out[2 * len] = '\0';
 }
+
+bool hex_bytes(const char *text, unsigned char *out, size_t len)
+{
+	if (strlen(text) != 2 * len)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return false;
+		out[i] = (unsigned char)(high << 4 | low);
+	}
+	return true;
+}

@@ -60,5 +60,7 @@ static inline int hex_digit(char c)
  * bytes.
  */
 void hex_text(char *out, const void *bytes, size_t len);
+/* The other way: exactly 2 * len digits of either case into len bytes. */
+bool hex_bytes(const char *text, unsigned char *out, size_t len) MUSTCHECK;
 
 #endif

@@ -2,6 +2,7 @@
 #include "common/base/yaml.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,6 +167,20 @@ bool yaml_set_port(const struct yaml_value *v, void *member)
 	return true;
 }
 
+bool yaml_set_count(const struct yaml_value *v, void *member)
+{
+	int *out = member;
+	unsigned long long n;
+	const char *rest;
+
+	if (!yaml_is_scalar(v))
+		return yaml_bad(v, "%s is not a number", kind_of(v));
+	if (!read_number(v->node, &n, &rest) || *rest || n > 1000000)
+		return yaml_bad(v, "%.40s is not a number from 0 to 1000000", scalar(v->node));
+	*out = (int)n;
+	return true;
+}
+
 /* How far the unit behind a number shifts it; -1: not a unit. */
 static int shift_of(const char *unit)
 {
@@ -225,6 +240,26 @@ bool yaml_texts(const struct yaml_value *v, const char *what, yaml_text_fn *fn, 
 	return true;
 }
 
+bool yaml_items(const struct yaml_value *v, const char *what, int most, yaml_item_fn *fn, void *arg)
+{
+	char path[PATH_CAP];
+	int n = 0;
+
+	if (v->node->type != YAML_SEQUENCE_NODE)
+		return yaml_bad(v, "a list of %s is wanted", what);
+	for (yaml_node_item_t *i = v->node->data.sequence.items.start;
+	     i < v->node->data.sequence.items.top; i++) {
+		struct yaml_value item = at(v, *i, path);
+
+		snprintf(path, sizeof(path), "%s[%d]", v->path, n);
+		if (++n > most)
+			return yaml_bad(&item, "more than %d %s", most, what);
+		if (!fn(&item, arg))
+			return false;
+	}
+	return true;
+}
+
 static bool each_key(const struct yaml_value *map, int depth, yaml_key_fn *fn, void *object);
 
 static bool merge_one(const struct yaml_value *v, int depth, yaml_key_fn *fn, void *object)
@@ -264,12 +299,24 @@ static void join_path(char path[static PATH_CAP], const char *map, const char *k
 	snprintf(path, PATH_CAP, "%s%s%s", map, *map ? "." : "", key);
 }
 
+static bool repeated(const struct yaml_value *map, const struct yaml_value *key, const char *text)
+{
+	char path[PATH_CAP];
+	struct yaml_value named = *key;
+
+	join_path(path, map->path, text);
+	named.path = path;
+	if (map->y->conf->strict)
+		return yaml_bad(&named, "this key came before");
+	warn(map->y, yaml_line(key), "%s: this key came before; the last one counts", path);
+	return true;
+}
+
 /* Keys are texts; one that came before is warned of. */
 static bool check_keys(const struct yaml_value *map)
 {
 	yaml_node_pair_t *first = map->node->data.mapping.pairs.start;
 	yaml_node_pair_t *end = map->node->data.mapping.pairs.top;
-	char path[PATH_CAP];
 	const char *text;
 
 	if (end - first > YAML_KEYS)
@@ -282,9 +329,8 @@ static bool check_keys(const struct yaml_value *map)
 		for (yaml_node_pair_t *q = first; q < p; q++) {
 			if (strcmp(scalar(yaml_document_get_node(&map->y->doc, q->key)), text) != 0)
 				continue;
-			join_path(path, map->path, text);
-			warn(map->y, yaml_line(&key),
-			     "%s: this key came before; the last one counts", path);
+			if (!repeated(map, &key, text))
+				return false;
 			break;
 		}
 	}
@@ -331,21 +377,23 @@ struct fields {
 	void *object;
 };
 
-static void warn_unknown(const struct yaml_value *v, const struct yaml_table *table,
+static bool take_unknown(const struct yaml_value *v, const struct yaml_table *table,
 			 const char *key)
 {
 	const char *hint = table->hint ? table->hint(key) : NULL;
 	struct nearest n = {.word = key};
+	char more[200] = "";
 
 	for (const struct yaml_field *f = table->fields; f->name && !hint; f++)
 		nearest_try(&n, f->name);
 	if (hint)
-		warn(v->y, yaml_line(v), "%s: unknown key, ignored; %s", v->path, hint);
+		snprintf(more, sizeof(more), "; %s", hint);
 	else if (n.best)
-		warn(v->y, yaml_line(v), "%s: unknown key, ignored; did you mean %s?", v->path,
-		     n.best);
-	else
-		warn(v->y, yaml_line(v), "%s: unknown key, ignored", v->path);
+		snprintf(more, sizeof(more), "; did you mean %s?", n.best);
+	if (v->y->conf->strict)
+		return yaml_bad(v, "unknown key%s", more);
+	warn(v->y, yaml_line(v), "%s: unknown key, ignored%s", v->path, more);
+	return true;
 }
 
 static bool take_field(const struct yaml_value *v, const char *key, void *object)
@@ -353,11 +401,13 @@ static bool take_field(const struct yaml_value *v, const char *key, void *object
 	const struct fields *all = object;
 
 	for (const struct yaml_field *f = all->table->fields; f->name; f++) {
-		if (strcmp(f->name, key) == 0)
-			return is_null(v->node) || f->set(v, (char *)all->object + f->offset);
+		if (strcmp(f->name, key) != 0)
+			continue;
+		if (!is_null(v->node))
+			return f->set(v, (char *)all->object + f->offset);
+		return !v->y->conf->strict || yaml_bad(v, "a value is wanted");
 	}
-	warn_unknown(v, all->table, key);
-	return true;
+	return take_unknown(v, all->table, key);
 }
 
 bool yaml_fields(const struct yaml_value *v, const struct yaml_table *table, void *object)
@@ -365,7 +415,7 @@ bool yaml_fields(const struct yaml_value *v, const struct yaml_table *table, voi
 	return yaml_keys(v, take_field, &(struct fields){table, object});
 }
 
-/* ---- the document ---- */
+/* ---- faults of its form ---- */
 
 static bool parse_fault(const struct yaml *y, const yaml_parser_t *p)
 {
@@ -392,6 +442,30 @@ static bool count_event(struct yaml *y, const yaml_event_t *e, unsigned *depth, 
 		       line_of(&e->start_mark), YAML_NESTING);
 }
 
+/* ---- secrets: libyaml frees what it copied as it is ---- */
+
+static void wipe_event(const yaml_event_t *e)
+{
+	if (e->type == YAML_SCALAR_EVENT)
+		OPENSSL_cleanse(e->data.scalar.value, e->data.scalar.length);
+}
+
+static void wipe_document(const yaml_document_t *doc)
+{
+	for (yaml_node_t *n = doc->nodes.start; n < doc->nodes.top; n++)
+		if (n->type == YAML_SCALAR_NODE)
+			OPENSSL_cleanse(n->data.scalar.value, n->data.scalar.length);
+}
+
+static void delete_parser(yaml_parser_t *p)
+{
+	OPENSSL_cleanse(p->raw_buffer.start, (size_t)(p->raw_buffer.end - p->raw_buffer.start));
+	OPENSSL_cleanse(p->buffer.start, (size_t)(p->buffer.end - p->buffer.start));
+	yaml_parser_delete(p);
+}
+
+/* ---- the document ---- */
+
 /* What yaml_parser_load() does not look at. A fault of the file's form is left to it. */
 static bool survey(struct yaml *y, const char *text, size_t len)
 {
@@ -406,9 +480,10 @@ static bool survey(struct yaml *y, const char *text, size_t len)
 	while (ok && more && docs < 2 && yaml_parser_parse(&parser, &e)) {
 		ok = count_event(y, &e, &depth, &docs);
 		more = e.type != YAML_STREAM_END_EVENT;
+		wipe_event(&e);
 		yaml_event_delete(&e);
 	}
-	yaml_parser_delete(&parser);
+	delete_parser(&parser);
 	return ok;
 }
 
@@ -434,10 +509,11 @@ bool yaml_read(const struct yaml_conf *conf, const char *text, size_t len, struc
 	yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
 	if (yaml_parser_load(&parser, &y.doc)) {
 		ok = read_document(&y);
+		wipe_document(&y.doc);
 		yaml_document_delete(&y.doc);
 	} else {
 		ok = parse_fault(&y, &parser);
 	}
-	yaml_parser_delete(&parser);
+	delete_parser(&parser);
 	return ok;
 }

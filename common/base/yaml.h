@@ -34,6 +34,7 @@ struct yaml_value {
 typedef bool yaml_set_fn(const struct yaml_value *v, void *member);
 typedef bool yaml_key_fn(const struct yaml_value *v, const char *key, void *object);
 typedef bool yaml_text_fn(const struct yaml_value *v, const char *text, void *arg);
+typedef bool yaml_item_fn(const struct yaml_value *v, void *arg);
 typedef void yaml_warn_fn(void *arg, const char *text);
 
 struct yaml_field {
@@ -57,18 +58,24 @@ struct yaml_conf {
 	void *object;
 	yaml_warn_fn *warn; /* may be NULL */
 	void *warn_arg;
+	/* Unknown keys, keys that came before and keys without a value are errors. */
+	bool strict;
 };
 
-/* Reads the whole text into conf->object. False: the reason is in err. */
+/*
+ * Reads the whole text into conf->object. False: the reason is in err. The copies of its texts that
+ * are made on the way are wiped.
+ */
 bool yaml_read(const struct yaml_conf *conf, const char *text, size_t len,
 	       struct err *err) MUSTCHECK;
 
 /* ---- setters; null ("key:", "~") never gets here, the default stays ---- */
 
-yaml_set_fn yaml_set_text; /* char **, which is freed as a secret */
-yaml_set_fn yaml_set_bool; /* bool *: true, yes, on ... */
-yaml_set_fn yaml_set_port; /* uint16_t *: 0-65535 */
-yaml_set_fn yaml_set_size; /* uint64_t *: bytes, with K, M or G behind the number */
+yaml_set_fn yaml_set_text;  /* char **, which is freed as a secret */
+yaml_set_fn yaml_set_bool;  /* bool *: true, yes, on ... */
+yaml_set_fn yaml_set_port;  /* uint16_t *: 0-65535 */
+yaml_set_fn yaml_set_count; /* int *: 0-1000000 */
+yaml_set_fn yaml_set_size;  /* uint64_t *: bytes, with K, M or G behind the number */
 
 /* ---- for setters of the user's own ---- */
 
@@ -76,6 +83,9 @@ yaml_set_fn yaml_set_size; /* uint64_t *: bytes, with K, M or G behind the numbe
 bool yaml_text(const struct yaml_value *v, const char **out) MUSTCHECK;
 /* Each text of a list, or the one text; what: "host names", for messages. */
 bool yaml_texts(const struct yaml_value *v, const char *what, yaml_text_fn *fn,
+		void *arg) MUSTCHECK;
+/* Each item of a list of `what`, at most `most`; its path is "tokens[0]". */
+bool yaml_items(const struct yaml_value *v, const char *what, int most, yaml_item_fn *fn,
 		void *arg) MUSTCHECK;
 /* Each key of a mapping, those of merges first. */
 bool yaml_keys(const struct yaml_value *v, yaml_key_fn *fn, void *object) MUSTCHECK;

@@ -1,4 +1,4 @@
-/* Wrong passwords, counted in a table of fixed size. */
+/* Wrong passwords and tokens, counted in a table of fixed size. */
 #include "pgrokd/access/guesses.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #define SLOTS 8192u /* a power of two */
 
-/* Those of one address at one tunnel. */
+/* Those of one address at one tunnel, or at the server. */
 struct slot {
 	uint64_t from, tunnel;
 	uint64_t began;
@@ -78,6 +78,17 @@ static void count(struct guesses *g, struct slot *s, uint64_t from, uint64_t tun
 		atomic_store(&g->quiet_after, s->began + g->span_ms);
 }
 
+/* Its slot, and the lock. NULL, and no lock: it never has to wait. */
+static struct slot *enter(struct guesses *g, const struct addr *peer, uint64_t what)
+{
+	if (g->loopback_exempt && addr_is_loopback(peer))
+		return NULL;
+	pthread_mutex_lock(&g->lock);
+	if (!g->slots)
+		g->slots = xcalloc(SLOTS, sizeof(*g->slots));
+	return slot_of(g, addr_household(peer), what);
+}
+
 int guesses_judge(struct guesses *g, const struct addr *peer, uint64_t tunnel, uint64_t now,
 		  int status)
 {
@@ -85,18 +96,33 @@ int guesses_judge(struct guesses *g, const struct addr *peer, uint64_t tunnel, u
 
 	if (status != 401 && now >= atomic_load(&g->quiet_after))
 		return status;
-	if (g->loopback_exempt && addr_is_loopback(peer))
+	struct slot *s = enter(g, peer, tunnel);
+
+	if (!s)
 		return status;
-	pthread_mutex_lock(&g->lock);
-	if (!g->slots)
-		g->slots = xcalloc(SLOTS, sizeof(*g->slots));
-
-	struct slot *s = slot_of(g, from, tunnel);
-
 	if (must_wait(g, s, from, tunnel, now))
 		status = 429;
 	else if (status == 401)
 		count(g, s, from, tunnel, now);
 	pthread_mutex_unlock(&g->lock);
 	return status;
+}
+
+bool guesses_must_wait(struct guesses *g, const struct addr *peer, uint64_t what, uint64_t now)
+{
+	return guesses_judge(g, peer, what, now, 0) != 0;
+}
+
+unsigned guesses_wrong(struct guesses *g, const struct addr *peer, uint64_t what, uint64_t now)
+{
+	uint64_t from = addr_household(peer);
+	struct slot *s = enter(g, peer, what);
+	unsigned n;
+
+	if (!s)
+		return 0;
+	count(g, s, from, what, now);
+	n = s->from == from && s->tunnel == what ? s->wrong : 0;
+	pthread_mutex_unlock(&g->lock);
+	return n;
 }

@@ -1,10 +1,16 @@
-/* Wrong passwords: so many a minute from one address at one tunnel, then it has to wait. */
+/*
+ * Wrong passwords and tokens: so many a minute from one address at one tunnel, or at the server,
+ * then it has to wait.
+ */
 #ifndef PGROKD_ACCESS_GUESSES_H
 #define PGROKD_ACCESS_GUESSES_H
 
 #include "common/base/addr.h"
 
 struct guesses;
+
+/* What is guessed at: a tunnel (its id), or the server's tokens. */
+#define GUESS_TOKENS 0
 
 /* most: in span_ms; loopback_exempt: an address of this machine never has to wait. */
 struct guesses *guesses_new(unsigned most, uint64_t span_ms, bool loopback_exempt) MUSTCHECK;
@@ -16,5 +22,10 @@ void guesses_free(struct guesses *g);
  */
 int guesses_judge(struct guesses *g, const struct addr *peer, uint64_t tunnel, uint64_t now,
 		  int status) MUSTCHECK;
+/* Has the address guessed too often lately? */
+bool guesses_must_wait(struct guesses *g, const struct addr *peer, uint64_t what,
+		       uint64_t now) MUSTCHECK;
+/* One more wrong guess. So many they are lately; 0: they are not counted. */
+unsigned guesses_wrong(struct guesses *g, const struct addr *peer, uint64_t what, uint64_t now);
 
 #endif

@@ -10,6 +10,7 @@
 #include "msg/pgrok/msg.h"
 #include "pgrokd/client/parts.h"
 #include "pgrokd/client/request.h"
+#include "pgrokd/client/rights.h"
 #include "pgrokd/client/takeover.h"
 #include "pgrokd/client/tunnel.h"
 
@@ -34,6 +35,9 @@ struct client *client_new(struct worker *w, const struct client_conf *conf)
 	snprintf(c->client_id, sizeof(c->client_id), "%s", conf->client_id);
 	msg_short_id(conf->client_id, c->short_id);
 	c->owner = owner_of(conf->client_id, &conf->token, &conf->peer);
+	c->token = conf->token;
+	c->grant = conf->grant;
+	owner_name(&c->owner, conf->client_id, grant_owner(c->grant));
 	c->peer = conf->peer;
 	c->half_close = conf->half_close;
 	c->may_share = conf->may_share;
@@ -44,6 +48,7 @@ struct client *client_new(struct worker *w, const struct client_conf *conf)
 	idmap_put(w->clients, c->id, c);
 	strmap_put(w->client_ids, c->client_id, c);
 	w->count.clients++;
+	rights_watch(c);
 	return c;
 }
 
@@ -62,6 +67,11 @@ const char *client_name(const struct client *c)
 const char *client_id(const struct client *c)
 {
 	return c->client_id;
+}
+
+const char *client_owner(const struct client *c)
+{
+	return grant_owner(c->grant);
 }
 
 const char *client_short_id(const struct client *c)
@@ -121,7 +131,10 @@ void client_alive(struct client *c)
 
 static void client_free(void *arg)
 {
-	xfree_secret(arg, sizeof(struct client)); /* the id, and the hash of the token */
+	struct client *c = arg;
+
+	grant_unref(c->grant);
+	xfree_secret(c, sizeof(*c)); /* the id, and the hash of the token */
 }
 
 static void client_end(struct client *c, bool replaced, const char *why)
@@ -132,8 +145,9 @@ static void client_end(struct client *c, bool replaced, const char *why)
 
 	if (log_wants(LOG_INFO) && (c->had_tunnel || log_may(&idle, LOG_INFO, c->name)))
 		log_closed(LOG_INFO, c->name, why, loop_now(w->loop) - c->born,
-			   ", client %s, %d tunnels, %llu visitors, %llu bytes in, %llu out",
-			   c->short_id, c->n_tunnels, (unsigned long long)c->count.visitors,
+			   ", client %s%s%s, %d tunnels, %llu visitors, %llu bytes in, %llu out",
+			   c->short_id, *client_owner(c) ? " of " : "", client_owner(c),
+			   c->n_tunnels, (unsigned long long)c->count.visitors,
 			   (unsigned long long)c->count.bytes[SIDE_VISITOR],
 			   (unsigned long long)c->count.bytes[SIDE_SERVICE]);
 	worker_closes(w, c->n_tunnels + 1);
@@ -141,13 +155,15 @@ static void client_end(struct client *c, bool replaced, const char *why)
 	while (!TAILQ_EMPTY(&c->requests))
 		request_cancel(TAILQ_FIRST(&c->requests));
 	while (!TAILQ_EMPTY(&c->tunnels))
-		tunnel_close(TAILQ_FIRST(&c->tunnels), true, "its control connection closed");
+		tunnel_close(TAILQ_FIRST(&c->tunnels), !c->revoked,
+			     "its control connection closed");
 	carrier_close(c->carrier, "its control connection closed");
 	/* The names are held by now, but not against who has the same token. */
 	takeover_over(c, !replaced);
 	idmap_del(w->clients, c->id);
 	strmap_del(w->client_ids, c->client_id);
 	loop_tick_cancel(w->loop, &c->later);
+	loop_timer_stop(&c->expiry);
 	c->proto->stopped(c->session);
 	registry_leave(w->core->registry, c->client_id);
 	loop_free_later(w->loop, c, client_free);
@@ -171,6 +187,12 @@ void client_lost(struct client *c, const char *why)
 	c->lost = true;
 	c->worker->count.lost++;
 	client_close(c, why);
+}
+
+void client_revoke(struct client *c, const char *why)
+{
+	c->revoked = true;
+	client_lost(c, why);
 }
 
 static void client_later(void *arg)

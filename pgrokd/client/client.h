@@ -18,6 +18,7 @@ struct client_conf {
 	void *session;                 /* the client's, until proto->stopped() */
 	const char *client_id;         /* copied; holds one registry_enter(), taken over */
 	struct token token;            /* what it identified itself with */
+	struct grant *grant;           /* a reference, taken over; NULL: tokens are not checked */
 	struct addr peer;
 	bool half_close; /* it carries half-close */
 	bool may_share;  /* its visitors may share a connection, unless a request says no */
@@ -36,6 +37,8 @@ struct client *client_new(struct worker *w, const struct client_conf *conf) MUST
 void client_close(struct client *c, const char *why);
 /* The same for one that was silent too long: its visitors won't be answered, and go, too. */
 void client_lost(struct client *c, const char *why);
+/* The same for one whose token allows it no more: nothing is held for it. */
+void client_revoke(struct client *c, const char *why);
 void client_close_all(struct worker *w, const char *why);
 /* NULL: there is none with this id here. */
 struct client *client_find(const struct worker *w, const char *client_id);
@@ -45,6 +48,8 @@ const char *client_name(const struct client *c);
 /* The id in full, which is a credential, and what of it may be shown. Borrowed. */
 const char *client_id(const struct client *c);
 const char *client_short_id(const struct client *c);
+/* The name of its token; "": tokens are not checked. Borrowed. */
+const char *client_owner(const struct client *c);
 /* NULL: it speaks another protocol. */
 void *client_session(const struct client *c, const struct proto_ops *proto);
 struct carrier *client_carrier(const struct client *c);
@@ -67,6 +72,12 @@ bool client_request(struct client *c, const struct wanted *want) MUSTCHECK;
 void client_give_back(struct client *c, const char *url);
 /* One more of its requests was refused. True: so many lately that it should go. */
 bool client_refused(struct client *c) MUSTCHECK;
+/*
+ * Is its token, and is what it has still allowed? What is not is closed, its visitors included. On
+ * its worker, for one client, or (as core->settled) for all.
+ */
+void client_settle(struct client *c);
+void client_settle_all(struct worker *w);
 /* ---- what an operator may know of a tunnel, and do ---- */
 
 struct tunnel_view {

@@ -17,7 +17,10 @@ struct client {
 	char name[16];                       /* "ctl:309f56fc", for the log */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* a credential: only short_id is ever shown */
 	char short_id[MSG_SHORT_ID];
-	struct owner owner; /* of its names */
+	struct owner owner;  /* of its names */
+	struct token token;  /* that it came with */
+	struct grant *grant; /* a reference; NULL: tokens are not checked */
+	struct loop_timer expiry;
 	struct addr peer;
 	bool half_close, may_share;
 	struct tunnel_list tunnels;
@@ -30,7 +33,8 @@ struct client {
 	struct carrier *carrier;
 	struct takeover *takeover;  /* one of its names is contested; NULL: none is */
 	struct visitor_count count; /* of all its tunnels */
-	bool lost;                  /* it closes because it is silent */
+	bool lost;                  /* it closes, and nothing more will come from it */
+	bool revoked;               /* it closes because its token allows it no more */
 	const char *why;            /* it closes in a later turn; NULL: it does not */
 	struct loop_tick later;
 };

@@ -4,11 +4,22 @@
 #include <stdlib.h>
 
 #include "pgrokd/client/request.h"
+#include "pgrokd/client/rights.h"
 #include "pgrokd/client/tunnel.h"
 
 static bool port_allowed(const struct config *c, int port)
 {
 	return port >= c->tcp_port_min && port <= c->tcp_port_max;
+}
+
+/* One that it did not ask for, or not of late. */
+static bool may_have(const struct client *c, int port)
+{
+	struct wish w = {.proto = PROTO_TCP, .port = (uint16_t)port};
+	struct err no;
+
+	return port > 0 && port_allowed(c->worker->core->config, port) &&
+	       grant_tunnel(c->grant, &w, &no) == ALLOWED;
 }
 
 static void port_keys(const struct request *r, struct affinity_keys *keys)
@@ -58,6 +69,8 @@ static enum request_rc open_asked_port(struct request *r)
 	if (!port_allowed(conf, r->remote_port))
 		return request_refuse(r, NO_TUNNEL_PORT, "Port %u is not allowed here: only %d-%d",
 				      r->remote_port, conf->tcp_port_min, conf->tcp_port_max);
+	if (!rights_allow_port(r->client, r->remote_port, &err))
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", err.text);
 	if (try_port(r, r->remote_port, &why, &err))
 		return REQUEST_OK;
 	if (*err.text)
@@ -83,7 +96,7 @@ static bool open_former_port(struct request *r)
 	if (registry_recall(core->registry, &keys, value))
 		former[1] = addr_port(value);
 	for (int i = 0; i < 2; i++) {
-		if (former[i] <= 0 || !port_allowed(core->config, former[i]))
+		if (!may_have(r->client, former[i]))
 			continue;
 		if (try_port(r, (uint16_t)former[i], &why, &err))
 			return true;
@@ -100,7 +113,7 @@ static enum request_rc open_any_port(struct request *r)
 	struct err err;
 
 	for (int i = 0; i < LIMIT_PORT_TRIES; i++) {
-		uint16_t port = registry_free_port(w->core->registry);
+		uint16_t port = rights_free_port(r->client);
 
 		if (!port)
 			return request_refuse(r, NO_TUNNEL_PORT,
@@ -119,7 +132,11 @@ static enum request_rc open_any_port(struct request *r)
 
 enum request_rc request_open_tcp(struct request *r)
 {
+	struct err no;
+
 	if (r->remote_port)
 		return open_asked_port(r);
+	if (!rights_allow_any(r->client, PROTO_TCP, &no))
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
 	return open_former_port(r) ? REQUEST_OK : open_any_port(r);
 }

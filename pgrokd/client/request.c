@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "pgrokd/client/rights.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/settings.h"
 
@@ -68,7 +69,9 @@ enum request_rc request_obstacle(struct request *r, const char *url, struct obst
 	struct route *taken = why->taken;
 	enum request_rc rc = REQUEST_WAITS;
 
-	if (!taken) {
+	if (why->full) {
+		rc = request_refuse(r, NO_TUNNEL_LIMIT, "Too many tunnels for your token");
+	} else if (!taken) {
 		rc = request_refuse(r, NO_TUNNEL_HELD,
 				    "The tunnel %s is held for its owner for another %u s.", url,
 				    why->held_s);
@@ -131,9 +134,13 @@ static enum request_rc open_wanted(struct request *r, enum proto p)
 		return REQUEST_REFUSED;
 	char *text = xstrdup(url);
 	struct route *route = make_route(r, p, url);
+	struct err no;
 
 	if (!route) {
 		rc = request_refuse(r, NO_TUNNEL_NAME, "Invalid hostname");
+	} else if (!rights_allow(c, route, &no)) {
+		rc = request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
+		route_unref(route);
 	} else if (reserved_has(c->worker->settings->reserved, url_host(route->key))) {
 		rc = request_refuse(r, NO_TUNNEL_NAME, "The name %s is reserved.",
 				    url_host(route->key));
@@ -155,18 +162,21 @@ static enum request_rc open_wanted(struct request *r, enum proto p)
  */
 static int protocols_together(const struct request *r, enum proto first, enum proto out[static 2])
 {
-	const struct core *core = r->client->worker->core;
+	const struct client *c = r->client;
+	const struct core *core = c->worker->core;
 	const char *p = word_after(r->at);
+	struct err no;
 	int n = 0;
 
 	out[n++] = first;
-	while (p && n < 2) {
+	while (p && n < 2 && rights_room(c) > n) {
 		enum proto other;
 
 		if (!proto_parse(p, word_len(p), &other) || !protocol_open(core, other) ||
 		    other == first)
 			break;
-		if (other != PROTO_TCP)
+		if (other != PROTO_TCP &&
+		    grant_tunnel(c->grant, &(struct wish){.proto = other}, &no) == ALLOWED)
 			out[n++] = other;
 		p = word_after(p);
 	}
@@ -225,8 +235,11 @@ static enum request_rc open_random(struct request *r, enum proto first)
 	int n = protocols_together(r, first, protos);
 	struct affinity_keys keys;
 	char name[AFFINITY_VALUE];
+	struct err no;
 	bool ok;
 
+	if (!rights_allow_any(c, first, &no))
+		return request_refuse(r, NO_TUNNEL_RIGHTS, "%s", no.text);
 	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, r->category);
 	ok = open_former(r, &keys, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
@@ -267,6 +280,7 @@ static enum request_rc open_one(struct request *r)
 {
 	struct client *c = r->client;
 	size_t len = word_len(r->at);
+	struct err no;
 	enum proto p;
 
 	if (!proto_parse(r->at, len, &p))
@@ -280,6 +294,8 @@ static enum request_rc open_one(struct request *r)
 	if (is_new && c->n_tunnels >= LIMIT_TUNNELS)
 		return request_refuse(r, NO_TUNNEL_LIMIT, "Too many tunnels: a client may have %d",
 				      LIMIT_TUNNELS);
+	if (is_new && !rights_allow_more(c, &no))
+		return request_refuse(r, NO_TUNNEL_LIMIT, "%s", no.text);
 	return p == PROTO_TCP ? request_open_tcp(r) : open_http(r, p);
 }
 

@@ -18,6 +18,7 @@ struct tunnel {
 	uint64_t born;
 	struct route *route;
 	struct listener *listener; /* TCP only */
+	struct tally *tally;       /* a reference: it is counted there; NULL: nowhere */
 	struct visitors visitors;
 };
 
@@ -28,6 +29,11 @@ static void tunnel_sign(const struct client *c, struct route *route)
 	route->tunnel_id = id_next();
 	route->client = c->id;
 	route->owner = c->owner;
+}
+
+static struct tally *tally_of(const struct client *c)
+{
+	return c->grant ? c->grant->tally : NULL;
 }
 
 static struct tunnel *tunnel_new(struct client *c, struct route *route)
@@ -44,7 +50,10 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 		.half_close = c->half_close,
 		.one_request = c->proto->one_request,
 		.sum = &c->count,
+		.tally = tally_of(c),
+		.most = c->grant ? c->grant->visitors : 0,
 	};
+	t->tally = tally_ref(t->visitors.tally);
 	visitors_open(&t->visitors);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
@@ -52,17 +61,37 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 	c->worker->count.tunnels++;
 	if (!route->mux)
 		carrier_warm(c->carrier);
-	log_info(route->url, "Registered new tunnel on: %s", c->name);
-	log_event("tunnel", "url", route->url, "control", c->name, NULL);
+	log_info(route->url, "Registered new tunnel on: %s%s%s", c->name,
+		 *client_owner(c) ? " of " : "", client_owner(c));
+	log_event("tunnel", "url", route->url, "control", c->name, "owner", client_owner(c), NULL);
 	return t;
+}
+
+/* n more of its owner's tunnels. */
+static bool enter(const struct client *c, int n, struct obstacle *why)
+{
+	const struct grant *g = c->grant;
+
+	*why = (struct obstacle){.full = g &&
+					 !tally_enter(g->tally, &g->tally->tunnels, n, g->tunnels)};
+	return !why->full;
+}
+
+static void leave(struct tally *t, int n)
+{
+	if (t)
+		atomic_fetch_sub(&t->tunnels, n);
 }
 
 bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle *why)
 {
 	for (int i = 0; i < n; i++)
 		tunnel_sign(c, routes[i]);
-	bool ok = registry_claim(c->worker->core->registry, routes, n, why);
+	bool room = enter(c, n, why);
+	bool ok = room && registry_claim(c->worker->core->registry, routes, n, why);
 
+	if (room && !ok)
+		leave(tally_of(c), n);
 	for (int i = 0; i < n; i++) {
 		if (ok)
 			tunnel_new(c, routes[i]);
@@ -105,7 +134,11 @@ bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why
 	err->text[0] = '\0';
 	tunnel_sign(c, route);
 	/* First the name, then the port: two workers never try for the same one. */
-	if (!registry_claim(core->registry, &route, 1, why)) {
+	bool room = enter(c, 1, why);
+
+	if (!room || !registry_claim(core->registry, &route, 1, why)) {
+		if (room)
+			leave(tally_of(c), 1);
 		route_unref(route);
 		return false;
 	}
@@ -113,6 +146,7 @@ bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why
 		int error = errno;
 
 		registry_unregister(core->registry, route, false);
+		leave(tally_of(c), 1);
 		route_unref(route);
 		errno = error;
 		return false;
@@ -130,6 +164,30 @@ struct tunnel *tunnel_find(struct client *c, const char *url)
 	while (t && strcmp(t->route->url, url) != 0)
 		t = TAILQ_NEXT(t, link);
 	return t;
+}
+
+struct tunnel *tunnel_next(struct tunnel *t)
+{
+	return TAILQ_NEXT(t, link);
+}
+
+const struct route *tunnel_route(const struct tunnel *t)
+{
+	return t->route;
+}
+
+void tunnel_revoke(struct tunnel *t, const char *why)
+{
+	struct client *c = t->client;
+	bool lost = c->lost;
+
+	char *url = xstrdup(t->route->url);
+
+	c->lost = true;
+	tunnel_close(t, false, why);
+	c->lost = lost;
+	c->proto->withdrawn(c->session, url, why);
+	free(url);
 }
 
 void tunnel_close(struct tunnel *t, bool hold, const char *why)
@@ -150,6 +208,8 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	log_event("tunnel_closed", "url", t->route->url, "control", c->name, "why", why, NULL);
 	TAILQ_REMOVE(&c->tunnels, t, link);
 	c->n_tunnels--;
+	leave(t->tally, 1);
+	tally_unref(t->tally);
 	route_unref(t->route);
 	loop_free_later(w->loop, t, NULL);
 }
@@ -170,7 +230,7 @@ bool client_tunnel_view(const struct worker *w, uint64_t id, struct tunnel_view 
 	if (!t)
 		return false;
 	*v = (struct tunnel_view){
-		.owner = "", /* tokens have no names yet */
+		.owner = client_owner(t->client),
 		.url = t->route->url,
 		.name = url_host(t->route->key),
 		.born = t->born,

@@ -17,6 +17,13 @@ bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why
 		     struct err *err) MUSTCHECK;
 /* The client's tunnel with this URL; NULL: it has none. */
 struct tunnel *tunnel_find(struct client *c, const char *url);
+/* The next one of its client; NULL: it is the last. */
+struct tunnel *tunnel_next(struct tunnel *t);
+const struct route *tunnel_route(const struct tunnel *t);
+/*
+ * Closes it at once, visitors included, and tells its client: it may not have it. Nothing is held.
+ */
+void tunnel_revoke(struct tunnel *t, const char *why);
 /* hold: its name is held for its owner. */
 void tunnel_close(struct tunnel *t, bool hold, const char *why);
 

@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/metrics.h"
+#include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/reserved.h"
@@ -27,7 +28,8 @@ union value {
 /* When another value of an option comes into force. */
 enum option_when {
 	RESTART,
-	RELOAD /* with SIGHUP; of a file's name: the file is read again */
+	RELOAD, /* with SIGHUP; of a file's name: the file is read again */
+	COMMAND /* given on the command line alone, it is no key of the file */
 };
 
 struct option {
@@ -292,6 +294,40 @@ static bool take_delay(struct config *c, const struct option *o, const union val
 	return err_set(why, "%d is not from 0 to %d", v->number, DELAY_MAX);
 }
 
+/* "90s", "15m", "24h", "7d": milliseconds. */
+static bool read_span(const char *text, uint64_t *ms)
+{
+	static const struct {
+		char unit;
+		unsigned s;
+	} units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
+	size_t digits = strspn(text, "0123456789");
+
+	if (!digits || digits > 7 || !text[digits] || text[digits + 1])
+		return false;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		*ms = strtoull(text, NULL, 10) * units[i].s * 1000;
+		if (text[digits] == units[i].unit)
+			return *ms <= LIMIT_NAME_DAYS * UINT64_C(86400000);
+	}
+	return false;
+}
+
+static bool take_names_keep(struct config *c, const struct option *o, const union value *v,
+			    struct err *why)
+{
+	c->keep_ms[0] = LIMIT_NAME_HELD_MS;
+	c->keep_ms[1] = LIMIT_NAME_KEPT_MS;
+	if (!*v->text)
+		return true;
+	if (!read_span(v->text, &c->keep_ms[0]))
+		return err_set(why,
+			       "'%.40s' is not a time such as 90s, 15m, 24h or 7d, at most %dd",
+			       v->text, LIMIT_NAME_DAYS);
+	c->keep_ms[1] = c->keep_ms[0];
+	return true;
+}
+
 static bool take_workers(struct config *c, const struct option *o, const union value *v,
 			 struct err *why)
 {
@@ -311,6 +347,10 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 #define AT(member) offsetof(struct config, member)
 
 static const struct option options[] = {
+	{"config", "", "Path to a YAML file with options under these names; flags beat it",
+	 FLAG_STRING, COMMAND, take_file, AT(config_file)},
+	{"check", "false", "Read everything, say what would be done, and exit", FLAG_BOOL, COMMAND,
+	 take_bool, AT(check)},
 	{"", NULL, "Addresses and names:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"domain", "", "Domain where the tunnels are hosted", FLAG_STRING, RESTART, take_domain, 0},
 	{"httpAddr", ":80", "Public address for HTTP connections, empty string to disable",
@@ -328,6 +368,10 @@ static const struct option options[] = {
 	 "Names below the domain that no tunnel may have; " RESERVED_CERT
 	 ": nor those of the certificate",
 	 FLAG_STRING, RESTART, take_reserved, 0},
+	{"namesKeep", "",
+	 "How long a name is its owner's after his connection broke: 90s, 24h; empty: 90s, with "
+	 "tokens a day",
+	 FLAG_STRING, RESTART, take_names_keep, 0},
 	{"", NULL, "Certificates and state:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
 	 AT(tls_crt)},
@@ -336,6 +380,9 @@ static const struct option options[] = {
 	 FLAG_STRING, RELOAD, take_file, AT(client_ca)},
 	{"tunnelTLSClientCA", "", "Path to a CA file: pgrok clients need a certificate of it",
 	 FLAG_STRING, RELOAD, take_file, AT(tunnel_client_ca)},
+	{"authTokens", "",
+	 "Path to a YAML file with the tokens that clients may come with, if -config has none",
+	 FLAG_STRING, RELOAD, take_file, AT(auth_tokens)},
 	{"stateDir", "",
 	 "Where the self-signed certificate and the names in use are kept ($STATE_DIRECTORY, else "
 	 "~/.pgrokd)",
@@ -379,20 +426,27 @@ static const struct option options[] = {
 	 "machine or a control group gives",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(max_memory)},
 	{"workers", "0", "Worker threads, 0 for one per core", FLAG_INT, RESTART, take_workers, 0},
-	{"version", "false", "Print the version", FLAG_BOOL, RESTART, take_bool, AT(version)},
+	{"version", "false", "Print the version", FLAG_BOOL, COMMAND, take_bool, AT(version)},
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
-/* The table as flags_parse() wants it; values: one for each row. */
-static void make_flags(struct flag flags[static OPTIONS + 1], union value *values)
+/* Which of the rows are on the command line. */
+static struct flag make_flag(size_t i, union value *values, bool *given)
+{
+	return (struct flag){.name = options[i].name,
+			     .type = options[i].type,
+			     .value = &values[i],
+			     .def = options[i].def,
+			     .help = options[i].help,
+			     .given = &given[i]};
+}
+
+/* The table as flags_parse() wants it; values, given: one for each row. */
+static void make_flags(struct flag flags[static OPTIONS + 1], union value *values, bool *given)
 {
 	for (size_t i = 0; i < OPTIONS; i++)
-		flags[i] = (struct flag){.name = options[i].name,
-					 .type = options[i].type,
-					 .value = &values[i],
-					 .def = options[i].def,
-					 .help = options[i].help};
+		flags[i] = make_flag(i, values, given);
 	flags[OPTIONS] = (struct flag){.name = NULL};
 }
 
@@ -400,10 +454,11 @@ void config_usage(FILE *out)
 {
 	struct flag flags[OPTIONS + 1];
 	union value values[OPTIONS];
+	bool given[OPTIONS];
 
-	make_flags(flags, values);
+	make_flags(flags, values, given);
 	fputs("pgrokd gives services behind pgrok clients a public address.\n\nUsage: pgrokd "
-	      "-domain=NAME [FLAGS]\n",
+	      "-domain=NAME [FLAGS]\n       pgrokd hash-token [-random]\n\n",
 	      out);
 	flags_usage(flags, out);
 }
@@ -420,16 +475,62 @@ void config_reloadable(char names[static 256])
 
 /* ---- parsing ---- */
 
-static bool take_all(struct config *c, const union value *values, struct err *err)
+/* What the file says, unless a flag does. */
+static bool lay_file(struct config *c, union value *values, bool *given, struct err *err)
+{
+	struct config_file *f = xcalloc(1, sizeof(*f) + OPTIONS * sizeof(f->row[0]));
+
+	c->file = f;
+	f->n = OPTIONS;
+	for (size_t i = 0; i < OPTIONS; i++) {
+		f->row[i].type = options[i].type;
+		if (*options[i].name && options[i].when != COMMAND)
+			f->row[i].name = options[i].name;
+	}
+	if (!config_file_read(c->config_file, f, err))
+		return false;
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const struct flag flag = make_flag(i, values, given);
+
+		if (f->row[i].text && !given[i] && flag_set(&flag, f->row[i].text))
+			return err_set(err, "%s:%u: %s: it can't be read", c->config_file,
+				       f->row[i].line, options[i].name);
+	}
+	return true;
+}
+
+/* Says where the value at fault comes from. */
+static bool at_fault(const struct config *c, size_t i, bool given, struct err *err)
+{
+	if (given || !c->file || !c->file->row[i].text)
+		return err_set(err, "-%s: %s", options[i].name, err->text);
+	return err_set(err, "%s:%u: %s: %s", c->config_file, c->file->row[i].line, options[i].name,
+		       err->text);
+}
+
+static bool take_all(struct config *c, const union value *values, const bool *given,
+		     struct err *err)
 {
 	for (size_t i = 0; i < OPTIONS; i++)
 		if (!options[i].take(c, &options[i], &values[i], err))
-			return err_set(err, "-%s: %s", options[i].name, err->text);
+			return at_fault(c, i, given[i], err);
 	if (!c->tls_crt != !c->tls_key)
 		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
 	if (*c->domain)
 		return true;
 	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");
+}
+
+/* From one file or the other. */
+static bool take_tokens(struct config *c, struct err *err)
+{
+	c->tokens = c->file ? tokens_ref(c->file->tokens) : NULL;
+	if (!c->auth_tokens)
+		return true;
+	if (c->tokens)
+		return err_set(err, "-authTokens: %s has tokens, too", c->config_file);
+	c->tokens = tokens_read(c->auth_tokens, err);
+	return c->tokens || err_set(err, "-authTokens: %s", err->text);
 }
 
 static bool take_env(struct config *c, struct err *err)
@@ -448,24 +549,25 @@ static bool take_env(struct config *c, struct err *err)
 	return err_set(err, "VHOST: %s", why);
 }
 
-/* It comes before all checks. */
-static bool version_wanted(const union value *values)
+/* Those that come before all checks. */
+static const union value *value_of(const char *name, const union value *values)
 {
 	size_t i = 0;
 
-	while (strcmp(options[i].name, "version") != 0)
+	while (strcmp(options[i].name, name) != 0)
 		i++;
-	return values[i].yes;
+	return &values[i];
 }
 
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err)
 {
 	struct flag flags[OPTIONS + 1];
 	union value values[OPTIONS];
+	bool given[OPTIONS] = {false};
 	int rest;
 
 	memset(c, 0, sizeof(*c));
-	make_flags(flags, values);
+	make_flags(flags, values, given);
 	switch (flags_parse(flags, argc, argv, &rest, err)) {
 	case FLAGS_HELP:
 		return CONFIG_HELP;
@@ -474,14 +576,19 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 	case FLAGS_OK:
 		break;
 	}
-	if (version_wanted(values) || (rest < argc && strcmp(argv[rest], "version") == 0))
+	if (value_of("version", values)->yes || (rest < argc && strcmp(argv[rest], "version") == 0))
 		return CONFIG_VERSION;
 	if (rest < argc) {
 		err_set(err, "unexpected argument '%.100s' (of a flag: -name=value, no blank)",
 			argv[rest]);
 		return CONFIG_USAGE;
 	}
-	return take_all(c, values, err) && take_env(c, err) ? CONFIG_OK : CONFIG_BAD;
+	c->config_file = value_of("config", values)->text;
+	if (*c->config_file && !lay_file(c, values, given, err))
+		return CONFIG_BAD;
+	if (!take_all(c, values, given, err) || !take_env(c, err) || !take_tokens(c, err))
+		return CONFIG_BAD;
+	return CONFIG_OK;
 }
 
 void config_free(struct config *c)
@@ -491,5 +598,7 @@ void config_free(struct config *c)
 	free(c->tcp_host);
 	free(c->state_dir);
 	free(c->vhost);
+	config_file_free(c->file);
+	tokens_unref(c->tokens);
 	memset(c, 0, sizeof(*c));
 }

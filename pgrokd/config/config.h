@@ -1,4 +1,4 @@
-/* The server's options: flags, environment, defaults. */
+/* The server's options: flags, a file, environment, defaults. */
 #ifndef PGROKD_CONFIG_CONFIG_H
 #define PGROKD_CONFIG_CONFIG_H
 
@@ -7,8 +7,12 @@
 #include "common/base/err.h"
 #include "common/base/log.h"
 #include "common/stream/stream.h"
+#include "pgrokd/access/tokens.h"
+
+struct config_file;
 
 struct config {
+	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
 	const char *tunnel_addr;
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
@@ -22,6 +26,7 @@ struct config {
 	uint64_t log_max; /* bytes, 0: no limit */
 	enum stream_engine engine;
 	bool version;         /* asked for: nothing else is to be done */
+	bool check;           /* nothing is to be served: would it work? */
 	bool loopback_exempt; /* addresses of this machine are not counted */
 	bool mux;             /* offered to clients */
 	uint64_t mux_memory;  /* bytes that all mux sessions may hold unread */
@@ -30,11 +35,15 @@ struct config {
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */
 	const char *reserved;           /* words, see reserved.h */
+	uint64_t keep_ms[2];            /* how long names are held; with a token that is checked */
 	char *domain;                   /* owned, lower-case */
 	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
 	char *state_dir;                /* owned, NULL: nowhere */
 	char *vhost;                    /* owned, lower-case, NULL: not set */
 	const char *cache_file;         /* NULL: none */
+	struct config_file *file;       /* owned: what the file says; NULL: there is none */
+	const char *auth_tokens;        /* a file; NULL: none */
+	struct tokens *tokens;          /* a reference; NULL: they are not checked */
 };
 
 enum config_rc {
@@ -42,14 +51,17 @@ enum config_rc {
 	CONFIG_HELP, /* usage was asked for */
 	CONFIG_VERSION,
 	CONFIG_USAGE, /* the command line can't be read: message in err, status 2 */
-	CONFIG_BAD    /* a value is wrong: message in err, naming the option; status 1 */
+	CONFIG_BAD    /* a value is wrong: message in err, naming option or line; status 1 */
 };
 
 /* Borrows argv. *c is valid (and to be freed) whatever comes back. */
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err) MUSTCHECK;
 void config_free(struct config *c);
 void config_usage(FILE *out);
-/* "-a, -b": the options whose files are read again at SIGHUP; the others need a restart. */
+/*
+ * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens of -config; the
+ * others need a restart.
+ */
 void config_reloadable(char names[static 256]);
 
 #endif

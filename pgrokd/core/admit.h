@@ -1,4 +1,7 @@
-/* May a request pass? What its tunnel's rules say, and how often its visitor has guessed lately. */
+/*
+ * May it pass: a request, or a client? What its tunnel's rules say, and how often its visitor has
+ * guessed lately.
+ */
 #ifndef PGROKD_CORE_ADMIT_H
 #define PGROKD_CORE_ADMIT_H
 
@@ -7,5 +10,14 @@
 /* On any worker: 0, or the status to refuse it with: that of route_allows(), or 429. */
 int admit(const struct worker *w, const struct route *r, const struct http_head *h,
 	  const char *head, const struct addr *peer) MUSTCHECK;
+
+/*
+ * Whose is this token, if it is one that may come now? ALLOWED: *grant is a reference (the
+ * caller's), NULL if tokens are not checked. Else *why is a sentence for the client.
+ */
+enum refusal admit_client(const struct worker *w, const struct token *token, struct grant **grant,
+			  const char **why) MUSTCHECK;
+/* Counts a client that was refused. */
+void admit_refused(struct worker *w, enum refusal r);
 
 #endif

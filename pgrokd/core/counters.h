@@ -11,6 +11,7 @@ enum shed {
 	SHED_HALF_OPEN, /* too many of them; the oldest went */
 	SHED_ADDRESS,   /* too many of its address */
 	SHED_MEMORY,
+	SHED_GUESSES, /* too many wrong tokens of its address */
 	SHEDS
 };
 
@@ -19,6 +20,10 @@ enum no_client {
 	NO_CLIENT_VERSION, /* another version of the protocol */
 	NO_CLIENT_UNKNOWN, /* a connection for visitors of a client that is not here */
 	NO_CLIENT_MESSAGE, /* none that can be read, or that begins a connection */
+	NO_CLIENT_TOKEN,   /* an unknown token, or none */
+	NO_CLIENT_EXPIRED, /* a token that is over */
+	NO_CLIENT_GUESSES, /* too many wrong tokens of its address */
+	NO_CLIENT_OTHER,   /* a ClientId that is in use with another token */
 	NO_CLIENTS
 };
 
@@ -30,14 +35,16 @@ enum no_tunnel {
 	NO_TUNNEL_PORT,     /* its port is not allowed, can't be bound, or none is free */
 	NO_TUNNEL_PROTOCOL, /* nothing listens for that protocol here */
 	NO_TUNNEL_LIMIT,    /* too many tunnels, or too long a text */
+	NO_TUNNEL_RIGHTS,   /* its token does not allow that name, port or protocol */
 	NO_TUNNELS
 };
 
 /* Why a visitor was not led to its tunnel's client. */
 enum no_visit {
-	NO_VISIT_FULL, /* too many wait */
-	NO_VISIT_TIME, /* no connection of the client came in time */
-	NO_VISIT_GONE, /* the client went away */
+	NO_VISIT_FULL,  /* too many wait */
+	NO_VISIT_TIME,  /* no connection of the client came in time */
+	NO_VISIT_GONE,  /* the client went away */
+	NO_VISIT_LIMIT, /* more than the token of the client allows */
 	NO_VISITS
 };
 

@@ -20,9 +20,9 @@ static void warn_of_cert(const struct config *c, SSL_CTX *ctx, enum port p)
 		 c->tls_crt, why.text);
 }
 
-static bool load_tls(struct settings *s, const struct core *core, struct err *err)
+static bool load_tls(struct settings *s, const struct core *core, const struct config *c,
+		     struct err *err)
 {
-	const struct config *c = core->config;
 	char note[256], first[256] = "";
 	bool warned = false;
 	struct tls_server_conf conf = {
@@ -91,18 +91,22 @@ static struct reserved *load_reserved(const struct settings *s, const struct con
 
 /* ---- life ---- */
 
-struct settings *settings_load(const struct core *core, const struct settings *was, struct err *err)
+struct settings *settings_load(const struct core *core, const struct config *c,
+			       const struct settings *was, struct err *err)
 {
 	struct settings *s = xcalloc(1, sizeof(*s));
 
 	atomic_init(&s->refs, 1);
-	if (was && was->tls_kept) {
+	if (was && was->tls_kept && !c->tls_crt) {
 		keep_tls(s, was);
-	} else if (!load_tls(s, core, err)) {
+	} else if (!load_tls(s, core, c, err)) {
 		settings_unref(s);
 		return NULL;
 	}
 	s->reserved = load_reserved(s, core->config);
+	s->tokens = tokens_ref(c->tokens);
+	if (s->tokens && was)
+		tokens_inherit(s->tokens, was->tokens);
 	return s;
 }
 
@@ -120,6 +124,7 @@ void settings_unref(struct settings *s)
 		SSL_CTX_free(s->tls[p]);
 	SSL_CTX_free(s->admin_tls);
 	reserved_free(s->reserved);
+	tokens_unref(s->tokens);
 	free(s);
 }
 
@@ -131,6 +136,8 @@ static void take(struct worker *w, void *arg)
 
 	w->settings = arg;
 	settings_unref(old);
+	if (w->core->settled)
+		w->core->settled(w);
 }
 
 static void drop(void *arg)

@@ -18,19 +18,23 @@ struct settings {
 	SSL_CTX *admin_tls;        /* of the admin listener; NULL: it has none */
 	bool tls_kept;             /* these stay in a reload: others could only have another key */
 	struct reserved *reserved; /* names of no tunnel, some from the certificate */
+	struct tokens *tokens;     /* a reference; NULL: they are not checked */
 };
 
 /*
- * Loads what core's config names. was: the settings in force, NULL at the start. Returns owned, one
- * reference; NULL: err names the option and the file.
+ * Loads what c names, whose tokens no other settings have had. was: the settings in force, NULL at
+ * the start. Returns owned, one reference; NULL: err names the option and the file.
  */
-struct settings *settings_load(const struct core *core, const struct settings *was,
-			       struct err *err) MUSTCHECK;
+struct settings *settings_load(const struct core *core, const struct config *c,
+			       const struct settings *was, struct err *err) MUSTCHECK;
 struct settings *settings_ref(struct settings *s);
 /* The last one frees; NULL is fine. */
 void settings_unref(struct settings *s);
 
-/* From the main thread: brings s into force on every worker, with a reference for each. */
+/*
+ * From the main thread: brings s into force on every worker, with a reference for each; there
+ * core->settled is called then.
+ */
 void settings_publish(const struct core *core, struct settings *s);
 
 #endif

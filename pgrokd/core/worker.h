@@ -12,6 +12,7 @@
 
 #include "common/base/idmap.h"
 #include "common/base/loop.h"
+#include "pgrokd/access/grant.h"
 #include "pgrokd/config/config.h"
 #include "pgrokd/core/counters.h"
 #include "pgrokd/limits.h"
@@ -44,6 +45,8 @@ struct core {
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
 	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
+	/* New settings are in force on this worker. NULL: nothing depends on them. */
+	void (*settled)(struct worker *w);
 	int n_workers;
 	struct worker *worker; /* [n_workers] */
 };

@@ -8,6 +8,7 @@
 
 #include "common/base/memory.h"
 #include "common/net/tls.h"
+#include "pgrokd/access/guesses.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
@@ -232,9 +233,25 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 	return g;
 }
 
+/* Before it costs anything: its address has guessed at tokens too often lately. */
+static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
+{
+	struct guesses *g = w->core->guesses;
+
+	if (port != PORT_TUNNEL || !w->settings->tokens || !g ||
+	    !guesses_must_wait(g, peer, GUESS_TOKENS, loop_now(w->loop)))
+		return false;
+	w->count.shed[SHED_GUESSES]++;
+	return true;
+}
+
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
 	w->count.accepted[port]++;
+	if (shut_out(w, port, peer)) {
+		close(fd);
+		return;
+	}
 	bool full = memory_short();
 
 	if (full || !door_enter(w->core->door, peer)) {

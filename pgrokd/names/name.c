@@ -103,6 +103,27 @@ uint16_t key_port(const char *key)
 	return port > 0 ? (uint16_t)port : 0;
 }
 
+bool name_below(const struct name_site *site, const char *host, char below[static ROUTE_KEY_MAX])
+{
+	const char *const ends[] = {site->domain, site->vhost};
+	char key[ROUTE_KEY_MAX];
+	size_t len = strlen(host);
+
+	for (size_t i = 0; i < 2; i++) {
+		if (!ends[i] || !route_key(PROTO_HTTP, ends[i], strlen(ends[i]), key))
+			continue;
+		const char *end = url_host(key);
+		size_t tail = strlen(end);
+
+		if (len <= tail + 1 || len - tail > ROUTE_KEY_MAX || host[len - tail - 1] != '.' ||
+		    strcmp(host + len - tail, end) != 0)
+			continue;
+		snprintf(below, ROUTE_KEY_MAX, "%.*s", (int)(len - tail - 1), host);
+		return true;
+	}
+	return false;
+}
+
 char *url_of_subdomain(const struct name_site *site, enum proto p, const char *sub)
 {
 	uint16_t port = p == PROTO_HTTP ? site->http_port : site->https_port;

@@ -38,6 +38,11 @@ struct name_site {
 	uint16_t http_port, https_port;
 };
 
+/*
+ * Is host, as it stands in a key, below the domain or vhost? What stands before that, into below.
+ */
+bool name_below(const struct name_site *site, const char *host, char below[static ROUTE_KEY_MAX]);
+
 /* "http://sub.domain:port", the port left out where it is the protocol's default. Owned. */
 char *url_of_subdomain(const struct name_site *site, enum proto p, const char *sub) MUSTCHECK;
 /* "http://hostname": a port only if the client asked for one. Owned. */

@@ -13,10 +13,16 @@
 struct owner {
 	unsigned char client[OWNER_CLIENT]; /* of the SHA-256 of its ClientId */
 	struct token token;
+	bool named; /* token stands for the owner's name, whichever his tokens are: owner_name() */
 	uint64_t from; /* addr_household(), 0 for loopback: not counted by address */
 };
 
 struct owner owner_of(const char *client_id, const struct token *token, const struct addr *peer);
+/*
+ * It is known by this name ("": by none), since tokens are checked: its ClientId and its token
+ * count for as much as the name.
+ */
+void owner_name(struct owner *o, const char *client_id, const char *name);
 /* The same ClientId, or the same token? */
 bool owner_same(const struct owner *a, const struct owner *b);
 

@@ -85,15 +85,20 @@ static int first_free(const struct ports *p, int from, int to)
 	return -1;
 }
 
-uint16_t ports_pick(struct ports *p, uint16_t start, uint64_t now)
+uint16_t ports_pick_of(struct ports *p, uint16_t min, uint16_t max, uint16_t start, uint64_t now)
 {
 	int port;
 
 	turn(p, now);
-	if (start < p->min || start > p->max)
-		start = p->min;
-	port = first_free(p, start, p->max);
+	if (start < min || start > max)
+		start = min;
+	port = first_free(p, start, max);
 	if (port < 0)
-		port = first_free(p, p->min, start - 1);
+		port = first_free(p, min, start - 1);
 	return port < 0 ? 0 : (uint16_t)port;
+}
+
+uint16_t ports_pick(struct ports *p, uint16_t start, uint64_t now)
+{
+	return ports_pick_of(p, p->min, p->max, start, now);
 }

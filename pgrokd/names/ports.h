@@ -25,5 +25,7 @@ void ports_set_busy(struct ports *p, uint16_t port, bool busy);
 void ports_failed(struct ports *p, uint16_t port, uint64_t now);
 /* The first one that may be had from `start` on, in a circle; 0: there is none. */
 uint16_t ports_pick(struct ports *p, uint16_t start, uint64_t now);
+/* The same of those from min to max. */
+uint16_t ports_pick_of(struct ports *p, uint16_t min, uint16_t max, uint16_t start, uint64_t now);
 
 #endif

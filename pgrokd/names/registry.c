@@ -27,6 +27,7 @@ struct registry {
 	struct ports *ports; /* all of them: under the lock */
 	bool changed;        /* affinity is not what was saved last */
 	bool names_changed;  /* nor are routes and held */
+	uint64_t keep_ms[2]; /* [owner.named]: how long a name is held */
 	int workers;
 	int *clients;       /* [workers] ClientIds at home there; under the lock */
 	atomic_int *joined; /* [workers] */
@@ -57,10 +58,17 @@ struct registry *registry_new(int workers)
 	r->held = held_new(LIMIT_HELD, LIMIT_HELD_CLIENT, LIMIT_HELD_ADDRESS);
 	held_on_gone(r->held, hold_gone, r);
 	r->ports = ports_new();
+	registry_set_keep(r, LIMIT_NAME_HELD_MS, LIMIT_NAME_KEPT_MS);
 	r->workers = workers;
 	r->clients = xcalloc((size_t)workers, sizeof(*r->clients));
 	r->joined = xcalloc((size_t)workers, sizeof(*r->joined));
 	return r;
+}
+
+void registry_set_keep(struct registry *r, uint64_t ms, uint64_t named_ms)
+{
+	r->keep_ms[false] = loop_scaled(ms);
+	r->keep_ms[true] = loop_scaled(named_ms);
 }
 
 static void drop_route(const char *key, void *value, void *arg)
@@ -121,6 +129,7 @@ static bool blocked(const struct registry *r, const struct route *route, uint64_
 
 	why->taken = taken ? route_ref(taken) : NULL;
 	why->held_s = (unsigned)((ms + 999) / 1000);
+	why->full = false;
 	return taken || ms;
 }
 
@@ -150,7 +159,7 @@ bool registry_claim(struct registry *r, struct route *const *routes, int n, stru
 
 void registry_unregister(struct registry *r, const struct route *route, bool hold)
 {
-	uint64_t until = now_ms() + loop_scaled(LIMIT_NAME_HELD_MS);
+	uint64_t until = now_ms() + r->keep_ms[route->owner.named];
 
 	pthread_mutex_lock(&r->lock);
 	struct route *found = strmap_get(r->routes, route->key);
@@ -174,6 +183,19 @@ void registry_unregister(struct registry *r, const struct route *route, bool hol
 void registry_set_ports(struct registry *r, uint16_t min, uint16_t max)
 {
 	ports_set_range(r->ports, min, max);
+}
+
+uint16_t registry_free_port_of(struct registry *r, uint16_t min, uint16_t max)
+{
+	uint16_t start = (uint16_t)(min + rand_below((uint32_t)(max - min) + 1));
+	uint64_t now = now_ms();
+
+	pthread_mutex_lock(&r->lock);
+	held_sweep(r->held, now);
+	uint16_t port = ports_pick_of(r->ports, min, max, start, now);
+
+	pthread_mutex_unlock(&r->lock);
+	return port;
 }
 
 uint16_t registry_free_port(struct registry *r)
@@ -200,6 +222,7 @@ void registry_port_failed(struct registry *r, uint16_t port)
 
 /* Filled under the lock, so with references alone. */
 struct name_list {
+	const struct registry *registry;
 	struct saved_name *names;
 	size_t n, max;
 	uint64_t now;
@@ -214,8 +237,11 @@ static void save(struct name_list *list, struct route *name, uint64_t left_ms)
 
 static void save_route(const char *key, void *value, void *arg)
 {
+	struct route *route = value;
+	struct name_list *list = arg;
+
 	(void)key;
-	save(arg, value, loop_scaled(LIMIT_NAME_HELD_MS));
+	save(list, route, list->registry->keep_ms[route->owner.named]);
 }
 
 static void save_hold(void *arg, struct route *name, uint64_t until)
@@ -229,7 +255,7 @@ static void save_hold(void *arg, struct route *name, uint64_t until)
 /* Room for all there are now and a few more, its pages made before others wait for the lock. */
 static struct name_list make_list(struct registry *r)
 {
-	struct name_list list = {.now = now_ms()};
+	struct name_list list = {.registry = r, .now = now_ms()};
 
 	pthread_mutex_lock(&r->lock);
 	size_t open = strmap_count(r->routes), held = held_count(r->held);
@@ -279,9 +305,10 @@ void registry_names_unsaved(struct registry *r)
 void registry_hold(struct registry *r, const char *key, const struct owner *owner, uint64_t left_ms)
 {
 	uint16_t port = key_port(key);
+	uint64_t most = r->keep_ms[owner->named];
 
 	pthread_mutex_lock(&r->lock);
-	held_add(r->held, key, owner, now_ms() + left_ms);
+	held_add(r->held, key, owner, now_ms() + (left_ms < most ? left_ms : most));
 	if (port)
 		ports_set_busy(r->ports, port, true);
 	pthread_mutex_unlock(&r->lock);

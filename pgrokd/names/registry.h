@@ -27,6 +27,7 @@ struct obstacle {
 	struct route
 		*taken;  /* a reference (the caller's) to the one in the way; NULL: it is held */
 	unsigned held_s; /* for another owner, for so many seconds */
+	bool full;       /* not the registry's word: its owner has all the tunnels that it may */
 };
 
 /*
@@ -36,10 +37,16 @@ struct obstacle {
 bool registry_claim(struct registry *r, struct route *const *routes, int n,
 		    struct obstacle *why) MUSTCHECK;
 /*
- * Deletes the entry if it is this route's own. hold: only its owner may claim it again in the next
- * LIMIT_NAME_HELD_MS.
+ * Deletes the entry if it is this route's own. hold: only its owner may claim it again for as long
+ * as registry_set_keep() said.
  */
 void registry_unregister(struct registry *r, const struct route *route, bool hold);
+
+/*
+ * How long names are held, scaled as all time-outs are; of owners with a token that is checked:
+ * named. At first LIMIT_NAME_HELD_MS and LIMIT_NAME_KEPT_MS. Before any worker runs.
+ */
+void registry_set_keep(struct registry *r, uint64_t ms, uint64_t named_ms);
 
 /* ---- ports of tcp tunnels ---- */
 
@@ -47,6 +54,8 @@ void registry_unregister(struct registry *r, const struct route *route, bool hol
 void registry_set_ports(struct registry *r, uint16_t min, uint16_t max);
 /* One that no tunnel has and none is held for, by chance; 0: there is none. */
 uint16_t registry_free_port(struct registry *r);
+/* The same of those from min to max. */
+uint16_t registry_free_port_of(struct registry *r, uint16_t min, uint16_t max);
 /* Another program has it. */
 void registry_port_failed(struct registry *r, uint16_t port);
 
@@ -65,7 +74,7 @@ struct saved_name *registry_names(struct registry *r, size_t *n) MUSTCHECK;
 void registry_names_free(struct saved_name *names, size_t n);
 /* They could not be saved: the next registry_names() is to return them again. */
 void registry_names_unsaved(struct registry *r);
-/* Loading, before any worker runs. */
+/* Loading, before any worker runs; no longer than any name is held. */
 void registry_hold(struct registry *r, const char *key, const struct owner *owner,
 		   uint64_t left_ms);
 

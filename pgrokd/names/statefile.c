@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/base/loop.h"
 #include "common/base/text.h"
 
 struct savefile statefile_of(const char *dir)
@@ -23,37 +22,25 @@ struct savefile statefile_of(const char *dir)
 
 /* ---- reading ---- */
 
-static bool from_hex(const char *text, unsigned char *out, size_t len)
-{
-	if (!text || strlen(text) != 2 * len)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (unsigned char)(high << 4 | low);
-	}
-	return true;
-}
-
-/* [key, client, token or "", milliseconds]; one that is not like this is passed over. */
+/*
+ * [key, client, token or "", milliseconds, 1: of a token that is checked]; one that is not like
+ * this is passed over.
+ */
 static void load_name(const json_t *e, struct registry *r)
 {
 	const char *key = json_string_value(json_array_get(e, 0));
 	const char *client = json_string_value(json_array_get(e, 1));
 	const char *token = json_string_value(json_array_get(e, 2));
 	json_int_t left = json_integer_value(json_array_get(e, 3));
-	json_int_t most = (json_int_t)loop_scaled(LIMIT_NAME_HELD_MS);
-	struct owner owner = {.from = 0};
+	struct owner owner = {.named = json_integer_value(json_array_get(e, 4)) == 1};
 
-	if (!key || strlen(key) >= ROUTE_KEY_MAX || left <= 0 || !token ||
-	    !from_hex(client, owner.client, OWNER_CLIENT))
+	if (!key || strlen(key) >= ROUTE_KEY_MAX || left <= 0 || !token || !client ||
+	    !hex_bytes(client, owner.client, OWNER_CLIENT))
 		return;
 	owner.token.given = *token != '\0';
-	if (owner.token.given && !from_hex(token, owner.token.hash, TOKEN_HASH))
+	if (owner.token.given && !hex_bytes(token, owner.token.hash, TOKEN_HASH))
 		return;
-	registry_hold(r, key, &owner, (uint64_t)(left < most ? left : most));
+	registry_hold(r, key, &owner, (uint64_t)left);
 }
 
 /* NULL: it is ours. */
@@ -100,7 +87,8 @@ static void add_name(struct text *t, const struct saved_name *name)
 	text_comma(t);
 	text_put(t, "\n[");
 	text_json_str(t, name->name->key);
-	text_fmt(t, ",\"%s\",\"%s\",%llu]", client, token, (unsigned long long)name->left_ms);
+	text_fmt(t, ",\"%s\",\"%s\",%llu,%d]", client, token, (unsigned long long)name->left_ms,
+		 owner->named);
 }
 
 void statefile_save(struct savefile *f, const char *domain, struct registry *r)

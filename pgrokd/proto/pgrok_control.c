@@ -9,6 +9,7 @@
 #include "common/net/socket.h"
 #include "msg/pgrok/chan.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/proto/pgrok_in.h"
 
 enum control_state {
@@ -373,15 +374,59 @@ static void send_auth_resp(struct pgrok_control *k)
 	control_send(k, &m);
 }
 
+/* What was allowed a moment ago, on another worker. Says why in an AuthResp. */
+static void refuse(struct worker *w, struct stream *s, struct parcel *p, enum refusal r,
+		   const char *why)
+{
+	struct msg m = msg_new(MSG_AUTH_RESP);
+	char text[ADDR_TEXT];
+
+	admit_refused(w, r);
+	registry_leave(w->core->registry, p->client_id);
+	log_often(LOG_INFO, "lobby", "Refused %s: %s", addr_text(&p->peer, text), why);
+	s = stream_settle(s);
+	struct chan *chan = chan_new(s);
+
+	m.auth_resp.version = m.auth_resp.mm_version = "";
+	m.auth_resp.error = why;
+	(void)!chan_send(chan, &m);
+	chan_free(chan);
+	stream_linger(s);
+}
+
+/* The final word: settings do not change between this and client_new(). */
+static enum refusal admit_at_home(struct worker *w, const struct parcel *p,
+				  const struct token *token, struct grant **grant, const char **why)
+{
+	const struct client *old = client_find(w, p->client_id);
+	enum refusal r = admit_client(w, token, grant, why);
+
+	if (r || !old || strcmp(client_owner(old), grant_owner(*grant)) == 0)
+		return r;
+	grant_unref(*grant);
+	*why = "This client id is in use with another token.";
+	return REFUSED_CLIENT;
+}
+
 void pgrok_control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 {
 	const struct msg_auth *auth = &p->first.auth;
+	struct token token = token_of(auth->user);
+	struct grant *grant;
+	const char *why;
+	enum refusal r = admit_at_home(w, p, &token, &grant, &why);
+
+	if (r) {
+		refuse(w, s, p, r, why);
+		return;
+	}
 	struct pgrok_control *k = control_new(w, s, auth);
 	struct client_conf conf = {
 		.proto = &pgrok_proto,
 		.session = k,
 		.client_id = p->client_id,
-		.token = token_of(auth->user),
+		.token = token,
+		.grant = grant,
 		.peer = p->peer,
 		.half_close = k->features,
 		.may_share = k->feature_mux,
@@ -389,8 +434,9 @@ void pgrok_control_adopt(struct worker *w, struct stream *s, struct parcel *p)
 	char text[ADDR_TEXT];
 
 	k->client = client_new(w, &conf);
-	k->hello = xasprintf("Client %s connected from %s (%.32s/%.32s, version %.32s)",
-			     client_short_id(k->client), addr_text(&p->peer, text), auth->os,
+	k->hello = xasprintf("Client %s%s%s connected from %s (%.32s/%.32s, version %.32s)",
+			     client_short_id(k->client), *client_owner(k->client) ? " of " : "",
+			     client_owner(k->client), addr_text(&p->peer, text), auth->os,
 			     auth->arch, auth->mm_version);
 	control_introduce(k, false);
 	send_auth_resp(k);

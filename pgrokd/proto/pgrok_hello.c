@@ -7,7 +7,10 @@
 
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
+#include "pgrokd/access/guesses.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/admit.h"
+#include "pgrokd/core/settings.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/proto/pgrok_in.h"
 
@@ -91,17 +94,12 @@ static bool client_id_valid(const char *id)
 }
 
 /* Says why in an AuthResp, then closes lingering. */
-static void refuse_version(struct guest *g, const struct msg_auth *auth)
+static void refuse_client(struct guest *g, const char *error)
 {
-	char error[256], peer[ADDR_TEXT];
+	char peer[ADDR_TEXT];
 	struct chan *chan = g->own;
 	struct msg m = msg_new(MSG_AUTH_RESP);
 
-	/* The Go server names its software version but the client's protocol version. */
-	snprintf(error, sizeof(error),
-		 "Incompatible versions. Server %s, client %s. Download a new version at "
-		 "https://github.com/jerson/pgrok",
-		 MSG_SOFTWARE_VERSION, strlen(auth->version) < 32 ? auth->version : "?");
 	m.auth_resp.version = m.auth_resp.mm_version = "";
 	m.auth_resp.error = error;
 	g->worker->count.no_client[NO_CLIENT_VERSION]++;
@@ -111,6 +109,67 @@ static void refuse_version(struct guest *g, const struct msg_auth *auth)
 		return;
 	}
 	stream_linger(guest_leave(g));
+}
+
+static void refuse_version(struct guest *g, const struct msg_auth *auth)
+{
+	char error[256];
+
+	/* The Go server names its software version but the client's protocol version. */
+	snprintf(error, sizeof(error),
+		 "Incompatible versions. Server %s, client %s. Download a new version at "
+		 "https://github.com/jerson/pgrok",
+		 MSG_SOFTWARE_VERSION, strlen(auth->version) < 32 ? auth->version : "?");
+	refuse_client(g, error);
+}
+
+/* ---- tokens ---- */
+
+static void refuse_token(struct guest *g)
+{
+	refuse_client(g, "The token is unknown to this server.");
+}
+
+/* One more wrong token of its address: the answer takes longer each time. */
+static void refuse_later(struct guest *g)
+{
+	struct worker *w = g->worker;
+	struct guesses *guesses = w->core->guesses;
+	unsigned n =
+		guesses ? guesses_wrong(guesses, &g->peer, GUESS_TOKENS, loop_now(w->loop)) : 0;
+
+	if (n < 2) {
+		refuse_token(g);
+		return;
+	}
+	stream_want(g->stream, 0);
+	g->alarm = refuse_token;
+	loop_after(&g->timer, (n - 1) * LIMIT_WRONG_MS);
+}
+
+/* May it come with this token? False: it was told why not, or will be. */
+static bool token_allowed(struct guest *g, const struct msg_auth *auth)
+{
+	struct worker *w = g->worker;
+	struct token token = token_of(auth->user);
+	struct grant *grant;
+	const char *why;
+	enum refusal r = admit_client(w, &token, &grant, &why);
+
+	grant_unref(grant);
+	if (w->settings->tokens && w->core->guesses &&
+	    guesses_must_wait(w->core->guesses, &g->peer, GUESS_TOKENS, loop_now(w->loop))) {
+		r = REFUSED_GUESSES;
+		why = "Too many wrong tokens from your address. Try again in a minute.";
+	}
+	if (!r)
+		return true;
+	admit_refused(w, r);
+	if (r == REFUSED_TOKEN && token.given)
+		refuse_later(g);
+	else
+		refuse_client(g, why);
+	return false;
 }
 
 static void auth_drop(struct parcel *p)
@@ -124,6 +183,10 @@ static void first_auth(struct guest *g, struct msg *m)
 
 	if (strcmp(m->auth.version, MSG_PROTO_VERSION) != 0) {
 		refuse_version(g, &m->auth);
+		msg_free(m);
+		return;
+	}
+	if (!token_allowed(g, &m->auth)) {
 		msg_free(m);
 		return;
 	}
@@ -194,6 +257,8 @@ static void pgrok_hello(struct guest *g)
 {
 	struct msg m;
 
+	if (g->alarm) /* a refusal is on its way */
+		return;
 	if (!g->own) {
 		g->own = chan_new(g->stream);
 		g->own_free = own_free;

@@ -28,6 +28,7 @@ struct visitor {
 	struct worker *worker;
 	struct visitors *at; /* NULL: its tunnel has closed */
 	struct route *route; /* a reference: what it came for */
+	struct tally *tally; /* a reference: it is counted there; NULL: nowhere */
 	enum visitor_state state;
 	enum visitor_timer timer_for;
 	uint64_t id, born, joined;

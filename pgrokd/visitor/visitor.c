@@ -133,8 +133,10 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 /* Not joined: gets a page (http), or is closed. */
 static void visitor_refuse(struct visitor *v, enum no_visit reason, const char *why)
 {
-	static const int status[] = {
-		[NO_VISIT_FULL] = 503, [NO_VISIT_TIME] = 504, [NO_VISIT_GONE] = 502};
+	static const int status[] = {[NO_VISIT_FULL] = 503,
+				     [NO_VISIT_TIME] = 504,
+				     [NO_VISIT_GONE] = 502,
+				     [NO_VISIT_LIMIT] = 503};
 
 	v->worker->count.no_visit[reason]++;
 	if (is_http(v))
@@ -143,10 +145,26 @@ static void visitor_refuse(struct visitor *v, enum no_visit reason, const char *
 		visitor_close(v, false, why);
 }
 
+/* One more of its owner's visitors. False: there are too many. */
+static bool visitor_enter(struct visitor *v)
+{
+	struct tally *t = v->at->tally;
+
+	if (!tally_enter(t, &t->visitors, 1, v->at->most))
+		return false;
+	v->tally = tally_ref(t);
+	return true;
+}
+
 static void visitor_claim(struct visitor *v)
 {
 	struct stream *s;
 
+	if (v->at->tally && !v->tally && !visitor_enter(v)) {
+		visitor_refuse(v, NO_VISIT_LIMIT,
+			       "its owner has as many visitors as the token allows");
+		return;
+	}
 	v->waiter = (struct carrier_waiter){
 		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
 	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
@@ -360,6 +378,9 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
+	if (v->tally)
+		atomic_fetch_sub(&v->tally->visitors, 1);
+	tally_unref(v->tally);
 	route_unref(v->route);
 	if (v->unread)
 		xfree_secret(v->unread, v->unread_len); /* a head may carry a password */

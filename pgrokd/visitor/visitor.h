@@ -21,6 +21,8 @@ struct visitors {
 	bool one_request;        /* a stream to the client carries one request */
 	struct visitor_count count;
 	struct visitor_count *sum; /* of all tunnels of its client */
+	struct tally *tally;       /* NULL: there is no limit; borrowed */
+	int most;                  /* of the owner's visitors at once */
 	uint64_t now;              /* visitors in the list */
 	uint64_t last;             /* loop_now() of the last request or visitor; 0: none came */
 	struct visitor_list list;

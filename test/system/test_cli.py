@@ -1,5 +1,6 @@
 """The command line: every row of the Go pair's table, texts and exit statuses."""
 
+import hashlib
 import re
 import signal
 import subprocess
@@ -397,6 +398,57 @@ def test_server_certificate_without_key(certs, tmp_path):
                          "-httpAddr=127.0.0.1:0", "-httpsAddr=127.0.0.1:0", "-tunnelAddr=127.0.0.1:0",
                          f"-stateDir={tmp_path}")
     assert status == 1 and err
+
+
+def test_server_file(lab, tmp_path):
+    """Every flag may stand in a file; one on the command line beats it."""
+    conf = lab.config("domain: other.me\nworkers: 1\nreserved: admin\nlog-level: ERROR\n")
+    s = lab.server(f"-config={conf}")
+    c = lab.goclient(s)
+    assert "reserved" in c.tunnel("http", subdomain="admin")[0]["Error"]
+    c = lab.goclient(s)
+    assert c.url("http", subdomain="www") == f"http://www.pgrok.me:{s.http_port}"
+    s.wait_log("Registered new tunnel on")  # -log-level=DEBUG
+
+
+def check(lab, text, *flags, state):
+    conf = lab.config(text)
+    return conf, run(PGROKD, "-check", f"-config={conf}", f"-stateDir={state}", *flags)
+
+
+def test_server_check(lab, certs, tmp_path):
+    """It reads all that the server would read, listens nowhere and writes nothing."""
+    state = tmp_path / "check"
+    state.mkdir()
+    good = f"domain: x.me\nhttpAddr: :80\nhttpsAddr: ''\ntlsCrt: {certs.server}\ntlsKey: {certs.server_key}\n"
+    _, (status, out, err) = check(lab, good, state=state)
+    assert (status, err) == (0, ""), err
+    assert re.search(r"^domain +x\.me$", out, re.M) and re.search(r"^https +off$", out, re.M), out
+    assert re.search(r"^http +:80$", out, re.M), out
+    assert "is not for names below" not in out
+    conf, (status, out, err) = check(lab, good + "\nworkerz: 3\n", state=state)
+    assert (status, out, err) == (1, "", f"{conf}:7: workerz: unknown key; did you mean workers?\n")
+    _, (status, out, err) = check(lab, good, "-tunnelTLSClientCA=/nonexistent.pem", state=state)
+    assert status == 1 and "-tunnelTLSClientCA" in err and not out
+    _, (status, out, err) = check(lab, "domain: x.me\n", state=state)
+    assert (status, err) == (0, "") and re.search(r"^certificate +self-signed$", out, re.M)
+    assert list(state.iterdir()) == []
+
+
+def test_hash_token():
+    def hashed(text):
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}\n"
+    assert run(PGROKD, "hash-token", stdin="my secret\n") == (0, hashed("my secret"), "")
+    assert run(PGROKD, "hash-token", stdin="without an end") == (0, hashed("without an end"), "")
+    status, out, err = run(PGROKD, "hash-token", "-random")
+    token, line = out.split("\n", 1)
+    assert (status, err) == (0, "") and len(token) == 32 and line == hashed(token)
+    assert run(PGROKD, "hash-token", "-random")[1] != out
+    for stdin in ("", "\n"):
+        status, out, err = run(PGROKD, "hash-token", stdin=stdin)
+        assert (status, out) == (1, "") and err
+    status, out, err = run(PGROKD, "hash-token", "mysecret")
+    assert (status, out) == (2, "") and "mysecret" not in err
 
 
 @pytest.mark.parametrize("words", [["foo"], ["-mux", "false", "-nonsense"]])

@@ -6,7 +6,8 @@ The word behind a block's fence says how it is tried:
 
   sh           typed; a program that stays is awaited, and every tunnel of a client is visited
   text         right behind `sh`: what that prints ("..." stands for anything)
-  yaml         a configuration file, named in its first line: no complaint, all its tunnels work
+  yaml         a configuration file, named in its first line: no complaint, all its tunnels work; one
+               whose name begins with "pgrokd" is a server's, and -check has no complaint
   nginx, caddyfile, haproxy    started in front of the server, and tunnels visited through it
   ini          a systemd unit, or a drop-in for the one before it: systemd-analyze has no complaint
 
@@ -105,7 +106,9 @@ def stays(command):
     words = [w for w in command.split() if w != "sudo" and not re.match(r"[A-Z_]+=", w)]
     if words[0] == "pgrok":
         return not {"list", "version", "help", "-h"} & set(words)
-    return words[0] == "pgrokd" and "-h" not in words or command.startswith("python3 -m http.server")
+    if words[0] == "pgrokd":
+        return not {"-check", "hash-token", "-h"} & set(words)
+    return command.startswith("python3 -m http.server")
 
 
 def output_pattern(text):
@@ -299,7 +302,7 @@ class Reader:
         flags.setdefault("tcpAddr", "127.0.0.1")
         flags.setdefault("stateDir", "state")
         if usual:
-            env.setdefault("VHOST", flags["domain"])
+            env.setdefault("VHOST", flags.get("domain", DOMAIN))
         self.server = self.spawn(["pgrokd"] + [f"-{k}={v}" for k, v in flags.items()], env)
         self.server.wait_log("Listening for control and proxy connections on")
         self.server.flags = flags
@@ -320,6 +323,11 @@ class Reader:
         assert name, "the first line of a configuration file is a comment with its name"
         path = self.folder / name[1].replace("~/", "")
         path.write_text(text)
+        if path.name.startswith("pgrokd"):
+            out = subprocess.run(["pgrokd", "-check", f"-config={path}"], env=self.env, check=False,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            assert out.returncode == 0, out.stdout
+            return
         out = subprocess.run(["pgrok", f"-config={path}", "list"], env=self.env, check=False,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if name[1] == "~/.pgrok":

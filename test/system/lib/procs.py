@@ -385,7 +385,7 @@ def empty_config():
     return _empty
 
 
-def run(program, *args, extra_env=None, timeout=None, cwd=None):
+def run(program, *args, extra_env=None, timeout=None, cwd=None, stdin=""):
     """A short run to its end: (status, stdout, stderr)."""
     full_env = dict(os.environ)
     full_env.update(SAN_ENV)
@@ -393,7 +393,7 @@ def run(program, *args, extra_env=None, timeout=None, cwd=None):
         full_env.pop(k, None)
         full_env.pop(k.upper(), None)
     full_env.update(extra_env or {})
-    p = subprocess.run([str(program)] + [str(a) for a in args], stdin=subprocess.DEVNULL,
+    p = subprocess.run([str(program)] + [str(a) for a in args], input=stdin.encode(),
                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=full_env, cwd=cwd,
                        timeout=timeout or WAIT, check=False)
     out, err = p.stdout.decode("utf-8", "backslashreplace"), p.stderr.decode("utf-8", "backslashreplace")

@@ -36,6 +36,22 @@ static bool set_list(const struct yaml_value *v, void *member)
 	return yaml_texts(v, "words", add_item, member);
 }
 
+/* Numbers of the items, and the item itself if it is a text. */
+static bool take_item(const struct yaml_value *v, void *arg)
+{
+	const char *text;
+
+	if (!yaml_text(v, &text))
+		return false;
+	text_fmt(arg, "%s=%s;", v->path, text);
+	return true;
+}
+
+static bool set_items(const struct yaml_value *v, void *member)
+{
+	return yaml_items(v, "words", 3, take_item, member);
+}
+
 static bool take_inner(const struct yaml_value *v, const char *key, void *object)
 {
 	const char *text;
@@ -66,10 +82,15 @@ static const char *hint(const char *key)
 
 #define OF(member) offsetof(struct settings, member)
 static const struct yaml_field fields[] = {
-	{"inner", set_inner, OF(inner)},   {"line", set_line, 0},
-	{"list", set_list, OF(list)},      {"name", yaml_set_text, OF(name)},
-	{"on", yaml_set_bool, OF(on)},     {"port", yaml_set_port, OF(port)},
-	{"size", yaml_set_size, OF(size)}, {NULL, NULL, 0},
+	{"inner", set_inner, OF(inner)},
+	{"line", set_line, 0},
+	{"items", set_items, OF(list)},
+	{"list", set_list, OF(list)},
+	{"name", yaml_set_text, OF(name)},
+	{"on", yaml_set_bool, OF(on)},
+	{"port", yaml_set_port, OF(port)},
+	{"size", yaml_set_size, OF(size)},
+	{NULL, NULL, 0},
 };
 static const struct yaml_table table = {fields, hint};
 
@@ -79,10 +100,10 @@ static void on_warning(void *arg, const char *text)
 }
 
 /* What was read as one line, or the error; the warnings into *warnings. */
-static char *read_text(const char *text, size_t len, struct text *warnings)
+static char *read_as(const char *text, size_t len, struct text *warnings, bool strict)
 {
 	struct settings s = {.size = 7};
-	struct yaml_conf conf = {"f.yml", &table, &s, on_warning, warnings};
+	struct yaml_conf conf = {"f.yml", &table, &s, on_warning, warnings, strict};
 	struct err err = {""};
 	char *out = NULL;
 	size_t out_len;
@@ -101,6 +122,11 @@ static char *read_text(const char *text, size_t len, struct text *warnings)
 	return out;
 }
 
+static char *read_text(const char *text, size_t len, struct text *warnings)
+{
+	return read_as(text, len, warnings, false);
+}
+
 static const struct {
 	const char *text, *want, *warnings;
 } rows[] = {
@@ -113,6 +139,11 @@ static const struct {
 	{"list: [a, 2, 'c d']\n", "-|0|0|7|0|a;2;c d;|", ""},
 	{"list: a\n", "-|0|0|7|0|a;|", ""},
 	{"inner: {x: 1, y: two}\n", "-|0|0|7|0||x=1;y=two;", ""},
+	{"items: []\n", "-|0|0|7|0||", ""},
+	{"items: [a, b]\n", "-|0|0|7|0|items[0]=a;items[1]=b;|", ""},
+	{"items:\n- a\n- [b]\n", "f.yml:3: items[1]: a list where a text is wanted", ""},
+	{"items: a\n", "f.yml:1: items: a list of words is wanted", ""},
+	{"items: [a, b, c, d]\n", "f.yml:1: items[3]: more than 3 words", ""},
 	/* merges come first, the first of a list last */
 	{"inner: {<<: [{a: 1}, {b: 2}], c: 3}\n", "-|0|0|7|0||b=2;a=1;c=3;", ""},
 	{"inner: {c: 3, <<: {a: 1}}\n", "-|0|0|7|0||a=1;c=3;", ""},
@@ -165,6 +196,34 @@ static void test_rows(void **state)
 	}
 }
 
+/* Where a slip of the pen may not go unnoticed. */
+static void test_strict(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} strict[] = {
+		{"name: a\non: yes\n", "a|1|0|7|0||"},
+		{"inner: {<<: [{a: 1}, {a: 2}], a: 3}\n", "-|0|0|7|0||a=2;a=1;a=3;"},
+		{"\nnmae: a\n", "f.yml:2: nmae: unknown key; did you mean name?"},
+		{"nom: a\n", "f.yml:1: nom: unknown key; write name"},
+		{"unheard_of: a\n", "f.yml:1: unheard_of: unknown key"},
+		{"name: a\nname: b\n", "f.yml:2: name: this key came before"},
+		{"inner: {x: 1, x: 2}\n", "f.yml:1: inner.x: this key came before"},
+		{"name:\n", "f.yml:1: name: a value is wanted"},
+		{"items: ~\n", "f.yml:1: items: a value is wanted"},
+	};
+
+	for (size_t i = 0; i < COUNT(strict); i++) {
+		struct text warnings = {0};
+		char *got = read_as(strict[i].text, strlen(strict[i].text), &warnings, true);
+
+		assert_string_equal(got, strict[i].want);
+		assert_string_equal(warnings.p, "");
+		free(got);
+		text_free(&warnings);
+	}
+}
+
 /* head, n times the piece (its %d the number), tail. */
 static void check_many(const char *head, const char *piece, int n, const char *tail,
 		       const char *want)
@@ -211,6 +270,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_strict),
 		cmocka_unit_test(test_limits),
 	};
 

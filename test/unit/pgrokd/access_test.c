@@ -38,9 +38,14 @@ static void test_hash(void **state)
 {
 	static const unsigned char first[] = {0x2b, 0xb8, 0x0d, 0x53};
 	struct token t = token_of("secret");
+	char text[TOKEN_TEXT];
 
 	assert_true(t.given);
 	assert_memory_equal(t.hash, first, sizeof(first));
+	token_text(&t, text);
+	assert_string_equal(text,
+			    "sha256:2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf5"
+			    "27a25b");
 }
 
 /* A GET with these fields. */

@@ -135,7 +135,7 @@ static void test_nobody_listens(void **state)
 
 static void test_log(void **state)
 {
-	char path[] = "/tmp/census_test.XXXXXX", text[4096] = "";
+	char path[] = "/tmp/census_test.XXXXXX", text[8192] = "";
 	struct err err;
 	int fd = mkstemp(path);
 
@@ -156,9 +156,9 @@ static void test_log(void **state)
 	unlink(path);
 	assert_non_null(strstr(text, "[census] worker:0: now half-open 7, clients 2, tunnels 3, "
 				     "visitors waiting 1000, joined 1001; since the start "
-				     "accepted http 1002, https 1003, tunnel 1004, shed 3018, "
-				     "moved 1008, clients 1028, tunnels 1029, visitors 1022, "
-				     "pages 13195, bytes in 1026, out 1027\n"));
+				     "accepted http 1002, https 1003, tunnel 1004, shed 4026, "
+				     "moved 1009, clients 1030, tunnels 1031, visitors 1023, "
+				     "pages 13208, bytes in 1028, out 1029\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));

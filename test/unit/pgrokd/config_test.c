@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "pgrokd/config/config.h"
 #include "pgrokd/names/name.h"
@@ -97,6 +98,11 @@ static void refused(void **state)
 		{"-tcpPorts=0-10", "-tcpPorts"},
 		{"-tcpPorts=1-65536", "-tcpPorts"},
 		{"-tcpPorts=1-2-3", "-tcpPorts"},
+		{"-namesKeep=90", "-namesKeep: '90' is not a time"},
+		{"-namesKeep=31d", "-namesKeep"},
+		{"-namesKeep=-1s", "-namesKeep"},
+		{"-namesKeep=1sx", "-namesKeep"},
+		{"-namesKeep=99999999s", "-namesKeep"},
 		{"-reserved=www,a/b", "-reserved: 'a/b'"},
 		{"-reserved=WWW", "-reserved"},
 		{"-tlsCrt=x", "-tlsKey"},
@@ -124,13 +130,106 @@ static void refused(void **state)
 	config_free(&c);
 }
 
+/* ---- the file ---- */
+
+static char file[] = "/tmp/config_test.XXXXXX";
+static char of_file[64];
+
+static int make_file(void **state)
+{
+	int fd = mkstemp(file);
+
+	snprintf(of_file, sizeof(of_file), "-config=%s", file);
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+	return unlink(file);
+}
+
+/* The file with this text, then an argument (NULL: none). */
+static enum config_rc parse_file(struct config *c, const char *text, const char *arg)
+{
+	FILE *f = fopen(file, "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	return parse(c, of_file, arg, NULL);
+}
+
+static void file_values(void **state)
+{
+	struct config c;
+
+	assert_int_equal(parse_file(&c,
+				    "httpAddr: 127.0.0.1:8000\nhttpsAddr: ''\nworkers: 3\n"
+				    "mux: no\nlog-level: debug\ntcpPorts: 20000-20010\n"
+				    "reserved: admin\ndomain: other.example\n",
+				    NULL),
+			 CONFIG_OK);
+	assert_string_equal(c.http_addr, "127.0.0.1:8000");
+	assert_string_equal(c.https_addr, "");
+	assert_string_equal(c.tunnel_addr, ":4443");
+	assert_string_equal(c.reserved, "admin");
+	assert_string_equal(c.domain, "pgrok.me"); /* a flag beats it */
+	assert_int_equal(c.workers, 3);
+	assert_int_equal(c.tcp_port_max, 20010);
+	assert_false(c.mux);
+	config_free(&c);
+	assert_int_equal(parse_file(&c, "workers: 3\nmux: false\n", "-workers=2"), CONFIG_OK);
+	assert_int_equal(c.workers, 2);
+	assert_false(c.mux);
+	config_free(&c);
+	assert_int_equal(parse_file(&c, "", "-check"), CONFIG_OK);
+	assert_true(c.check);
+	assert_int_equal(c.workers > 0, 1);
+	config_free(&c);
+}
+
+static void file_refused(void **state)
+{
+	static const struct {
+		const char *text, *names;
+	} bad[] = {
+		{"\nworkers: 65\n", ":2: workers: 65 is not from 1 to 64"},
+		{"workers: many\n", ":1: workers: many is not a whole number"},
+		{"mux: perhaps\n", ":1: mux: true or false is wanted"},
+		{"log-level: LOUD\n", ":1: log-level: 'LOUD' is none of"},
+		{"httpaddr: :80\n", ":1: httpaddr: unknown key; did you mean httpAddr?"},
+		{"mux: true\nmux: false\n", ":2: mux: this key came before"},
+		{"tlsCrt:\n", ":1: tlsCrt: a value is wanted"},
+		{"tlsCrt: x\n", "-tlsCrt and -tlsKey"},
+		{"config: x\n", ":1: config: unknown key"},
+		{"version: true\n", ":1: version: unknown key"},
+		{"workers: {\n", "line 2"},
+		{"[]\n", ":1: a mapping (key: value) is wanted"},
+	};
+	struct config c;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_int_equal(parse_file(&c, bad[i].text, NULL), CONFIG_BAD);
+		assert_non_null(strstr(err.text, bad[i].names));
+		config_free(&c);
+	}
+	/* What a flag says is the flag's fault, though the file says something, too. */
+	assert_int_equal(parse_file(&c, "workers: 3\n", "-workers=65"), CONFIG_BAD);
+	assert_non_null(strstr(err.text, "-workers: 65 is not"));
+	config_free(&c);
+	assert_int_equal(parse(&c, "-config=/nowhere/x.yml", NULL, NULL), CONFIG_BAD);
+	assert_non_null(strstr(err.text, "-config: open /nowhere/x.yml: no such file"));
+	config_free(&c);
+}
+
 /* A reload reads files again; everything else needs a restart. */
 static void reloadable(void **state)
 {
 	char list[256];
 
 	config_reloadable(list);
-	assert_string_equal(list, "-tlsCrt, -tlsKey, -tlsClientCA, -tunnelTLSClientCA");
+	assert_string_equal(list,
+			    "-tlsCrt, -tlsKey, -tlsClientCA, -tunnelTLSClientCA, -authTokens");
 }
 
 static void sizes(void **state)
@@ -141,6 +240,12 @@ static void sizes(void **state)
 	assert_int_equal(c.mux_memory, 3 << 20);
 	assert_int_equal(c.log_max, 0);
 	assert_true(c.mux);
+	assert_int_equal(c.keep_ms[false], LIMIT_NAME_HELD_MS);
+	assert_int_equal(c.keep_ms[true], 24 * 3600 * 1000);
+	config_free(&c);
+	assert_int_equal(parse(&c, "-namesKeep=15m", NULL, NULL), CONFIG_OK);
+	assert_int_equal(c.keep_ms[false], 15 * 60 * 1000);
+	assert_int_equal(c.keep_ms[true], 15 * 60 * 1000);
 	config_free(&c);
 	assert_int_equal(parse(&c, "-mux=false", "-tlsCrt=a", "-tlsKey=b"), CONFIG_OK);
 	assert_int_equal(c.log_max, 100 << 20);
@@ -206,10 +311,12 @@ static void urls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults),   cmocka_unit_test(values), cmocka_unit_test(refused),
-		cmocka_unit_test(reloadable), cmocka_unit_test(sizes),  cmocka_unit_test(names),
-		cmocka_unit_test(urls),
+		cmocka_unit_test(defaults),     cmocka_unit_test(values),
+		cmocka_unit_test(refused),      cmocka_unit_test(reloadable),
+		cmocka_unit_test(sizes),        cmocka_unit_test(names),
+		cmocka_unit_test(urls),         cmocka_unit_test(file_values),
+		cmocka_unit_test(file_refused),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_file, remove_file);
 }

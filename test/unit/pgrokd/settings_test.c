@@ -45,7 +45,7 @@ static struct settings *load(const struct settings *was, char *state_dir, struct
 	config.domain = domain;
 	config.state_dir = state_dir;
 	core.on[PORT_HTTP] = core.on[PORT_HTTPS] = core.on[PORT_TUNNEL] = true;
-	return settings_load(&core, was, err);
+	return settings_load(&core, &config, was, err);
 }
 
 static void pin_of(const struct settings *s, enum port p, char pin[static TLS_PIN_TEXT])
@@ -86,7 +86,7 @@ static void test_reserved(void **state)
 	struct settings *s = load(NULL, dir, &err);
 
 	settings_unref(s);
-	s = settings_load(&of_other, NULL, &err);
+	s = settings_load(&of_other, &other, NULL, &err);
 	assert_non_null(s);
 	assert_true(reserved_has(s->reserved, elsewhere));
 	assert_true(reserved_has(s->reserved, "www.elsewhere.example"));
@@ -94,7 +94,7 @@ static void test_reserved(void **state)
 	assert_false(reserved_has(s->reserved, "shop.pgrok.example"));
 	settings_unref(s);
 	other.reserved = "";
-	s = settings_load(&of_other, NULL, &err);
+	s = settings_load(&of_other, &other, NULL, &err);
 	assert_true(reserved_has(s->reserved, elsewhere));
 	assert_false(reserved_has(s->reserved, domain));
 	settings_unref(s);
@@ -107,7 +107,7 @@ static void test_ports_that_are_off(void **state)
 
 	config.domain = domain;
 	config.state_dir = dir;
-	struct settings *s = settings_load(&only_tunnel, NULL, &err);
+	struct settings *s = settings_load(&only_tunnel, &config, NULL, &err);
 
 	assert_non_null(s);
 	assert_null(s->tls[PORT_HTTPS]);
