@@ -230,7 +230,7 @@ def test_too_many_tunnels(lab, team, workers):
     assert "your token allows 3 at once" in error(two, subdomain="alice-3")
     assert "your token allows 3 at once" in error(one, subdomain="alice-3")
     one.close()
-    s.wait_log(r"Closed: .*of alice, 2 tunnels")
+    s.wait_log(r"\[http://(alice|shop)[^]]*\] Closed: ", count=2)
     two.url(subdomain="alice-3")
     two.url(subdomain="alice-4")
     assert "at once" in error(two, subdomain="alice-5")
