@@ -133,7 +133,7 @@ static void play_state(const char *path)
 		check(!again && n == n2);
 		for (size_t i = 0; i < n; i++) {
 			check(strlen(names[i].name->key) < ROUTE_KEY_MAX);
-			check(names[i].left_ms <= LIMIT_NAME_HELD_MS);
+			check(names[i].left_ms <= LIMIT_NAME_KEPT_MS);
 		}
 		registry_names_free(names2, n2);
 		registry_free(s);
