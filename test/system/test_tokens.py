@@ -20,7 +20,7 @@ def hashed(token):
 
 
 class File:
-    """A server's file of tokens, written anew by the test."""
+    """A server's file of tokens, which the test writes again."""
 
     def __init__(self, lab, text):
         self.path = lab.config("")
@@ -260,7 +260,7 @@ def test_replayed_client_id(lab, team):
     a.ping()
     mark = s.mark()
     a.close()
-    s.wait_log("Closed: .*client kn.* of alice", after=mark)
+    s.wait_log(r"\[http://alice[^]]*\] Closed: ", after=mark)
     b = lab.goclient(s, user="tb", client_id="known")
     b.url()
     assert "held for its owner" in error(b, subdomain="alice")
@@ -276,7 +276,7 @@ def test_names_are_kept(lab, team, flags, seconds):
     b.url(subdomain="bob")
     mark = s.mark()
     b.close()
-    s.wait_log("Closed: .* of bob", after=mark)
+    s.wait_log(r"\[http://bob[^]]*\] Closed: ", after=mark)
     f.write(TEAM + "- {name: carol, token: tc}\n")
     reload(s)
 
@@ -288,6 +288,22 @@ def test_names_are_kept(lab, team, flags, seconds):
     s = lab.again(s)
     assert seconds - 60 < left() <= seconds
     lab.goclient(s, user="tb").url(subdomain="bob")
+
+
+def test_new_token_of_an_owner(lab, team):
+    """What is held is held for the owner, whichever his token is, and for no one else."""
+    s, f = team
+    other = lab.goclient(s, user="tb")
+    other.url(subdomain="bobs")
+    old = lab.goclient(s, user="ta")
+    url = old.url(subdomain="alice")
+    mark = s.mark()
+    old.close()
+    s.wait_log(re.escape(url) + r"\] Closed: ", after=mark)
+    f.write(TEAM.replace(hashed("ta"), "another"))
+    reload(s)
+    assert "is held for its owner" in error(other, subdomain="alice")
+    assert lab.goclient(s, user="another").url(subdomain="alice") == url
 
 
 def test_second_auth(lab, team):
