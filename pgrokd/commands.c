@@ -28,6 +28,13 @@ static void say_plan(const struct config *c)
 	printf("%-14s%d-%d on %s\n", "tcp ports", c->tcp_port_min, c->tcp_port_max,
 	       *c->tcp_host ? c->tcp_host : "all addresses");
 	say("reserved", c->reserved, "the domain itself");
+	if (c->tokens)
+		printf("%-14s%zu\n", "tokens", tokens_count(c->tokens));
+	else
+		say("tokens", NULL,
+		    c->tunnel_client_ca ? "not checked, but the clients' certificates"
+					: "not checked: anyone can open tunnels");
+	say("admin", c->admin_addr, "off");
 	say("certificate", c->tls_crt, "self-signed");
 	say("state", c->state_dir, "in memory");
 	say("log", c->log, "");

@@ -153,16 +153,26 @@ static bool read_number(const yaml_node_t *node, unsigned long long *out, const 
 	return errno == 0;
 }
 
+/* what ends the sentence that says what is wrong. */
+static bool read_at_most(const struct yaml_value *v, unsigned long long most, const char *what,
+			 unsigned long long *n)
+{
+	const char *rest;
+
+	if (!yaml_is_scalar(v))
+		return yaml_bad(v, "%s%s", kind_of(v), what);
+	if (!read_number(v->node, n, &rest) || *rest || *n > most)
+		return yaml_bad(v, "%.40s%s", scalar(v->node), what);
+	return true;
+}
+
 bool yaml_set_port(const struct yaml_value *v, void *member)
 {
 	uint16_t *out = member;
 	unsigned long long n;
-	const char *rest;
 
-	if (!yaml_is_scalar(v))
-		return yaml_bad(v, "%s is not a port (0-65535)", kind_of(v));
-	if (!read_number(v->node, &n, &rest) || *rest || n > 65535)
-		return yaml_bad(v, "%.40s is not a port (0-65535)", scalar(v->node));
+	if (!read_at_most(v, 65535, " is not a port (0-65535)", &n))
+		return false;
 	*out = (uint16_t)n;
 	return true;
 }
@@ -171,12 +181,9 @@ bool yaml_set_count(const struct yaml_value *v, void *member)
 {
 	int *out = member;
 	unsigned long long n;
-	const char *rest;
 
-	if (!yaml_is_scalar(v))
-		return yaml_bad(v, "%s is not a number", kind_of(v));
-	if (!read_number(v->node, &n, &rest) || *rest || n > 1000000)
-		return yaml_bad(v, "%.40s is not a number from 0 to 1000000", scalar(v->node));
+	if (!read_at_most(v, 1000000, " is not a number from 0 to 1000000", &n))
+		return false;
 	*out = (int)n;
 	return true;
 }

@@ -88,15 +88,17 @@ void rights_watch(struct client *c)
 	loop_after(&c->expiry, (uint64_t)left);
 }
 
-/* Those that it may not have any more, the youngest of too many among them. */
-static void close_tunnels(struct client *c)
+/* Those that it may not have any more close, the youngest of too many among them. */
+static void settle_tunnels(struct client *c)
 {
 	struct tunnel *t, *next;
 	struct err why;
 
 	for (t = TAILQ_FIRST(&c->tunnels); t; t = next) {
 		next = tunnel_next(t);
-		if (!rights_allow(c, tunnel_route(t), &why))
+		if (rights_allow(c, tunnel_route(t), &why))
+			tunnel_regrant(t);
+		else
 			tunnel_revoke(t, why.text);
 	}
 	while (c->n_tunnels && rights_room(c) < 0)
@@ -118,7 +120,7 @@ void client_settle(struct client *c)
 	} else {
 		grant_unref(c->grant);
 		c->grant = grant_ref(grant);
-		close_tunnels(c);
+		settle_tunnels(c);
 		rights_watch(c);
 	}
 	grant_unref(grant);

@@ -36,6 +36,12 @@ static struct tally *tally_of(const struct client *c)
 	return c->grant ? c->grant->tally : NULL;
 }
 
+/* How many its tunnels may have; nobody asks where there is no tally. */
+static int visitors_of(const struct client *c)
+{
+	return c->grant ? c->grant->visitors : 0;
+}
+
 static struct tunnel *tunnel_new(struct client *c, struct route *route)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
@@ -51,7 +57,7 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 		.one_request = c->proto->one_request,
 		.sum = &c->count,
 		.tally = tally_of(c),
-		.most = c->grant ? c->grant->visitors : 0,
+		.most = visitors_of(c),
 	};
 	t->tally = tally_ref(t->visitors.tally);
 	visitors_open(&t->visitors);
@@ -176,21 +182,13 @@ const struct route *tunnel_route(const struct tunnel *t)
 	return t->route;
 }
 
-void tunnel_revoke(struct tunnel *t, const char *why)
+void tunnel_regrant(struct tunnel *t)
 {
-	struct client *c = t->client;
-	bool lost = c->lost;
-
-	char *url = xstrdup(t->route->url);
-
-	c->lost = true;
-	tunnel_close(t, false, why);
-	c->lost = lost;
-	c->proto->withdrawn(c->session, url, why);
-	free(url);
+	t->visitors.most = visitors_of(t->client);
 }
 
-void tunnel_close(struct tunnel *t, bool hold, const char *why)
+/* lost: its joined visitors go, too. */
+static void tunnel_end(struct tunnel *t, bool hold, bool lost, const char *why)
 {
 	struct client *c = t->client;
 	struct worker *w = c->worker;
@@ -200,7 +198,7 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	if (t->listener)
 		listener_close(t->listener);
 	registry_unregister(w->core->registry, t->route, hold);
-	visitors_close(&t->visitors, c->lost);
+	visitors_close(&t->visitors, lost);
 	log_closed(LOG_INFO, t->route->url, why, loop_now(w->loop) - t->born,
 		   ", %llu visitors, %llu bytes in, %llu out", (unsigned long long)count->visitors,
 		   (unsigned long long)count->bytes[SIDE_VISITOR],
@@ -212,6 +210,27 @@ void tunnel_close(struct tunnel *t, bool hold, const char *why)
 	tally_unref(t->tally);
 	route_unref(t->route);
 	loop_free_later(w->loop, t, NULL);
+}
+
+void tunnel_close(struct tunnel *t, bool hold, const char *why)
+{
+	tunnel_end(t, hold, t->client->lost, why);
+}
+
+/* Its client is told. */
+static void tunnel_withdraw(struct tunnel *t, bool lost, const char *why)
+{
+	struct client *c = t->client;
+	char *url = xstrdup(t->route->url);
+
+	tunnel_end(t, false, lost, why);
+	c->proto->withdrawn(c->session, url, why);
+	free(url);
+}
+
+void tunnel_revoke(struct tunnel *t, const char *why)
+{
+	tunnel_withdraw(t, true, why);
 }
 
 /* ---- for an operator ---- */
@@ -246,13 +265,7 @@ bool client_withdraw(const struct worker *w, uint64_t id, const char *why)
 {
 	struct tunnel *t = tunnel_of(w, id);
 
-	if (!t)
-		return false;
-	struct client *c = t->client;
-	char *url = xstrdup(t->route->url);
-
-	tunnel_close(t, false, why);
-	c->proto->withdrawn(c->session, url, why);
-	free(url);
-	return true;
+	if (t)
+		tunnel_withdraw(t, false, why);
+	return t != NULL;
 }

@@ -102,7 +102,6 @@ static void refuse_client(struct guest *g, const char *error)
 
 	m.auth_resp.version = m.auth_resp.mm_version = "";
 	m.auth_resp.error = error;
-	g->worker->count.no_client[NO_CLIENT_VERSION]++;
 	log_often(LOG_INFO, "lobby", "Refused %s: %s", addr_text(&g->peer, peer), error);
 	if (!chan_send(chan, &m) || chan_waiting(chan)) {
 		guest_close(g, LOG_DEBUG, "the refusal could not be sent");
@@ -120,6 +119,7 @@ static void refuse_version(struct guest *g, const struct msg_auth *auth)
 		 "Incompatible versions. Server %s, client %s. Download a new version at "
 		 "https://github.com/jerson/pgrok",
 		 MSG_SOFTWARE_VERSION, strlen(auth->version) < 32 ? auth->version : "?");
+	g->worker->count.no_client[NO_CLIENT_VERSION]++;
 	refuse_client(g, error);
 }
 

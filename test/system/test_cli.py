@@ -424,7 +424,11 @@ def test_server_check(lab, certs, tmp_path):
     _, (status, out, err) = check(lab, good, state=state)
     assert (status, err) == (0, ""), err
     assert re.search(r"^domain +x\.me$", out, re.M) and re.search(r"^https +off$", out, re.M), out
-    assert re.search(r"^http +:80$", out, re.M), out
+    assert re.search(r"^http +:80$", out, re.M) and re.search(r"^admin +off$", out, re.M), out
+    assert re.search(r"^tokens +not checked: anyone", out, re.M), out
+    _, (status, out, err) = check(lab, good + "adminAddr: 127.0.0.1:1\ntokens: [{name: a, token: b}]\n", state=state)
+    assert (status, err) == (0, "") and re.search(r"^tokens +1$", out, re.M), out
+    assert re.search(r"^admin +127\.0\.0\.1:1$", out, re.M), out
     assert "is not for names below" not in out
     conf, (status, out, err) = check(lab, good + "\nworkerz: 3\n", state=state)
     assert (status, out, err) == (1, "", f"{conf}:7: workerz: unknown key; did you mean workers?\n")

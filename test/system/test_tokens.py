@@ -107,6 +107,7 @@ def test_who_may_come(lab, team, workers):
     text = s.text()
     assert hashed("ta")[7:] not in text and not re.search(r"\b(ta|tb|tc)\b", text)
     assert number(s, "clients_refused_total", reason="token") == 5
+    assert number(s, "clients_refused_total", reason="version") == 0
 
 
 def test_nobody_and_everybody(lab):
@@ -245,6 +246,12 @@ def test_too_many_visitors(lab):
         held.send(request("x", "/"))
         assert held.response().status == 200
         assert get(s.http_port, c.host()).status == 503
+        f.write("- {name: a, token: ta, visitors: 2}\n")
+        reload(s)
+        eventually(lambda: get(s.http_port, c.host()).status == 200, what="what was open keeps the old limit")
+        f.write("- {name: a, token: ta, visitors: 1}\n")
+        reload(s)
+        eventually(lambda: get(s.http_port, c.host()).status == 503)
     eventually(lambda: get(s.http_port, c.host()).status == 200)
 
 
