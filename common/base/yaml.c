@@ -153,7 +153,7 @@ static bool read_number(const yaml_node_t *node, unsigned long long *out, const 
 	return errno == 0;
 }
 
-/* what ends the sentence that says what is wrong. */
+/* what: how the sentence that refuses it ends. */
 static bool read_at_most(const struct yaml_value *v, unsigned long long most, const char *what,
 			 unsigned long long *n)
 {
@@ -169,7 +169,7 @@ static bool read_at_most(const struct yaml_value *v, unsigned long long most, co
 bool yaml_set_port(const struct yaml_value *v, void *member)
 {
 	uint16_t *out = member;
-	unsigned long long n;
+	unsigned long long n = 0;
 
 	if (!read_at_most(v, 65535, " is not a port (0-65535)", &n))
 		return false;
@@ -180,7 +180,7 @@ bool yaml_set_port(const struct yaml_value *v, void *member)
 bool yaml_set_count(const struct yaml_value *v, void *member)
 {
 	int *out = member;
-	unsigned long long n;
+	unsigned long long n = 0;
 
 	if (!read_at_most(v, 1000000, " is not a number from 0 to 1000000", &n))
 		return false;
