@@ -1,8 +1,11 @@
 /* pgrokd: signals, the cache file, start and end. */
+#include <errno.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "common/base/memory.h"
 #include "common/base/version.h"
@@ -15,8 +18,6 @@
 #include "pgrokd/names/statefile.h"
 #include "pgrokd/server.h"
 
-#define SIGNALS 4
-
 /* What the main thread does while the workers work. */
 struct program {
 	struct loop *loop;
@@ -24,26 +25,23 @@ struct program {
 	const struct config *config;
 	int argc;
 	char **argv;
-	struct event *sig[SIGNALS];
+	struct event signal;
 	struct loop_timer save, end;
 	bool stopping;
 	struct savefile cache, state;
 };
 
-static void on_stop(evutil_socket_t sig, short what, void *arg)
+static void on_stop(struct program *p, int sig)
 {
-	struct program *p = arg;
-
-	(void)what;
 	if (p->config->stop_delay && !p->stopping) {
 		p->stopping = true;
 		server_stopping(p->server);
 		log_info("server", "%s: stopping in %d s (at once at the next signal)",
-			 strsignal((int)sig), p->config->stop_delay);
+			 strsignal(sig), p->config->stop_delay);
 		loop_after(&p->end, (uint64_t)p->config->stop_delay * 1000);
 		return;
 	}
-	log_info("server", "Stopping: %s", strsignal((int)sig));
+	log_info("server", "Stopping: %s", strsignal(sig));
 	loop_stop(p->loop);
 }
 
@@ -55,12 +53,9 @@ static void on_end(void *arg)
 	loop_stop(p->loop);
 }
 
-static void on_hangup(evutil_socket_t sig, short what, void *arg)
+static void on_hangup(struct program *p, int sig)
 {
-	struct program *p = arg;
-
 	(void)sig;
-	(void)what;
 	struct config next;
 	char files[256];
 	struct err err;
@@ -79,12 +74,9 @@ static void on_hangup(evutil_socket_t sig, short what, void *arg)
 	config_free(&next);
 }
 
-static void on_census(evutil_socket_t sig, short what, void *arg)
+static void on_census(struct program *p, int sig)
 {
-	struct program *p = arg;
-
 	(void)sig;
-	(void)what;
 	server_census(p->server, p->loop, census_log, NULL);
 }
 
@@ -107,30 +99,39 @@ static void on_save(void *arg)
 
 static const struct {
 	int sig;
-	event_callback_fn fn;
-} signals[SIGNALS] = {
-	{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_hangup}, {SIGUSR1, on_census}};
+	void (*fn)(struct program *p, int sig);
+} signals[] = {{SIGINT, on_stop}, {SIGTERM, on_stop}, {SIGHUP, on_hangup}, {SIGUSR1, on_census}};
 
-/* Blocked before any thread is made, so that only the main thread gets them. */
-static void block_signals(int how)
+static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
-	sigset_t set;
+	struct signalfd_siginfo info;
 
-	sigemptyset(&set);
-	for (int i = 0; i < SIGNALS; i++)
-		sigaddset(&set, signals[i].sig);
-	pthread_sigmask(how, &set, NULL);
+	(void)what;
+	if (read(fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (signals[i].sig == (int)info.ssi_signo)
+			signals[i].fn(arg, signals[i].sig);
 }
 
+/*
+ * Signals are read, not caught: blocked before any thread is made, they interrupt nothing, and one
+ * that comes while the server starts or saves its files waits.
+ */
 static void program_start(struct program *p)
 {
-	struct event_base *base = loop_base(p->loop);
+	sigset_t set;
+	int fd;
 
-	for (int i = 0; i < SIGNALS; i++) {
-		p->sig[i] = evsignal_new(base, signals[i].sig, signals[i].fn, p);
-		if (!p->sig[i] || event_add(p->sig[i], NULL) != 0)
-			fatal("no handler for signal %d", signals[i].sig);
-	}
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaddset(&set, signals[i].sig);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		fatal("signalfd: %s", strerror(errno));
+	event_assign(&p->signal, loop_base(p->loop), fd, EV_READ | EV_PERSIST, on_signal, p);
+	event_add(&p->signal, NULL);
 	loop_timer_init(&p->end, p->loop, on_end, p);
 	loop_timer_init(&p->save, p->loop, on_save, p);
 	loop_after(&p->save, LIMIT_SAVE_MS);
@@ -140,8 +141,8 @@ static void program_stop(struct program *p)
 {
 	loop_timer_stop(&p->save);
 	loop_timer_stop(&p->end);
-	for (int i = 0; i < SIGNALS; i++)
-		event_free(p->sig[i]);
+	event_del(&p->signal);
+	close(event_get_fd(&p->signal));
 }
 
 static void load(struct program *p)
@@ -174,10 +175,8 @@ static void run(const struct config *config, int argc, char **argv)
 	if (!p.server)
 		fatal("%s", err.text);
 	load(&p);
-	block_signals(SIG_BLOCK);
 	program_start(&p);
 	server_start(p.server, p.loop);
-	block_signals(SIG_UNBLOCK);
 
 	loop_run(p.loop);
 
