@@ -60,11 +60,11 @@ static void on_hangup(struct program *p, int sig)
 	char files[256];
 	struct err err;
 
-	log_reopen();
+	server_reopen_logs(p->server);
 	config_reloadable(files);
 	log_info(
 		"server",
-		"Log reopened; reloading the files of %s, and the tokens of -config (other options "
+		"Logs reopened; reloading the files of %s, and the tokens of -config (other options "
 		"need a restart)",
 		files);
 	if (config_parse(&next, p->argc, p->argv, &err) == CONFIG_OK)

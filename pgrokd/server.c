@@ -9,6 +9,7 @@
 #include "pgrokd/access/guesses.h"
 #include "pgrokd/admin/admin.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/http.h"
@@ -21,6 +22,8 @@ struct server {
 	struct core core;
 	struct addr bound[PORTS];
 	struct settings *settings; /* the newest, in force or on the way to the workers */
+	struct logfile access_file;
+	struct journal_conf journal;
 	struct listener_fds admin_fds;
 	struct admin *admin; /* NULL: not started, or not wanted */
 };
@@ -84,6 +87,33 @@ static bool bind_admin(struct server *s, struct err *err)
 	return !*c->admin_addr || admin_bind(c, &s->admin_fds, &s->core.admin_tls, err);
 }
 
+/* ---- the access log ---- */
+
+static bool open_access_log(struct server *s, struct err *err)
+{
+	const struct config *c = s->core.config;
+
+	s->access_file = (struct logfile)LOGFILE_INIT;
+	s->journal = (struct journal_conf){
+		.file = &s->access_file,
+		.form = c->access_json ? JOURNAL_JSON : JOURNAL_COMBINED,
+		.query = c->access_query,
+	};
+	logfile_set_max(&s->access_file, c->log_max);
+	return !c->access_log ||
+	       logfile_open(&s->access_file, c->access_log, LOGFILE_APPEND, err) ||
+	       err_set(err, "-accessLog: %s", err->text);
+}
+
+void server_reopen_logs(struct server *s)
+{
+	struct err err;
+
+	log_reopen();
+	if (!logfile_reopen(&s->access_file, &err))
+		log_warn("access", "%s", err.text);
+}
+
 /* ---- workers ---- */
 
 /* The order matters: nothing new, then what hangs on others, then the others. */
@@ -130,11 +160,14 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
-	if (bind_admin(s, err))
+	if (open_access_log(s, err) && bind_admin(s, err))
 		s->settings = settings_load(&s->core, c, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
+	for (int i = 0; c->access_log && i < s->core.n_workers; i++)
+		s->core.worker[i].journal =
+			journal_new(&s->journal, s->core.worker[i].loop, &s->core.worker[i].count);
 	if (s->settings && bind_ports(s, err))
 		return s;
 	for (int i = 0; i < s->core.n_workers; i++)
@@ -236,9 +269,11 @@ void server_free(struct server *s)
 {
 	for (int i = 0; i < s->core.n_workers; i++) {
 		settings_unref(s->core.worker[i].settings);
+		journal_free(s->core.worker[i].journal);
 		worker_free(&s->core.worker[i]);
 	}
 	free(s->core.worker);
+	logfile_close(&s->access_file);
 	listener_fds_close(&s->admin_fds);
 	settings_unref(s->settings);
 	door_free(s->core.door);

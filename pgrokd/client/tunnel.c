@@ -55,6 +55,7 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 		.carrier = c->carrier,
 		.half_close = c->half_close,
 		.one_request = c->proto->one_request,
+		.owner = client_owner(c),
 		.sum = &c->count,
 		.tally = tally_of(c),
 		.most = visitors_of(c),
@@ -185,6 +186,7 @@ const struct route *tunnel_route(const struct tunnel *t)
 void tunnel_regrant(struct tunnel *t)
 {
 	t->visitors.most = visitors_of(t->client);
+	t->visitors.owner = client_owner(t->client);
 }
 
 /* lost: its joined visitors go, too. */

@@ -148,6 +148,15 @@ static bool take_log_format(struct config *c, const struct option *o, const unio
 	return err_set(why, "'%.40s' is neither text nor json", v->text);
 }
 
+static bool take_access_format(struct config *c, const struct option *o, const union value *v,
+			       struct err *why)
+{
+	c->access_json = strcasecmp(v->text, "json") == 0;
+	if (c->access_json || strcasecmp(v->text, "combined") == 0)
+		return true;
+	return err_set(why, "'%.40s' is neither combined nor json", v->text);
+}
+
 static bool take_at_least(int min, struct config *c, const struct option *o, const union value *v,
 			  struct err *why)
 {
@@ -396,8 +405,17 @@ static const struct option options[] = {
 	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
 	 0},
 	{"log-max", "100",
-	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
+	 "Megabytes after which a new file of either log is begun (five old ones are kept), 0 for "
+	 "never",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(log_max)},
+	{"accessLog", "",
+	 "Write a line for each request to this file, empty string for none. 'stdout' has a "
+	 "special meaning",
+	 FLAG_STRING, RESTART, take_file, AT(access_log)},
+	{"accessLogFormat", "combined", "Its lines: combined, as web servers write them, or json",
+	 FLAG_STRING, RESTART, take_access_format, 0},
+	{"accessLogQuery", "true", "With the queries of URLs, which may contain secrets", FLAG_BOOL,
+	 RESTART, take_bool, AT(access_query)},
 	{"", NULL, "For the operator:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"adminAddr", "",
 	 "Address of the admin listener (state, tunnels, metrics), empty string for none",
@@ -516,6 +534,8 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 			return at_fault(c, i, given[i], err);
 	if (!c->tls_crt != !c->tls_key)
 		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
+	if (c->access_log && strcmp(c->access_log, c->log) == 0 && strcmp(c->log, "stdout") != 0)
+		return err_set(err, "-accessLog: %.200s is the file of -log", c->log);
 	if (*c->domain)
 		return true;
 	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");

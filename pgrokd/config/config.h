@@ -23,7 +23,10 @@ struct config {
 	int stop_delay;                           /* seconds from the signal to the end */
 	const char *log, *log_level;
 	enum log_format log_format;
-	uint64_t log_max; /* bytes, 0: no limit */
+	uint64_t log_max;       /* bytes, 0: no limit */
+	const char *access_log; /* NULL: none */
+	bool access_json;       /* its form: combined, or JSON */
+	bool access_query;      /* with queries */
 	enum stream_engine engine;
 	bool version;         /* asked for: nothing else is to be done */
 	bool check;           /* nothing is to be served: would it work? */

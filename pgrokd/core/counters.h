@@ -39,6 +39,9 @@ enum no_tunnel {
 	NO_TUNNELS
 };
 
+/* What became of lines of the access log. */
+enum lines { LINES_WRITTEN, LINES_LOST, LINES };
+
 /* Why a visitor was not led to its tunnel's client. */
 enum no_visit {
 	NO_VISIT_FULL,  /* too many wait */
@@ -68,6 +71,7 @@ struct counters {
 	uint64_t lost; /* clients that were silent too long */
 	uint64_t no_client[NO_CLIENTS];
 	uint64_t no_tunnel[NO_TUNNELS];
+	uint64_t journal[LINES];     /* lines of the access log */
 	uint64_t requests;           /* over http and https, let through to a client */
 	uint64_t answers[6];         /* to them, by the first digit of their status; 0: others */
 	struct histogram first_byte; /* from a request's head to its answer's */

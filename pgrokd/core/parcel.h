@@ -31,7 +31,8 @@ struct parcel {
 	struct route *route;                 /* a reference; NULL: none */
 	char *unread;                        /* bytes that are the adopter's to read; NULL: none */
 	size_t unread_len;
-	int status; /* the page that the request in them is to get; 0: none was decided on */
+	uint64_t asked_us; /* clock_us() of the request in them; 0: not known */
+	int status;        /* the page that the request in them is to get; 0: none was decided on */
 };
 
 /* drop NULL: nothing to undo. */

@@ -21,6 +21,7 @@
 
 struct door;
 struct guesses;
+struct journal;
 struct proto_ops;
 struct listener;
 struct parcel;
@@ -68,6 +69,7 @@ struct worker {
 	struct idmap *clients;     /* id -> struct client */
 	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
+	struct journal *journal;   /* NULL: there is no access log */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
@@ -20,6 +22,7 @@
 /* What is known of a visitor besides its request. */
 struct kept {
 	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
+	uint64_t asked_us; /* clock_us() of the request that status is for; 0: of none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
@@ -160,12 +163,14 @@ static bool may_keep(struct guest *g, int status)
 	return g->counted;
 }
 
-static void keep(struct guest *g, const struct reply_page *page)
+/* Returns the length of the page. */
+static size_t keep(struct guest *g, const struct reply_page *page)
 {
 	struct kept *k = kept_of(g);
 	size_t head_len = g->head.head_len;
 
 	k->status = 0;
+	k->asked_us = 0;
 	k->paged = true;
 	k->body = g->head.chunked || g->head.length;
 	k->chunks = g->head.chunked;
@@ -173,6 +178,8 @@ static void keep(struct guest *g, const struct reply_page *page)
 	k->dropped = 0;
 	http_chunked_init(&k->chunked, true);
 	reply_make(&k->page, page);
+	size_t bytes = k->page.len;
+
 	memset(&g->head, 0, sizeof(g->head));
 	g->head_begun = false;
 	g->again = true;
@@ -182,6 +189,35 @@ static void keep(struct guest *g, const struct reply_page *page)
 	guest_soon(g);
 	/* At once all the same: the server may stop. */
 	(void)!write_page(g, k);
+	return bytes;
+}
+
+/* For the access log; NULL: there is none. */
+static struct journal_entry *note(struct guest *g, int status)
+{
+	struct journal *j = g->worker->journal;
+	const struct kept *k = g->own;
+	uint64_t now = clock_us();
+
+	if (!j)
+		return NULL;
+	struct journal_entry *e = journal_begin(
+		j, &(struct journal_request){.peer = &g->peer,
+					     .owner = "",
+					     .head = &g->head,
+					     .bytes = g->buf,
+					     .https = g->port == PORT_HTTPS && !g->plain,
+					     .began_us = k && k->asked_us ? k->asked_us : now});
+
+	e->mark = g->head.head_len ? g->head.head_len : g->len;
+	journal_answer(e, status, now);
+	return e;
+}
+
+static void note_sent(struct worker *w, struct journal_entry *e, size_t bytes)
+{
+	if (e)
+		journal_end(w->journal, e, e->mark, bytes);
 }
 
 static void answer(struct guest *g, int status, const char *why)
@@ -194,18 +230,23 @@ static void answer(struct guest *g, int status, const char *why)
 		.http10 = g->head.minor == 0,
 	};
 
+	struct worker *w = g->worker;
+
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
-	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
+	int shown = status == REPLY_PLAIN_HTTP ? 400 : status;
+	struct journal_entry *e = note(g, shown);
+
+	count_page(&w->count, shown);
 	page.keep = may_keep(g, status);
 	if (page.keep) {
-		keep(g, &page);
+		note_sent(w, e, keep(g, &page));
 		return;
 	}
 	char *buf = g->buf;
 	size_t len = g->len;
 
 	g->buf = NULL; /* it outlives the guest */
-	reply_send(guest_leave(g), &page);
+	note_sent(w, e, reply_send(guest_leave(g), &page));
 	xfree_secret(buf, len);
 }
 
@@ -260,8 +301,10 @@ static bool wait_for_name(struct guest *g)
 	    !route_key(k->was->proto, g->buf + h->authority.off, h->authority.len, key) ||
 	    strcmp(key, k->was->key) != 0 || !registry_held(w->core->registry, key))
 		return false;
-	if (!k->waits)
+	if (!k->waits) {
 		k->waits = loop_now(w->loop);
+		k->asked_us = clock_us();
+	}
 	if (loop_now(w->loop) - k->waits >= loop_scaled(LIMIT_NAME_MS))
 		return false;
 	g->alarm = try_again;
@@ -355,6 +398,7 @@ void http_back(struct worker *w, struct stream *s, struct parcel *p)
 	p->unread = NULL;
 	kept_of(g)->was = route_ref(p->route);
 	kept_of(g)->status = p->status;
+	kept_of(g)->asked_us = p->status ? p->asked_us : 0;
 	loop_after(&g->timer, g->len ? LIMIT_HEAD_MS : LIMIT_KEPT_MS);
 	if (p->status) {
 		http_hello(g);

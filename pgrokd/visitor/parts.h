@@ -4,6 +4,7 @@
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/visitor/visitor.h"
 
 enum visitor_state {
@@ -35,6 +36,8 @@ struct visitor {
 	uint64_t bytes[2];   /* moved so far, for the log */
 	uint64_t bulk_since; /* loop_now() of the last visitor_bulk() */
 	uint64_t asked_us;   /* clock_us() of the request whose answer is awaited; 0: none */
+	struct journal_list entries; /* requests without an answer, or a complete one */
+	uint64_t told;               /* the tracker's resp_at when the answer before ended */
 	struct addr peer;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
@@ -60,8 +63,15 @@ void visitor_no_timer(struct visitor *v);
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
 void visitor_answer(void *arg, const struct http_head *h);
+void visitor_complete(void *arg);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);
+/*
+ * For the access log: the request whose answer is awaited gets a page, of that many bytes; NULL:
+ * nobody waits, so that a request that could not be read gets it. All others are broken off.
+ */
+void visitor_paged(struct visitor *v, int status, size_t bytes);
+void visitor_broken_off(struct visitor *v);
 /* Counts what moves, for whoever may ask. */
 void visitor_tap(void *arg, enum side from, const char *buf, size_t len);
 /* bulk.c: LIMIT_BULK more bytes have gone to it. May they stand in a long queue? */

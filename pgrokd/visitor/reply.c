@@ -142,13 +142,15 @@ static void reply_ready(void *arg, int dirs)
 		reply_close(r, rc == STREAM_OK);
 }
 
-void reply_send(struct stream *s, const struct reply_page *page)
+size_t reply_send(struct stream *s, const struct reply_page *page)
 {
 	struct loop *l = stream_loop(s);
 	struct reply *r = xcalloc(1, sizeof(*r));
 
 	r->stream = s;
 	reply_make(&r->text, page);
+	size_t bytes = r->text.len;
+
 	r->at_exit = (struct loop_exit){.fn = reply_give_up, .arg = r};
 	loop_exit_add(l, &r->at_exit);
 	loop_timer_init(&r->timer, l, reply_give_up, r);
@@ -156,4 +158,5 @@ void reply_send(struct stream *s, const struct reply_page *page)
 	stream_on_ready(s, reply_ready, r);
 	stream_want(s, STREAM_WRITE);
 	reply_ready(r, STREAM_WRITE);
+	return bytes;
 }

@@ -24,8 +24,8 @@ struct reply_page {
 void reply_make(struct text *out, const struct reply_page *page);
 /*
  * Takes s: writes the answer, then closes lingering, so that the visitor sees it even while it is
- * still sending. Needs no owner.
+ * still sending. Needs no owner. Returns the answer's length.
  */
-void reply_send(struct stream *s, const struct reply_page *page);
+size_t reply_send(struct stream *s, const struct reply_page *page);
 
 #endif

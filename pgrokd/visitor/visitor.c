@@ -100,6 +100,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->peer = *peer;
 	v->stream = s;
 	v->half_close = at->half_close;
+	STAILQ_INIT(&v->entries);
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
 	TAILQ_INSERT_TAIL(&at->list, v, at_link);
 	at->now++;
@@ -122,6 +123,7 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 
 	p->route = route_ref(v->route);
 	p->status = status;
+	p->asked_us = v->asked_us;
 	p->unread = v->unread;
 	p->unread_len = v->unread_len;
 	v->unread = NULL;
@@ -230,8 +232,11 @@ static void visitor_refused(struct visitor *v)
 	snprintf(reason, sizeof(reason), "its request got %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	count_page(&v->worker->count, t->refused);
-	reply_send(pair_take(v->pair, SIDE_VISITOR),
-		   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
+	size_t bytes =
+		reply_send(pair_take(v->pair, SIDE_VISITOR),
+			   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
+
+	visitor_paged(v, t->refused, bytes);
 	visitor_close(v, false, reason);
 }
 
@@ -309,8 +314,8 @@ static void hear_later(struct worker *w)
 	loop_after(&w->hear, LIMIT_LOOK_MS);
 }
 
-static const struct http_track_hooks track_hooks = {.allow = visitor_allow,
-						    .answer = visitor_answer};
+static const struct http_track_hooks track_hooks = {
+	.allow = visitor_allow, .answer = visitor_answer, .complete = visitor_complete};
 static const struct pair_hooks http_hooks = {.judge = visitor_judge,
 					     .eof = visitor_eof,
 					     .awaited = visitor_awaited,
@@ -327,6 +332,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->asked = false;
 	if (is_http(v))
 		http_track_init(v->track, route_guarded(v->route), &track_hooks, v);
+	v->told = 0;
 	v->pair = pair_new(v->stream, s, is_http(v) ? &http_hooks : &tcp_hooks, v);
 	v->stream = NULL;
 	if (v->unread_len)
@@ -363,6 +369,8 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 
 	visitor_heard(v);
 	visitor_bulk_end(v);
+	if (!STAILQ_EMPTY(&v->entries))
+		visitor_broken_off(v);
 	if (v->pair)
 		pair_close(v->pair, abort);
 	else if (v->stream)

@@ -19,6 +19,7 @@ struct visitors {
 	struct carrier *carrier; /* how they get there */
 	bool half_close;         /* the client carries half-close */
 	bool one_request;        /* a stream to the client carries one request */
+	const char *owner;       /* the name of its token; NULL or "": tokens are not checked */
 	struct visitor_count count;
 	struct visitor_count *sum; /* of all tunnels of its client */
 	struct tally *tally;       /* NULL: there is no limit; borrowed */
