@@ -64,8 +64,8 @@ static void on_hangup(struct program *p, int sig)
 	config_reloadable(files);
 	log_info(
 		"server",
-		"Logs reopened; reloading the files of %s, and the tokens of -config (other options "
-		"need a restart)",
+		"Logs reopened; reloading the files of %s, and tokens and limits of -config (other "
+		"options need a restart)",
 		files);
 	if (config_parse(&next, p->argc, p->argv, &err) == CONFIG_OK)
 		server_reload(p->server, &next);

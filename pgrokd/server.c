@@ -7,8 +7,10 @@
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 #include "pgrokd/access/guesses.h"
+#include "pgrokd/access/rate.h"
 #include "pgrokd/admin/admin.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/crowd.h"
 #include "pgrokd/core/journal.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
@@ -138,6 +140,14 @@ static void stop(struct worker *w, void *arg)
 
 /* ---- life ---- */
 
+static void set_limits(struct server *s, const struct limits *l)
+{
+	door_set(s->core.door, l->half_open, l->address_half_open);
+	crowd_set(s->core.crowd, l->connections, l->address_connections);
+	rate_set(s->core.visitor_rate, l->visitor_rate);
+	rate_set(s->core.tunnel_rate, l->tunnel_rate);
+}
+
 struct server *server_new(const struct config *c, struct err *err)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
@@ -149,6 +159,10 @@ struct server *server_new(const struct config *c, struct err *err)
 			   (uint16_t)c->tcp_port_max);
 	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
+	s->core.crowd = crowd_new(c->loopback_exempt);
+	s->core.visitor_rate = rate_new(c->loopback_exempt);
+	s->core.tunnel_rate = rate_new(c->loopback_exempt);
+	set_limits(s, &c->limits);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
@@ -231,6 +245,7 @@ void server_reload(struct server *s, const struct config *c)
 	bool say = next->tokens || s->settings->tokens;
 
 	settings_publish(&s->core, next);
+	set_limits(s, &next->limits);
 	settings_unref(s->settings);
 	s->settings = next;
 	if (say)
@@ -277,6 +292,9 @@ void server_free(struct server *s)
 	listener_fds_close(&s->admin_fds);
 	settings_unref(s->settings);
 	door_free(s->core.door);
+	crowd_free(s->core.crowd);
+	rate_free(s->core.visitor_rate);
+	rate_free(s->core.tunnel_rate);
 	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
 	free(s);

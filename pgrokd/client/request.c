@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "pgrokd/access/rate.h"
 #include "pgrokd/client/rights.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/settings.h"
@@ -355,7 +356,15 @@ void request_start(struct client *c, const struct wanted *want)
 		r->hostname[len - 1] = '\0';
 	TAILQ_INSERT_TAIL(&c->requests, r, link);
 	c->n_requests++;
-	request_run(r);
+	if (rate_take(c->worker->core->tunnel_rate, &c->peer, loop_now(c->worker->loop))) {
+		request_run(r);
+		return;
+	}
+	(void)request_refuse(
+		r, NO_TUNNEL_RATE,
+		"Too many tunnels were asked for from your address just now. Try again in a "
+		"second.");
+	request_cancel(r);
 }
 
 /* It was opened together with another, but an error came before the client heard of it. */

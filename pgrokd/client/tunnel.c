@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/net/listener.h"
+#include "pgrokd/access/rate.h"
 
 struct tunnel {
 	TAILQ_ENTRY(tunnel) link;
@@ -108,16 +109,31 @@ bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle
 	return ok;
 }
 
+/* Counts it in; false: why is set. */
+static bool let_in(const struct worker *w, const struct addr *peer, struct pass *pass,
+		   enum shed *why)
+{
+	*why = SHED_MEMORY;
+	if (memory_short())
+		return false;
+	*why = SHED_RATE;
+	return rate_take(w->core->visitor_rate, peer, loop_now(w->loop)) &&
+	       crowd_enter(w->core->crowd, peer, pass, why);
+}
+
 static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
 	struct tunnel *t = arg;
+	struct worker *w = t->client->worker;
+	struct pass pass;
+	enum shed why;
 
-	if (memory_short()) {
-		t->client->worker->count.shed[SHED_MEMORY]++;
+	if (!let_in(w, peer, &pass, &why)) {
+		w->count.shed[why]++;
 		close(fd);
 		return;
 	}
-	visitor_accept(&t->visitors, fd, peer);
+	visitor_accept(&t->visitors, fd, peer, pass);
 }
 
 static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,

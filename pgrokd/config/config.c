@@ -179,6 +179,15 @@ static bool take_megabytes_or_none(struct config *c, const struct option *o, con
 	return take_at_least(0, c, o, v, why);
 }
 
+static bool take_limit(struct config *c, const struct option *o, const union value *v,
+		       struct err *why)
+{
+	*(int *)field_of(c, o) = v->number;
+	if (v->number >= 0 && v->number <= LIMIT_MOST)
+		return true;
+	return err_set(why, "%d is not from 0 to %d", v->number, LIMIT_MOST);
+}
+
 /* systemd may name several directories; the first one counts. */
 static bool take_state_dir(struct config *c, const struct option *o, const union value *v,
 			   struct err *why)
@@ -428,6 +437,22 @@ static const struct option options[] = {
 	{"stopDelay", "0",
 	 "Seconds from SIGTERM to the end, in which /ready of the admin listener says no", FLAG_INT,
 	 RESTART, take_delay, AT(stop_delay)},
+	{"", NULL, "Limits, 0 for none (in the file below 'limits'):", FLAG_BOOL, RESTART,
+	 take_nothing, 0},
+	{"maxConnections", "0", "Connections of visitors at once", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.connections)},
+	{"maxConnectionsPerAddress", "0", "The same from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.address_connections)},
+	{"maxHalfOpen", "4096", "Connections whose first words are not complete", FLAG_INT, RELOAD,
+	 take_limit, AT(limits.half_open)},
+	{"maxHalfOpenPerAddress", "256", "The same from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.address_half_open)},
+	{"maxWaiting", "1024", "Visitors that wait for one client", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.waiting)},
+	{"visitorRate", "0", "New visitors a second from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.visitor_rate)},
+	{"tunnelRate", "0", "Requests for tunnels a second from one address", FLAG_INT, RELOAD,
+	 take_limit, AT(limits.tunnel_rate)},
 	{"", NULL, "Further:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
 	 take_engine, 0},
@@ -448,6 +473,12 @@ static const struct option options[] = {
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* Does its key stand below `limits` in the file? */
+static bool is_limit(const struct option *o)
+{
+	return o->field >= AT(limits) && o->field < AT(limits) + sizeof(struct limits);
+}
 
 /* Which of the rows are on the command line. */
 static struct flag make_flag(size_t i, union value *values, bool *given)
@@ -486,7 +517,7 @@ void config_reloadable(char names[static 256])
 	size_t len = 0;
 
 	for (size_t i = 0; i < OPTIONS; i++)
-		if (options[i].when == RELOAD && len < 256)
+		if (options[i].when == RELOAD && !is_limit(&options[i]) && len < 256)
 			len += (size_t)snprintf(names + len, 256 - len, "%s-%s", len ? ", " : "",
 						options[i].name);
 }
@@ -502,6 +533,7 @@ static bool lay_file(struct config *c, union value *values, bool *given, struct 
 	f->n = OPTIONS;
 	for (size_t i = 0; i < OPTIONS; i++) {
 		f->row[i].type = options[i].type;
+		f->row[i].is_limit = is_limit(&options[i]);
 		if (*options[i].name && options[i].when != COMMAND)
 			f->row[i].name = options[i].name;
 	}
@@ -522,8 +554,8 @@ static bool at_fault(const struct config *c, size_t i, bool given, struct err *e
 {
 	if (given || !c->file || !c->file->row[i].text)
 		return err_set(err, "-%s: %s", options[i].name, err->text);
-	return err_set(err, "%s:%u: %s: %s", c->config_file, c->file->row[i].line, options[i].name,
-		       err->text);
+	return err_set(err, "%s:%u: %s%s: %s", c->config_file, c->file->row[i].line,
+		       is_limit(&options[i]) ? "limits." : "", options[i].name, err->text);
 }
 
 static bool take_all(struct config *c, const union value *values, const bool *given,

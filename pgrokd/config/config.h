@@ -11,6 +11,15 @@
 
 struct config_file;
 
+/* Of the file's `limits`; 0: none. */
+struct limits {
+	int connections, address_connections; /* visitors' */
+	int half_open, address_half_open;
+	int waiting;      /* visitors, for each client */
+	int visitor_rate; /* new ones a second, of an address */
+	int tunnel_rate;  /* asked for in a second, from an address */
+};
+
 struct config {
 	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
@@ -37,16 +46,17 @@ struct config {
 	int workers;
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */
-	const char *reserved;           /* words, see reserved.h */
-	uint64_t keep_ms[2];            /* how long names are held; with a token that is checked */
-	char *domain;                   /* owned, lower-case */
-	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
-	char *state_dir;                /* owned, NULL: nowhere */
-	char *vhost;                    /* owned, lower-case, NULL: not set */
-	const char *cache_file;         /* NULL: none */
-	struct config_file *file;       /* owned: what the file says; NULL: there is none */
-	const char *auth_tokens;        /* a file; NULL: none */
-	struct tokens *tokens;          /* a reference; NULL: they are not checked */
+	struct limits limits;
+	const char *reserved;     /* words, see reserved.h */
+	uint64_t keep_ms[2];      /* how long names are held; with a token that is checked */
+	char *domain;             /* owned, lower-case */
+	char *tcp_host;           /* owned: "", "10.0.0.1" or "[::1]" */
+	char *state_dir;          /* owned, NULL: nowhere */
+	char *vhost;              /* owned, lower-case, NULL: not set */
+	const char *cache_file;   /* NULL: none */
+	struct config_file *file; /* owned: what the file says; NULL: there is none */
+	const char *auth_tokens;  /* a file; NULL: none */
+	struct tokens *tokens;    /* a reference; NULL: they are not checked */
 };
 
 enum config_rc {
@@ -62,8 +72,8 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 void config_free(struct config *c);
 void config_usage(FILE *out);
 /*
- * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens of -config; the
- * others need a restart.
+ * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens and limits of
+ * -config; the others need a restart.
  */
 void config_reloadable(char names[static 256]);
 

@@ -11,7 +11,10 @@ enum shed {
 	SHED_HALF_OPEN, /* too many of them; the oldest went */
 	SHED_ADDRESS,   /* too many of its address */
 	SHED_MEMORY,
-	SHED_GUESSES, /* too many wrong tokens of its address */
+	SHED_GUESSES,             /* too many wrong tokens of its address */
+	SHED_CONNECTIONS,         /* too many of visitors */
+	SHED_ADDRESS_CONNECTIONS, /* ... of its address */
+	SHED_RATE,                /* too many new visitors of its address lately */
 	SHEDS
 };
 
@@ -36,6 +39,7 @@ enum no_tunnel {
 	NO_TUNNEL_PROTOCOL, /* nothing listens for that protocol here */
 	NO_TUNNEL_LIMIT,    /* too many tunnels, or too long a text */
 	NO_TUNNEL_RIGHTS,   /* its token does not allow that name, port or protocol */
+	NO_TUNNEL_RATE,     /* too many requests of its address lately */
 	NO_TUNNELS
 };
 

@@ -8,6 +8,7 @@
 
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
+#include "pgrokd/core/crowd.h"
 #include "pgrokd/core/worker.h"
 
 struct parcel;
@@ -25,6 +26,7 @@ struct parcel {
 	int fd;
 	SSL *ssl;
 	struct addr peer;
+	struct pass pass; /* a visitor's */
 	/* What was read from it. */
 	struct msg first;                    /* owner NULL: none */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */

@@ -19,12 +19,14 @@
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/registry.h"
 
+struct crowd;
 struct door;
 struct guesses;
 struct journal;
 struct proto_ops;
 struct listener;
 struct parcel;
+struct rate;
 struct settings;
 struct stream;
 struct worker;
@@ -33,12 +35,15 @@ TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(visitor_list, visitor);
 
 /*
- * Set before the first worker runs, then never changed; registry, door and guesses lock themselves.
+ * Set before the first worker runs, then never changed; registry, door, crowd, guesses and rates
+ * lock themselves.
  */
 struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
+	struct crowd *crowd;                          /* NULL: any number of visitors */
+	struct rate *visitor_rate, *tunnel_rate;      /* NULL: any number in a second */
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */

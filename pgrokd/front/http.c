@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/access/rate.h"
 #include "pgrokd/core/journal.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
@@ -233,7 +234,7 @@ static void answer(struct guest *g, int status, const char *why)
 	struct worker *w = g->worker;
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
-	int shown = status == REPLY_PLAIN_HTTP ? 400 : status;
+	int shown = reply_status(status);
 	struct journal_entry *e = note(g, shown);
 
 	count_page(&w->count, shown);
@@ -313,6 +314,23 @@ static bool wait_for_name(struct guest *g)
 	return true;
 }
 
+/* The first request of a connection: 0, or why not. */
+static int admit_first(struct guest *g, const char **why)
+{
+	struct worker *w = g->worker;
+
+	if (g->again)
+		return 0;
+	*why = "memory is short";
+	if (memory_short())
+		return 503;
+	*why = "too many new visitors of its address";
+	if (rate_take(w->core->visitor_rate, &g->peer, loop_now(w->loop)))
+		return 0;
+	w->count.shed[SHED_RATE]++;
+	return REPLY_RATE;
+}
+
 static void visit(struct guest *g)
 {
 	struct worker *w = g->worker;
@@ -321,10 +339,8 @@ static void visit(struct guest *g)
 	struct route *to;
 	int status = k ? k->status : 0;
 
-	if (!status && !g->again && memory_short()) {
-		status = 503;
-		why = "memory is short";
-	}
+	if (!status)
+		status = admit_first(g, &why);
 	if (!status)
 		status = route(g, &to, &why);
 	if (status == 404 && wait_for_name(g))
@@ -341,6 +357,7 @@ static void visit(struct guest *g)
 	}
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
+	p->pass = pass_take(&g->pass);
 	p->route = to;
 	p->unread = g->buf;
 	p->unread_len = g->len;
@@ -396,6 +413,7 @@ void http_back(struct worker *w, struct stream *s, struct parcel *p)
 	g->buf = p->unread;
 	g->len = g->cap = p->unread_len;
 	p->unread = NULL;
+	g->pass = pass_take(&p->pass);
 	kept_of(g)->was = route_ref(p->route);
 	kept_of(g)->status = p->status;
 	kept_of(g)->asked_us = p->status ? p->asked_us : 0;

@@ -40,6 +40,7 @@ struct stream *guest_leave(struct guest *g)
 	loop_tick_cancel(g->worker->loop, &g->soon);
 	if (g->counted)
 		door_leave(g->worker->core->door, &g->peer);
+	crowd_leave(g->worker->core->crowd, &g->peer, &g->pass);
 	if (g->own)
 		g->own_free(g->own);
 	if (g->buf)
@@ -217,7 +218,7 @@ void guest_soon(struct guest *g)
 
 struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
 {
-	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
+	if (w->n_guests >= door_share(w->core->door, w->core->n_workers))
 		lobby_shed(w);
 	struct guest *g = xcalloc(1, sizeof(*g));
 
@@ -245,17 +246,32 @@ static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
 	return true;
 }
 
+/* Counts it in; false: why not has been counted. */
+static bool let_in(struct worker *w, enum port port, const struct addr *peer, struct pass *pass)
+{
+	const struct core *core = w->core;
+	enum shed why = SHED_MEMORY;
+	bool ok = !memory_short();
+
+	*pass = (struct pass){0};
+	if (ok && port != PORT_TUNNEL)
+		ok = crowd_enter(core->crowd, peer, pass, &why);
+	if (ok && !door_enter(core->door, peer)) {
+		crowd_leave(core->crowd, peer, pass);
+		why = SHED_ADDRESS;
+		ok = false;
+	}
+	if (!ok)
+		w->count.shed[why]++;
+	return ok;
+}
+
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
-	w->count.accepted[port]++;
-	if (shut_out(w, port, peer)) {
-		close(fd);
-		return;
-	}
-	bool full = memory_short();
+	struct pass pass;
 
-	if (full || !door_enter(w->core->door, peer)) {
-		w->count.shed[full ? SHED_MEMORY : SHED_ADDRESS]++;
+	w->count.accepted[port]++;
+	if (shut_out(w, port, peer) || !let_in(w, port, peer, &pass)) {
 		close(fd);
 		return;
 	}
@@ -263,6 +279,7 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	struct guest *g = guest_new(w, port, s, peer);
 
+	g->pass = pass;
 	g->counted = g->silent = true;
 	g->since = loop_now(w->loop);
 	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);

@@ -30,6 +30,8 @@ static const struct page pages[] = {
 	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
+	{REPLY_RATE, "Retry-After: 1\r\n",
+	 "Too many connections from your address just now: please try again in a second.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -68,6 +70,13 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_put(out, at + 2);
 }
 
+int reply_status(int status)
+{
+	if (status == REPLY_RATE)
+		return 429;
+	return status == REPLY_PLAIN_HTTP ? 400 : status;
+}
+
 void reply_make(struct text *out, const struct reply_page *page)
 {
 	const struct page *p = &pages[0];
@@ -77,13 +86,12 @@ void reply_make(struct text *out, const struct reply_page *page)
 		if (pages[i].status == page->status)
 			p = &pages[i];
 	put_text(&body, p->text, page->host);
-	answer_head(out,
-		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
-					  .mime = "text/plain; charset=utf-8",
-					  .length = body.len,
-					  .keep = page->keep,
-					  .http10 = page->http10,
-					  .extra = p->extra});
+	answer_head(out, &(struct answer_head){.status = reply_status(p->status),
+					       .mime = "text/plain; charset=utf-8",
+					       .length = body.len,
+					       .keep = page->keep,
+					       .http10 = page->http10,
+					       .extra = p->extra});
 	if (!page->head_only)
 		text_add(out, body.p, body.len);
 	text_free(&body);

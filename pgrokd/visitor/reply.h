@@ -6,6 +6,9 @@
 #include "common/stream/stream.h"
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
+#define REPLY_RATE 498       /* a 429 for too many new visitors */
+/* As it goes out. */
+int reply_status(int status);
 
 /* Who was asked for: a 404 says so, escaped and cut. Borrowed for the call. */
 struct reply_host {

@@ -122,6 +122,7 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 	struct parcel *p = parcel_new(w->core->back, NULL, &v->peer);
 
 	p->route = route_ref(v->route);
+	p->pass = pass_take(&v->pass);
 	p->status = status;
 	p->asked_us = v->asked_us;
 	p->unread = v->unread;
@@ -196,12 +197,16 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
 	parcel->unread = NULL;
+	v->pass = pass_take(&parcel->pass);
 	visitor_claim(v);
 }
 
-void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct pass pass)
 {
-	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer));
+	struct visitor *v = visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer);
+
+	v->pass = pass;
+	visitor_claim(v);
 }
 
 /* ---- step 3: joined, and back ---- */
@@ -387,6 +392,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
+	crowd_leave(v->worker->core->crowd, &v->peer, &v->pass);
 	if (v->tally)
 		atomic_fetch_sub(&v->tally->visitors, 1);
 	tally_unref(v->tally);

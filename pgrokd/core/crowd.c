@@ -1,0 +1,89 @@
+/* Visitors' connections that are open. */
+#include "pgrokd/core/crowd.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/idmap.h"
+
+struct crowd {
+	atomic_int most, most_of_address; /* 0: any number */
+	atomic_int now;
+	bool loopback_exempt;
+	pthread_mutex_t lock; /* held for one look-up in the map */
+	struct idmap *counts; /* addr_household() -> intptr_t, while there is a limit */
+};
+
+struct crowd *crowd_new(bool loopback_exempt)
+{
+	struct crowd *c = xcalloc(1, sizeof(*c));
+
+	c->loopback_exempt = loopback_exempt;
+	pthread_mutex_init(&c->lock, NULL);
+	c->counts = idmap_new();
+	return c;
+}
+
+void crowd_free(struct crowd *c)
+{
+	if (!c)
+		return;
+	idmap_free(c->counts);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+void crowd_set(struct crowd *c, int most, int most_of_address)
+{
+	atomic_store(&c->most, most);
+	atomic_store(&c->most_of_address, most_of_address);
+}
+
+/* `more` of an address, unless they are more than `most` then. */
+static bool count(struct crowd *c, const struct addr *peer, int more, intptr_t most)
+{
+	uint64_t from = addr_household(peer);
+
+	pthread_mutex_lock(&c->lock);
+	intptr_t was = (intptr_t)idmap_del(c->counts, from);
+	bool ok = was + more <= most;
+	intptr_t n = ok ? was + more : was;
+
+	if (n > 0)
+		idmap_put(c->counts, from, (void *)n);
+	pthread_mutex_unlock(&c->lock);
+	return ok;
+}
+
+bool crowd_enter(struct crowd *c, const struct addr *peer, struct pass *pass, enum shed *why)
+{
+	*pass = (struct pass){0};
+	if (!c)
+		return true;
+	int most = atomic_load_explicit(&c->most, memory_order_relaxed);
+	int of_address = atomic_load_explicit(&c->most_of_address, memory_order_relaxed);
+
+	*why = SHED_CONNECTIONS;
+	pass->all = true;
+	if (atomic_fetch_add(&c->now, 1) >= most && most)
+		goto full;
+	if (!of_address || (c->loopback_exempt && addr_is_loopback(peer)))
+		return true;
+	*why = SHED_ADDRESS_CONNECTIONS;
+	pass->address = count(c, peer, 1, of_address);
+	if (pass->address)
+		return true;
+full:
+	crowd_leave(c, peer, pass);
+	return false;
+}
+
+void crowd_leave(struct crowd *c, const struct addr *peer, struct pass *pass)
+{
+	if (pass->all)
+		atomic_fetch_sub(&c->now, 1);
+	if (pass->address)
+		(void)count(c, peer, -1, INTPTR_MAX);
+	*pass = (struct pass){0};
+}
