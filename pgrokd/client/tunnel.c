@@ -12,6 +12,7 @@
 #include "common/base/memory.h"
 #include "common/net/listener.h"
 #include "pgrokd/access/rate.h"
+#include "pgrokd/core/settings.h"
 
 struct tunnel {
 	TAILQ_ENTRY(tunnel) link;
@@ -43,6 +44,15 @@ static int visitors_of(const struct client *c)
 	return c->grant ? c->grant->visitors : 0;
 }
 
+static void limit(struct tunnel *t)
+{
+	const struct client *c = t->client;
+	const struct settings *s = c->worker->settings;
+
+	visitors_limit(&t->visitors, s ? s->limits.tunnel_bandwidth : 0,
+		       c->grant ? c->grant->bandwidth : 0);
+}
+
 static struct tunnel *tunnel_new(struct client *c, struct route *route)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
@@ -63,6 +73,7 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 	};
 	t->tally = tally_ref(t->visitors.tally);
 	visitors_open(&t->visitors);
+	limit(t);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
 	c->had_tunnel = true;
@@ -203,6 +214,7 @@ void tunnel_regrant(struct tunnel *t)
 {
 	t->visitors.most = visitors_of(t->client);
 	t->visitors.owner = client_owner(t->client);
+	limit(t);
 }
 
 /* lost: its joined visitors go, too. */

@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/metrics.h"
+#include "pgrokd/access/pace.h"
 #include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
@@ -186,6 +187,17 @@ static bool take_limit(struct config *c, const struct option *o, const union val
 	if (v->number >= 0 && v->number <= LIMIT_MOST)
 		return true;
 	return err_set(why, "%d is not from 0 to %d", v->number, LIMIT_MOST);
+}
+
+static bool take_bandwidth(struct config *c, const struct option *o, const union value *v,
+			   struct err *why)
+{
+	uint64_t *rate = field_of(c, o);
+
+	*rate = 0;
+	if (!*v->text || strcmp(v->text, "0") == 0 || pace_parse(v->text, rate))
+		return true;
+	return err_set(why, "'%.40s' is not a bandwidth such as 500K, 10MB/s or 80Mbit/s", v->text);
 }
 
 /* systemd may name several directories; the first one counts. */
@@ -453,6 +465,9 @@ static const struct option options[] = {
 	 AT(limits.visitor_rate)},
 	{"tunnelRate", "0", "Requests for tunnels a second from one address", FLAG_INT, RELOAD,
 	 take_limit, AT(limits.tunnel_rate)},
+	{"tunnelBandwidth", "0",
+	 "Bytes a second that each tunnel may carry in each direction: 10MB/s, 80Mbit/s",
+	 FLAG_STRING, RELOAD, take_bandwidth, AT(limits.tunnel_bandwidth)},
 	{"", NULL, "Further:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
 	 take_engine, 0},

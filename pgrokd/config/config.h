@@ -15,9 +15,10 @@ struct config_file;
 struct limits {
 	int connections, address_connections; /* visitors' */
 	int half_open, address_half_open;
-	int waiting;      /* visitors, for each client */
-	int visitor_rate; /* new ones a second, of an address */
-	int tunnel_rate;  /* asked for in a second, from an address */
+	int waiting;               /* visitors, for each client */
+	int visitor_rate;          /* new ones a second, of an address */
+	int tunnel_rate;           /* asked for in a second, from an address */
+	uint64_t tunnel_bandwidth; /* bytes a second, in each direction */
 };
 
 struct config {

@@ -33,6 +33,7 @@ struct worker;
 
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(visitor_list, visitor);
+TAILQ_HEAD(pause_list, pause);
 
 /*
  * Set before the first worker runs, then never changed; registry, door, crowd, guesses and rates
@@ -70,6 +71,9 @@ struct worker {
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
 	struct loop_timer hear;
+	struct pause_list paused;  /* too fast for their limits: see speed.c */
+	struct loop_timer pace;    /* the first of them may go on */
+	uint64_t pace_due;         /* then, as clock_ns() */
 	struct strmap *client_ids; /* ClientId -> struct client */
 	struct idmap *clients;     /* id -> struct client */
 	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */

@@ -169,6 +169,8 @@ void visitor_tap(void *arg, enum side from, const char *buf, size_t len)
 	struct visitor *v = arg;
 
 	v->bytes[from] += len;
+	if (v->paced)
+		visitor_pay(v, from, len);
 	if (from == SIDE_SERVICE &&
 	    v->bytes[from] / LIMIT_BULK != (v->bytes[from] - len) / LIMIT_BULK)
 		visitor_bulk(v);

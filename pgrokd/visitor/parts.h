@@ -4,6 +4,7 @@
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
+#include "pgrokd/access/pace.h"
 #include "pgrokd/core/journal.h"
 #include "pgrokd/visitor/visitor.h"
 
@@ -53,6 +54,7 @@ struct visitor {
 	bool bulk;                 /* its socket has a long queue; counted */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
 	struct pair *pair;         /* VISITOR_JOINED */
+	struct paced *paced;       /* JOINED, and its bandwidth is limited; else NULL */
 	struct loop_timer *timer;  /* NULL: never needed yet */
 	struct http_track track[]; /* one if it is http(s), none on TCP: there are many of these */
 };
@@ -60,6 +62,16 @@ struct visitor {
 /* visitor.c */
 void visitor_set_timer(struct visitor *v, enum visitor_timer what, uint64_t ms);
 void visitor_no_timer(struct visitor *v);
+
+/* speed.c */
+/* Joined: it asks before it reads, if its tunnel has limits. */
+void visitor_pace(struct visitor *v);
+/* It leaves its pair. */
+void visitor_unpace(struct visitor *v);
+/* It has moved so many bytes, and v->paced is not NULL. */
+void visitor_pay(struct visitor *v, enum side from, size_t len);
+/* The tunnel closes; what its visitors still carry stays limited. */
+void visitors_unlimit(struct visitors *at);
 
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
 int visitor_allow(void *arg, const struct http_head *h, const char *head);

@@ -215,6 +215,7 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct
 static void visitor_leave(struct visitor *v, enum pair_end end)
 {
 	visitor_heard(v);
+	visitor_unpace(v);
 	v->stream = end == PAIR_LEFT ? pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len)
 				     : pair_take(v->pair, SIDE_VISITOR);
 	pair_close(v->pair, false);
@@ -354,6 +355,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->doubts = 0;
 	TAILQ_INSERT_TAIL(&v->worker->unheard, v, new_link);
 	hear_later(v->worker);
+	visitor_pace(v);
 	pair_start(v->pair);
 }
 
@@ -376,6 +378,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	visitor_bulk_end(v);
 	if (!STAILQ_EMPTY(&v->entries))
 		visitor_broken_off(v);
+	visitor_unpace(v);
 	if (v->pair)
 		pair_close(v->pair, abort);
 	else if (v->stream)
@@ -453,6 +456,7 @@ void visitors_close(struct visitors *at, bool lost)
 	idmap_del(at->worker->tunnels, at->route->tunnel_id);
 	while (!TAILQ_EMPTY(&at->list))
 		visitor_bereft(TAILQ_FIRST(&at->list), lost);
+	visitors_unlimit(at);
 }
 
 void visitor_close_all(struct worker *w, const char *why)

@@ -26,9 +26,15 @@ struct visitors {
 	int most;                  /* of the owner's visitors at once */
 	uint64_t now;              /* visitors in the list */
 	uint64_t last;             /* loop_now() of the last request or visitor; 0: none came */
+	struct speed *speed;       /* the limits of its bandwidth; NULL: none */
 	struct visitor_list list;
 };
 
+/*
+ * So many bytes a second, in each direction, may all its visitors together carry, and those of all
+ * tunnels of its tally (where it has one); 0: any number.
+ */
+void visitors_limit(struct visitors *at, uint64_t rate, uint64_t owner_rate);
 /* From now on visitors may come. */
 void visitors_open(struct visitors *at);
 /*
