@@ -24,9 +24,9 @@ static const char *const sheds[SHEDS] = {
 	"half_open", "address", "memory", "guesses", "connections", "address_connections", "rate"};
 static const char *const no_clients[NO_CLIENTS] = {"version", "unknown", "message", "token",
 						   "expired", "guesses", "other"};
-static const char *const no_tunnels[NO_TUNNELS] = {"taken",    "held",  "name",   "port",
-						   "protocol", "limit", "rights", "rate"};
-static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit"};
+static const char *const no_tunnels[NO_TUNNELS] = {"taken", "held",   "name", "port", "protocol",
+						   "limit", "rights", "rate", "rules"};
+static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit", "rules"};
 static const char *const lines[LINES] = {"written", "lost"};
 static const char *const states[] = {"waiting", "joined"};
 static const char *const sources[] = {"visitors", "tunnels"};

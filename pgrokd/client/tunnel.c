@@ -121,7 +121,7 @@ bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle
 }
 
 /* Counts it in; false: why is set. */
-static bool let_in(const struct worker *w, const struct addr *peer, struct pass *pass,
+static bool let_in(const struct worker *w, const struct addr *peer, struct seat *seat,
 		   enum shed *why)
 {
 	*why = SHED_MEMORY;
@@ -129,22 +129,22 @@ static bool let_in(const struct worker *w, const struct addr *peer, struct pass 
 		return false;
 	*why = SHED_RATE;
 	return rate_take(w->core->visitor_rate, peer, loop_now(w->loop)) &&
-	       crowd_enter(w->core->crowd, peer, pass, why);
+	       crowd_enter(w->core->crowd, peer, seat, why);
 }
 
 static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
 	struct tunnel *t = arg;
 	struct worker *w = t->client->worker;
-	struct pass pass;
+	struct seat seat;
 	enum shed why;
 
-	if (!let_in(w, peer, &pass, &why)) {
+	if (!let_in(w, peer, &seat, &why)) {
 		w->count.shed[why]++;
 		close(fd);
 		return;
 	}
-	visitor_accept(&t->visitors, fd, peer, pass);
+	visitor_accept(&t->visitors, fd, peer, seat);
 }
 
 static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,

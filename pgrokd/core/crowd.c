@@ -56,34 +56,34 @@ static bool count(struct crowd *c, const struct addr *peer, int more, intptr_t m
 	return ok;
 }
 
-bool crowd_enter(struct crowd *c, const struct addr *peer, struct pass *pass, enum shed *why)
+bool crowd_enter(struct crowd *c, const struct addr *peer, struct seat *seat, enum shed *why)
 {
-	*pass = (struct pass){0};
+	*seat = (struct seat){0};
 	if (!c)
 		return true;
 	int most = atomic_load_explicit(&c->most, memory_order_relaxed);
 	int of_address = atomic_load_explicit(&c->most_of_address, memory_order_relaxed);
 
 	*why = SHED_CONNECTIONS;
-	pass->all = true;
+	seat->all = true;
 	if (atomic_fetch_add(&c->now, 1) >= most && most)
 		goto full;
 	if (!of_address || (c->loopback_exempt && addr_is_loopback(peer)))
 		return true;
 	*why = SHED_ADDRESS_CONNECTIONS;
-	pass->address = count(c, peer, 1, of_address);
-	if (pass->address)
+	seat->address = count(c, peer, 1, of_address);
+	if (seat->address)
 		return true;
 full:
-	crowd_leave(c, peer, pass);
+	crowd_leave(c, peer, seat);
 	return false;
 }
 
-void crowd_leave(struct crowd *c, const struct addr *peer, struct pass *pass)
+void crowd_leave(struct crowd *c, const struct addr *peer, struct seat *seat)
 {
-	if (pass->all)
+	if (seat->all)
 		atomic_fetch_sub(&c->now, 1);
-	if (pass->address)
+	if (seat->address)
 		(void)count(c, peer, -1, INTPTR_MAX);
-	*pass = (struct pass){0};
+	*seat = (struct seat){0};
 }

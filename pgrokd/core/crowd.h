@@ -8,7 +8,7 @@
 struct crowd;
 
 /* Where a connection is counted; goes with it, whoever has it. Zeroed: nowhere. */
-struct pass {
+struct seat {
 	bool all, address;
 };
 
@@ -18,19 +18,19 @@ void crowd_free(struct crowd *c);
 /* So many, and so many of one address (of IPv6 its /64) from now on; 0: any number. */
 void crowd_set(struct crowd *c, int most, int most_of_address);
 /*
- * May one more come in? Then it is counted, and *pass says where. False: *why is set. From any
+ * May one more come in? Then it is counted, and *seat says where. False: *why is set. From any
  * thread; c NULL: there is no limit.
  */
-bool crowd_enter(struct crowd *c, const struct addr *peer, struct pass *pass,
+bool crowd_enter(struct crowd *c, const struct addr *peer, struct seat *seat,
 		 enum shed *why) MUSTCHECK;
-/* It has ended; *pass is used up. Nothing happens if it is counted nowhere. */
-void crowd_leave(struct crowd *c, const struct addr *peer, struct pass *pass);
+/* It has ended; *seat is used up. Nothing happens if it is counted nowhere. */
+void crowd_leave(struct crowd *c, const struct addr *peer, struct seat *seat);
 /* Hands it on. */
-static inline struct pass pass_take(struct pass *pass)
+static inline struct seat seat_take(struct seat *seat)
 {
-	struct pass taken = *pass;
+	struct seat taken = *seat;
 
-	*pass = (struct pass){0};
+	*seat = (struct seat){0};
 	return taken;
 }
 

@@ -26,7 +26,7 @@ struct parcel {
 	int fd;
 	SSL *ssl;
 	struct addr peer;
-	struct pass pass; /* a visitor's */
+	struct seat seat; /* a visitor's */
 	/* What was read from it. */
 	struct msg first;                    /* owner NULL: none */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */

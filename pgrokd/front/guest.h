@@ -39,7 +39,7 @@ struct guest {
 	void *own;             /* any other protocol's; NULL: nothing */
 	void (*own_free)(void *own);
 	struct addr peer;
-	struct pass pass; /* of a visitor's connection */
+	struct seat seat; /* of a visitor's connection */
 	struct loop_timer timer;
 	void (*alarm)(struct guest *g); /* when it rings; NULL: the guest is closed */
 	struct loop_tick soon;          /* more to do in the next turn, though nothing comes */

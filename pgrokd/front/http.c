@@ -11,6 +11,7 @@
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
 #include "pgrokd/access/rate.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/core/journal.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
@@ -26,6 +27,7 @@ struct kept {
 	uint64_t asked_us; /* clock_us() of the request that status is for; 0: of none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
+	bool form;         /* its request is a form, of which more is to come */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
 	bool body;         /* there is more of it */
 	bool chunks;       /* it is chunked */
@@ -152,8 +154,8 @@ static bool may_keep(struct guest *g, int status)
 	bool body = h->chunked || h->length;
 	struct http_span expects;
 
-	if (status != 401 && status != 403 && status != 404 && status != 502 && status != 503 &&
-	    status != 504)
+	if (status != 303 && status != 401 && status != 403 && status != 404 && status != 502 &&
+	    status != 503 && status != 504)
 		return false;
 	if (g->plain || h->upgrade || h->conn_close || (h->minor == 0 && !h->conn_keep_alive))
 		return false;
@@ -172,6 +174,7 @@ static size_t keep(struct guest *g, const struct reply_page *page)
 
 	k->status = 0;
 	k->asked_us = 0;
+	k->form = false;
 	k->paged = true;
 	k->body = g->head.chunked || g->head.length;
 	k->chunks = g->head.chunked;
@@ -221,34 +224,109 @@ static void note_sent(struct worker *w, struct journal_entry *e, size_t bytes)
 		journal_end(w->journal, e, e->mark, bytes);
 }
 
-static void answer(struct guest *g, int status, const char *why)
+static void answer_with(struct guest *g, struct reply_page *page, const char *why)
 {
 	char text[ADDR_TEXT];
-	struct reply_page page = {
-		.status = status,
-		.host = {g->buf + g->head.authority.off, g->head.authority.len},
-		.head_only = http_span_is(g->buf, g->head.method, "HEAD"),
-		.http10 = g->head.minor == 0,
-	};
+	int status = page->status;
 
 	struct worker *w = g->worker;
-
-	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	int shown = reply_status(status);
 	struct journal_entry *e = note(g, shown);
 
+	page->host = (struct reply_host){g->buf + g->head.authority.off, g->head.authority.len};
+	page->head_only = http_span_is(g->buf, g->head.method, "HEAD");
+	page->http10 = g->head.minor == 0;
+	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	count_page(&w->count, shown);
-	page.keep = may_keep(g, status);
-	if (page.keep) {
-		note_sent(w, e, keep(g, &page));
+	page->keep = may_keep(g, status);
+	if (page->keep) {
+		note_sent(w, e, keep(g, page));
 		return;
 	}
 	char *buf = g->buf;
 	size_t len = g->len;
 
 	g->buf = NULL; /* it outlives the guest */
-	note_sent(w, e, reply_send(guest_leave(g), &page));
+	note_sent(w, e, reply_send(guest_leave(g), page));
 	xfree_secret(buf, len);
+}
+
+static void answer(struct guest *g, int status, const char *why)
+{
+	answer_with(g, &(struct reply_page){.status = status}, why);
+}
+
+/* ---- a tunnel's password ---- */
+
+/* Does a person ask? Programs get a line of text. */
+static bool wants_html(const struct guest *g)
+{
+	struct http_span accept;
+
+	return http_field(g->buf, &g->head, "Accept", &accept) &&
+	       memmem(g->buf + accept.off, accept.len, "text/html", strlen("text/html"));
+}
+
+/* Its request was refused by the rules of r. */
+static void answer_refused(struct guest *g, const struct route *r, int status, const char *why)
+{
+	struct reply_page page = {.status = status, .offers = rules_offers(r->rules)};
+	struct http_span target = g->head.target;
+	struct reply_login form = {0};
+	struct text to = {0};
+
+	if (status == 401 && page.offers & RULES_PASSWORD && wants_html(g)) {
+		login_to(&to, g->buf + target.off, target.len);
+		form.to = to.p;
+		page.login = &form;
+	}
+	answer_with(g, &page, why);
+	text_free(&to);
+}
+
+/* 0: the form is there, all of it. -1: more has to come, or the guest is gone. */
+static int read_form(struct guest *g)
+{
+	const struct http_head *h = &g->head;
+	struct kept *k = kept_of(g);
+	size_t all = h->head_len + (size_t)h->length;
+
+	if (h->chunked || h->length > LOGIN_FORM)
+		return 413;
+	k->form = true;
+	while (g->len < all) {
+		if (!guest_read(g, HTTP_HEAD_MAX + LOGIN_FORM))
+			return -1;
+	}
+	k->form = false;
+	return 0;
+}
+
+static void log_in(struct guest *g, const struct route *r)
+{
+	const struct http_head *h = &g->head;
+	struct login login = {0};
+	int status = read_form(g);
+
+	if (status < 0)
+		return;
+	if (!status) {
+		struct visit visit = admit_visit(r, h, g->buf, &g->peer);
+
+		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
+				     &login);
+	}
+	struct reply_login form = {.to = login.to.p, .wrong = true};
+	struct reply_page page = {
+		.status = status,
+		.offers = rules_offers(r->rules),
+		.login = status == 401 ? &form : NULL,
+		.fields = status == 303 ? login.fields.p : NULL,
+	};
+
+	answer_with(g, &page, status == 303 ? "logged in" : "the login form");
+	text_free(&login.to);
+	text_free(&login.fields);
 }
 
 /* ---- a request ---- */
@@ -280,7 +358,6 @@ static int route(struct guest *g, struct route **route, const char **why)
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
-	route_unref(*route);
 	*why = "its connection can't be moved";
 	return 421;
 }
@@ -318,8 +395,9 @@ static bool wait_for_name(struct guest *g)
 static int admit_first(struct guest *g, const char **why)
 {
 	struct worker *w = g->worker;
+	const struct kept *k = g->own;
 
-	if (g->again)
+	if (g->again || (k && k->form))
 		return 0;
 	*why = "memory is short";
 	if (memory_short())
@@ -331,12 +409,27 @@ static int admit_first(struct guest *g, const char **why)
 	return REPLY_RATE;
 }
 
-static void visit(struct guest *g)
+/* Takes to. */
+static void send_home(struct guest *g, struct route *to)
 {
 	struct worker *w = g->worker;
+	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
+
+	p->seat = seat_take(&g->seat);
+	p->route = to;
+	p->unread = g->buf;
+	p->unread_len = g->len;
+	g->buf = NULL;
+	struct stream *s = guest_leave(g);
+
+	parcel_send(p, w, to->home, s);
+}
+
+static void visit(struct guest *g)
+{
 	struct kept *k = g->own;
 	const char *why = "its client could not be reached";
-	struct route *to;
+	struct route *to = NULL;
 	int status = k ? k->status : 0;
 
 	if (!status)
@@ -351,20 +444,16 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status) {
+	if (status == RULES_LOGIN)
+		log_in(g, to);
+	else if (status && to)
+		answer_refused(g, to, status, why);
+	else if (status)
 		answer(g, status, why);
-		return;
-	}
-	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
-
-	p->pass = pass_take(&g->pass);
-	p->route = to;
-	p->unread = g->buf;
-	p->unread_len = g->len;
-	g->buf = NULL;
-	struct stream *s = guest_leave(g);
-
-	parcel_send(p, w, to->home, s);
+	else
+		send_home(g, to);
+	if (status)
+		route_unref(to);
 }
 
 static void try_again(struct guest *g)
@@ -377,6 +466,10 @@ static void http_hello(struct guest *g)
 {
 	if (g->alarm || (g->own && !page_done(g, g->own)))
 		return;
+	if (g->own && ((struct kept *)g->own)->form) {
+		visit(g);
+		return;
+	}
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {
@@ -413,7 +506,7 @@ void http_back(struct worker *w, struct stream *s, struct parcel *p)
 	g->buf = p->unread;
 	g->len = g->cap = p->unread_len;
 	p->unread = NULL;
-	g->pass = pass_take(&p->pass);
+	g->seat = seat_take(&p->seat);
 	kept_of(g)->was = route_ref(p->route);
 	kept_of(g)->status = p->status;
 	kept_of(g)->asked_us = p->status ? p->asked_us : 0;

@@ -40,7 +40,7 @@ struct stream *guest_leave(struct guest *g)
 	loop_tick_cancel(g->worker->loop, &g->soon);
 	if (g->counted)
 		door_leave(g->worker->core->door, &g->peer);
-	crowd_leave(g->worker->core->crowd, &g->peer, &g->pass);
+	crowd_leave(g->worker->core->crowd, &g->peer, &g->seat);
 	if (g->own)
 		g->own_free(g->own);
 	if (g->buf)
@@ -247,17 +247,17 @@ static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
 }
 
 /* Counts it in; false: why not has been counted. */
-static bool let_in(struct worker *w, enum port port, const struct addr *peer, struct pass *pass)
+static bool let_in(struct worker *w, enum port port, const struct addr *peer, struct seat *seat)
 {
 	const struct core *core = w->core;
 	enum shed why = SHED_MEMORY;
 	bool ok = !memory_short();
 
-	*pass = (struct pass){0};
+	*seat = (struct seat){0};
 	if (ok && port != PORT_TUNNEL)
-		ok = crowd_enter(core->crowd, peer, pass, &why);
+		ok = crowd_enter(core->crowd, peer, seat, &why);
 	if (ok && !door_enter(core->door, peer)) {
-		crowd_leave(core->crowd, peer, pass);
+		crowd_leave(core->crowd, peer, seat);
 		why = SHED_ADDRESS;
 		ok = false;
 	}
@@ -268,10 +268,10 @@ static bool let_in(struct worker *w, enum port port, const struct addr *peer, st
 
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
-	struct pass pass;
+	struct seat seat;
 
 	w->count.accepted[port]++;
-	if (shut_out(w, port, peer) || !let_in(w, port, peer, &pass)) {
+	if (shut_out(w, port, peer) || !let_in(w, port, peer, &seat)) {
 		close(fd);
 		return;
 	}
@@ -279,7 +279,7 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	struct guest *g = guest_new(w, port, s, peer);
 
-	g->pass = pass;
+	g->seat = seat;
 	g->counted = g->silent = true;
 	g->since = loop_now(w->loop);
 	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);

@@ -1,6 +1,7 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
 #include "common/base/clock.h"
 #include "common/net/socket.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/visitor/parts.h"
 
 /* What may follow once an answer is complete. */
@@ -132,8 +133,9 @@ void visitor_complete(void *arg)
 int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
+	struct visit visit = admit_visit(v->route, h, head, &v->peer);
 
-	v->again = v->at && route_allows(v->route, h, head) == 0;
+	v->again = v->at && route_allows(v->route, &visit) == 0;
 	/* Of several that are asked at once the first is measured. */
 	if (!v->asked_us)
 		v->asked_us = clock_us();

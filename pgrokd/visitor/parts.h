@@ -40,7 +40,7 @@ struct visitor {
 	struct journal_list entries; /* requests without an answer, or a complete one */
 	uint64_t told;               /* the tracker's resp_at when the answer before ended */
 	struct addr peer;
-	struct pass pass;
+	struct seat seat;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;

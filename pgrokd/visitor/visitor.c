@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -122,7 +123,7 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 	struct parcel *p = parcel_new(w->core->back, NULL, &v->peer);
 
 	p->route = route_ref(v->route);
-	p->pass = pass_take(&v->pass);
+	p->seat = seat_take(&v->seat);
 	p->status = status;
 	p->asked_us = v->asked_us;
 	p->unread = v->unread;
@@ -197,15 +198,23 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
 	parcel->unread = NULL;
-	v->pass = pass_take(&parcel->pass);
+	v->seat = seat_take(&parcel->seat);
 	visitor_claim(v);
 }
 
-void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct pass pass)
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct seat seat)
 {
-	struct visitor *v = visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer);
+	struct worker *w = at->worker;
 
-	v->pass = pass;
+	if (!rules_admit(at->route->rules, peer)) {
+		w->count.no_visit[NO_VISIT_RULES]++;
+		crowd_leave(w->core->crowd, peer, &seat);
+		close(fd);
+		return;
+	}
+	struct visitor *v = visitor_new(at, stream_new(w->loop, fd, NULL), peer);
+
+	v->seat = seat;
 	visitor_claim(v);
 }
 
@@ -395,7 +404,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
-	crowd_leave(v->worker->core->crowd, &v->peer, &v->pass);
+	crowd_leave(v->worker->core->crowd, &v->peer, &v->seat);
 	if (v->tally)
 		atomic_fetch_sub(&v->tally->visitors, 1);
 	tally_unref(v->tally);

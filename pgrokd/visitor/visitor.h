@@ -44,8 +44,11 @@ void visitors_open(struct visitors *at);
  */
 void visitors_close(struct visitors *at, bool lost);
 
-/* A visitor of a TCP tunnel; takes fd, and what it is counted by. */
-void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct pass pass);
+/*
+ * A visitor of a TCP tunnel; takes fd, and what it is counted by. Closed at once if the tunnel's
+ * rules do not let it in.
+ */
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct seat seat);
 /*
  * Parcels with a visitor of an http or https tunnel go here: route (its tunnel is looked up at
  * home), unread (from the head of its request on).

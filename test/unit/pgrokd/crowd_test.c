@@ -12,7 +12,7 @@
 
 struct some {
 	struct addr peer;
-	struct pass pass[MANY];
+	struct seat seat[MANY];
 	int in;
 	enum shed why;
 };
@@ -24,14 +24,14 @@ static struct some come(struct crowd *c, const char *text, int n)
 
 	assert_true(n <= MANY && addr_numeric(text, 1234, &s.peer));
 	for (int i = 0; i < n; i++)
-		s.in += crowd_enter(c, &s.peer, &s.pass[s.in], &s.why);
+		s.in += crowd_enter(c, &s.peer, &s.seat[s.in], &s.why);
 	return s;
 }
 
 static void go(struct crowd *c, struct some *s, int n)
 {
 	while (n--)
-		crowd_leave(c, &s->peer, &s->pass[--s->in]);
+		crowd_leave(c, &s->peer, &s->seat[--s->in]);
 }
 
 static void test_all(void **state)
@@ -68,9 +68,9 @@ static void test_by_address(void **state)
 	assert_int_equal(come(c, "2001:db8:1:2:ffff::9", 9).in, 1);
 	assert_int_equal(come(c, "127.0.0.1", 9).in, 9);
 	/* Handed on, it is counted once. */
-	struct pass moved = pass_take(&b.pass[0]);
+	struct seat moved = seat_take(&b.seat[0]);
 
-	crowd_leave(c, &b.peer, &b.pass[0]);
+	crowd_leave(c, &b.peer, &b.seat[0]);
 	assert_int_equal(come(c, "192.0.2.1", 9).in, 0);
 	crowd_leave(c, &b.peer, &moved);
 	assert_int_equal(come(c, "192.0.2.1", 9).in, 1);
