@@ -22,7 +22,7 @@ static struct {
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine, *host_header;
 	bool inspectpublic, insecure, mux, tls, version, x_forwarded;
-	int log_max;
+	int log_max, proxy_proto;
 	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
 } opt;
 
@@ -52,6 +52,8 @@ static const struct flag flags[] = {
 	 "`host` that the service gets as Host; rewrite: its own address", NULL},
 	{"xforwarded", FLAG_BOOL, &opt.x_forwarded, NULL,
 	 "tell the service who the visitor is (X-Forwarded-For, -Proto, -Host)", NULL},
+	{"proxyproto", FLAG_INT, &opt.proxy_proto, "0",
+	 "tell the service first who the visitor is, by PROXY protocol `1 or 2`", NULL},
 	{"insecure", FLAG_BOOL, &opt.insecure, NULL,
 	 "accept any certificate of an https:// service", NULL},
 	{"mux", FLAG_BOOL, &opt.mux, "true",
@@ -214,8 +216,10 @@ static const char *flag_of(const char *key)
 {
 	static const struct {
 		const char *key, *flag;
-	} names[] = {
-		{"auth", "httpauth"}, {"host_header", "hostheader"}, {"x_forwarded", "xforwarded"}};
+	} names[] = {{"auth", "httpauth"},
+		     {"host_header", "hostheader"},
+		     {"x_forwarded", "xforwarded"},
+		     {"proxy_proto", "proxyproto"}};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(names[i].key, key) == 0)
@@ -258,6 +262,7 @@ static bool select_address(struct config *c, int argc, char **argv, struct err *
 	t->auth = xstrdup(opt.httpauth);
 	t->host_header = xstrdup(opt.host_header);
 	t->x_forwarded = opt.x_forwarded;
+	t->proxy_proto = opt.proxy_proto;
 	t->insecure = opt.insecure;
 	t->start = true;
 	t->any_proto = !opt.proto_given;

@@ -34,6 +34,8 @@ static void say_plan(const struct config *c)
 		say("tokens", NULL,
 		    c->tunnel_client_ca ? "not checked, but the clients' certificates"
 					: "not checked: anyone can open tunnels");
+	if (c->trusted)
+		printf("%-14s%zu\n", "proxies", nets_count(c->trusted));
 	say("admin", c->admin_addr, "off");
 	say("certificate", c->tls_crt, "self-signed");
 	say("state", c->state_dir, "in memory");

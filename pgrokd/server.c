@@ -118,7 +118,10 @@ struct server *server_new(const struct config *c, struct err *err)
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
 	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
+	s->core.trusted = c->trusted;
+	memcpy(s->core.proxy_heads, c->proxy_heads, sizeof(s->core.proxy_heads));
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
+	door_trust(s->core.door, c->trusted);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};

@@ -23,6 +23,7 @@ struct door;
 struct guesses;
 struct proto_ops;
 struct listener;
+struct nets;
 struct parcel;
 struct settings;
 struct stream;
@@ -41,6 +42,8 @@ struct core {
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
+	const struct nets *trusted;                   /* proxies that are believed; NULL: none */
+	bool proxy_heads[PORTS];                      /* where those begin with a PROXY head */
 	bool admin_tls;                               /* the admin listener needs a certificate */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */

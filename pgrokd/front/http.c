@@ -9,6 +9,7 @@
 
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/access/origin.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
@@ -194,7 +195,7 @@ static void answer(struct guest *g, int status, const char *why)
 		.http10 = g->head.minor == 0,
 	};
 
-	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
+	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->origin, text), why);
 	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
 	page.keep = may_keep(g, status);
 	if (page.keep) {
@@ -234,7 +235,7 @@ static int route(struct guest *g, struct route **route, const char **why)
 	struct worker *w = g->worker;
 	SSL *ssl = stream_ssl(g->stream);
 	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->peer, route, why);
+	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->origin, route, why);
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
@@ -278,6 +279,7 @@ static void visit(struct guest *g)
 	struct route *to;
 	int status = k ? k->status : 0;
 
+	g->origin = origin_of(w->core->trusted, &g->peer, &g->head, g->buf);
 	if (!status && !g->again && memory_short()) {
 		status = 503;
 		why = "memory is short";
@@ -299,6 +301,7 @@ static void visit(struct guest *g)
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
 	p->route = to;
+	p->origin = g->origin;
 	p->unread = g->buf;
 	p->unread_len = g->len;
 	g->buf = NULL;
@@ -321,6 +324,7 @@ static void http_hello(struct guest *g)
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {
 			g->head_begun = true;
+			g->origin = g->peer;
 			loop_after(&g->timer, LIMIT_HEAD_MS);
 		}
 		enum http_rc rc = http_request_scan(&g->head, g->buf, g->len);

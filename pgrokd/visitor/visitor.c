@@ -86,7 +86,8 @@ static bool is_http(const struct visitor *v)
 
 /* ---- step 1: made ---- */
 
-static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer)
+static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer,
+				   const struct addr *origin)
 {
 	bool http = at->route->proto != PROTO_TCP;
 	struct visitor *v = xcalloc(1, sizeof(*v) + (http ? sizeof(*v->track) : 0));
@@ -98,6 +99,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->id = id_next();
 	v->born = loop_now(at->worker->loop);
 	v->peer = *peer;
+	v->origin = *origin;
 	v->stream = s;
 	v->half_close = at->half_close;
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
@@ -107,7 +109,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->asked_us = http ? clock_us() : 0;
 	if (log_wants(LOG_DEBUG))
 		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "New visitor of %s from %s",
-			 v->route->url, addr_text(peer, text));
+			 v->route->url, addr_text(origin, text));
 	return v;
 }
 
@@ -166,7 +168,7 @@ static void visitor_claim(struct visitor *v)
 		return;
 	}
 	v->waiter = (struct carrier_waiter){
-		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
+		.visit = {v->route->url, &v->origin, v->route->mux}, .fn = visitor_join, .arg = v};
 	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
 	case CARRIER_OK:
 		visitor_join(v, s);
@@ -189,7 +191,7 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 		w->core->back(w, s, parcel);
 		return;
 	}
-	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
+	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer, &parcel->origin);
 
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
@@ -199,7 +201,7 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 
 void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 {
-	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer));
+	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer, peer));
 }
 
 /* ---- step 3: joined, and back ---- */
