@@ -19,6 +19,9 @@
 #define LIMIT_GONE_MS 60000    /* how often it is seen whether who ended its direction has gone */
 #define LIMIT_WAITING 1024     /* waiting visitors per client, then 503 */
 #define LIMIT_WAITING_LONG 256 /* the same once the first has waited for LIMIT_ASKED_MS */
+#define LIMIT_BULK (4u << 20)  /* bytes to a visitor... */
+#define LIMIT_BULK_MS 250      /* ...within that time: it reads fast, */
+#define LIMIT_BULK_VISITORS 16 /* and so many of those may have the kernel's whole queue */
 #define LIMIT_OWED_MS 30000    /* for answers owed after a refused request */
 #define LIMIT_REPLY_MS 10000   /* for a page to go out */
 #define LIMIT_KEPT_MS 60000    /* after a page, for the next request on the connection */

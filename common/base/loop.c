@@ -249,6 +249,8 @@ void loop_after(struct loop_timer *t, uint64_t ms)
 	ms = loop_scaled(ms);
 	struct timeval tv = {.tv_sec = (time_t)(ms / 1000),
 			     .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	/* libevent counts from when this turn began, which may have been a while ago. */
+	event_base_update_cache_time(t->loop->base);
 	event_add(&t->ev, &tv);
 }
 

@@ -87,6 +87,15 @@ void socket_short_queue(int fd)
 #endif
 }
 
+void socket_long_queue(int fd)
+{
+#ifdef TCP_NOTSENT_LOWAT
+	socket_set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0);
+#else
+	(void)fd;
+#endif
+}
+
 bool socket_broken(int fd)
 {
 	int error = 0;

@@ -32,6 +32,8 @@ void socket_always_read(int fd);
  */
 #define SOCKET_UNSENT (128 << 10)
 void socket_short_queue(int fd);
+/* As it was before: as much as the system allows. */
+void socket_long_queue(int fd);
 
 /* Has it broken (a reset, no answer to keep-alives), though nobody reads or writes just now? */
 bool socket_broken(int fd);

@@ -105,6 +105,9 @@ void visitor_tap(void *arg, enum side from, const char *buf, size_t len)
 	struct visitor *v = arg;
 
 	v->bytes[from] += len;
+	if (from == SIDE_SERVICE &&
+	    v->bytes[from] / LIMIT_BULK != (v->bytes[from] - len) / LIMIT_BULK)
+		visitor_bulk(v);
 	v->worker->count.bytes[from] += len;
 	if (v->at) {
 		add(&v->at->count, from, len);

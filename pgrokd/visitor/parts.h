@@ -33,6 +33,7 @@ struct visitor {
 	enum visitor_timer timer_for;
 	uint64_t id, born, joined;
 	uint64_t bytes[2];     /* moved so far, for the log */
+	uint64_t bulk_since;   /* loop_now() of the last visitor_bulk() */
 	uint64_t asked_us;     /* clock_us() of the request whose answer is awaited; 0: none */
 	struct addr peer;      /* of its connection */
 	struct addr origin;    /* of its request: peer, or whom a trusted proxy speaks of */
@@ -46,6 +47,7 @@ struct visitor {
 	bool asked;                /* a request has gone over the stream to its client */
 	bool again;                /* it leaves its pair for another one of the same tunnel */
 	bool fin_held;             /* its end waits until the answers are out */
+	bool bulk;                 /* its socket has a long queue; counted */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
 	struct pair *pair;         /* VISITOR_JOINED */
 	struct loop_timer *timer;  /* NULL: never needed yet */
@@ -63,6 +65,10 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 bool visitor_eof(void *arg, enum side from);
 /* Counts what moves, for whoever may ask. */
 void visitor_tap(void *arg, enum side from, const char *buf, size_t len);
+/* bulk.c: LIMIT_BULK more bytes have gone to it. May they stand in a long queue? */
+void visitor_bulk(struct visitor *v);
+void visitor_bulk_end(struct visitor *v);
+
 /* Half-closed, it waits for an answer like any other, unless its system knows that it has gone. */
 bool visitor_awaited(void *arg);
 

@@ -364,6 +364,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	char prefix[32];
 
 	visitor_heard(v);
+	visitor_bulk_end(v);
 	if (v->pair)
 		pair_close(v->pair, abort);
 	else if (v->stream)

@@ -236,7 +236,7 @@ def test_timing_is_split(lab):
 @pytest.mark.parametrize("way", ["down", "up"])
 @pytest.mark.parametrize("engine", ["direct", "direct-nomux"])
 def test_big_body_small_memory(lab, engine, way):
-    total = (128 if env.SANITIZED else 2048) << 20
+    total = (128 if env.SANITIZED else 512) << 20
     block = bytes(1 << 20)
 
     def backend(c, _b):

@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/loop.h"
 
 #define MANY 10000
@@ -185,6 +187,37 @@ static void its_end_takes_along_who_has_no_owner(void **state)
 	assert_int_equal(r->dropped, 3);
 }
 
+struct alarm {
+	struct loop_timer timer;
+	struct loop *loop;
+	uint64_t from, late_us; /* clock_us() */
+};
+
+static void rings(void *arg)
+{
+	struct alarm *a = arg;
+
+	if (a->from) {
+		a->late_us = clock_us() - a->from;
+		loop_stop(a->loop);
+		return;
+	}
+	usleep(30000); /* a long turn */
+	a->from = clock_us();
+	loop_after(&a->timer, 20);
+}
+
+static void a_timer_counts_from_now(void **state)
+{
+	struct rig *r = *state;
+	struct alarm a = {.loop = r->loop};
+
+	loop_timer_init(&a.timer, r->loop, rings, &a);
+	loop_after(&a.timer, 1);
+	loop_run(r->loop);
+	assert_true(a.late_us >= 20000 - 1000);
+}
+
 #define test(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -194,6 +227,7 @@ int main(void)
 		test(drops_what_is_behind_its_end),
 		test(drops_what_is_never_read),
 		test(ticks_take_turns),
+		test(a_timer_counts_from_now),
 		test(its_end_takes_along_who_has_no_owner),
 	};
 

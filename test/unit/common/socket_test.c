@@ -41,6 +41,8 @@ static void test_options(void **state)
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 35000);
 	socket_short_queue(fd);
 	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), SOCKET_UNSENT);
+	socket_long_queue(fd);
+	assert_int_equal(get_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0);
 	close(fd);
 }
 
