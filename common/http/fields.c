@@ -100,6 +100,17 @@ bool http_fields_set(struct http_fields *f, const char *name, const char *value,
 	return true;
 }
 
+bool http_fields_names(struct http_fields *f, const char *names, struct err *err)
+{
+	char *copy = xstrdup(names), *rest = copy, *name;
+	bool ok = true;
+
+	while (ok && (name = strtok_r(rest, ", ", &rest)))
+		ok = http_fields_set(f, name, NULL, true, err);
+	free(copy);
+	return ok;
+}
+
 void http_fields_free(struct http_fields *f)
 {
 	for (size_t i = 0; i < f->n; i++) {

@@ -29,6 +29,8 @@ struct http_fields {
  */
 bool http_fields_set(struct http_fields *f, const char *name, const char *value, bool request,
 		     struct err *err) MUSTCHECK;
+/* Names alone, commas or blanks between: all of them are removed. */
+bool http_fields_names(struct http_fields *f, const char *names, struct err *err) MUSTCHECK;
 void http_fields_free(struct http_fields *f);
 /*
  * Is a field of that name (name_len bytes) in the list? '_' counts as '-' if request, since to what

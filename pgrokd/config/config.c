@@ -11,6 +11,8 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/metrics.h"
+#include "common/http/fields.h"
+#include "common/http/web_url.h"
 #include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
@@ -380,6 +382,31 @@ static bool take_proxy_heads(struct config *c, const struct option *o, const uni
 	return true;
 }
 
+/* Nothing is kept but that it can be read. An empty one is NULL. */
+static bool take_web_url(struct config *c, const struct option *o, const union value *v,
+			 struct err *why)
+{
+	struct web_url u;
+
+	if (*v->text) {
+		if (!web_url_read(&u, v->text, why))
+			return false;
+		web_url_free(&u);
+	}
+	return take_file(c, o, v, why);
+}
+
+/* Names of fields, commas or blanks between. */
+static bool take_fields(struct config *c, const struct option *o, const union value *v,
+			struct err *why)
+{
+	struct http_fields f = {0};
+	bool ok = http_fields_names(&f, v->text, why);
+
+	http_fields_free(&f);
+	return ok && take_text(c, o, v, why);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct config, member)
@@ -417,6 +444,12 @@ static const struct option options[] = {
 	{"proxyProtocol", "",
 	 "Ports where these begin each connection with a PROXY head: http, https, tunnel, all",
 	 FLAG_STRING, RESTART, take_proxy_heads, 0},
+	{"forwardAuth", "",
+	 "URL that is asked about each request of http and https tunnels whether it may pass",
+	 FLAG_STRING, RESTART, take_web_url, AT(forward_auth)},
+	{"forwardAuthHeaders", "Remote-User,Remote-Groups,Remote-Name,Remote-Email",
+	 "Fields that its answer may set in requests that pass; visitors can't", FLAG_STRING,
+	 RESTART, take_fields, AT(forward_auth_headers)},
 	{"", NULL, "Certificates and state:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
 	 AT(tls_crt)},

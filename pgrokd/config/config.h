@@ -46,6 +46,8 @@ struct config {
 	const char *auth_tokens;        /* a file; NULL: none */
 	struct tokens *tokens;          /* a reference; NULL: they are not checked */
 	struct nets *trusted;           /* owned: proxies that are believed; NULL: none are */
+	const char *forward_auth;       /* URL that decides about requests; NULL: none */
+	const char *forward_auth_headers; /* that it may set in them */
 	/* On which ports those begin with a PROXY head: http, https, and that for clients. */
 	bool proxy_heads[3];
 };

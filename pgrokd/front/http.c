@@ -11,6 +11,7 @@
 #include "common/stream/pair.h"
 #include "pgrokd/access/origin.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/forward.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
 #include "pgrokd/visitor/reply.h"
@@ -23,6 +24,8 @@ struct kept {
 	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
+	struct ask *asks;  /* whether its request may pass; NULL: nothing is asked */
+	struct route *to;  /* a reference, while it asks: where it would pass to */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
 	bool body;         /* there is more of it */
 	bool chunks;       /* it is chunked */
@@ -46,6 +49,9 @@ static void kept_free(void *own)
 {
 	struct kept *k = own;
 
+	if (k->asks)
+		ask_cancel(k->asks);
+	route_unref(k->to);
 	route_unref(k->was);
 	text_free(&k->page);
 	free(k);
@@ -142,15 +148,23 @@ static bool page_done(struct guest *g, struct kept *k)
 	return true;
 }
 
+/* Pages behind which a connection can go on. */
+static bool goes_on(const struct reply_page *page)
+{
+	int status = page->status;
+
+	return page->told || status == 401 || status == 403 || status == 404 || status == 502 ||
+	       status == REPLY_NO_VERDICT || status == 503 || status == 504;
+}
+
 /* Where a request ends is known; who sent it will see the page and may go on behind it. */
-static bool may_keep(struct guest *g, int status)
+static bool may_keep(struct guest *g, const struct reply_page *page)
 {
 	const struct http_head *h = &g->head;
 	bool body = h->chunked || h->length;
 	struct http_span expects;
 
-	if (status != 401 && status != 403 && status != 404 && status != 502 && status != 503 &&
-	    status != 504)
+	if (!goes_on(page))
 		return false;
 	if (g->plain || h->upgrade || h->conn_close || (h->minor == 0 && !h->conn_keep_alive))
 		return false;
@@ -185,19 +199,23 @@ static void keep(struct guest *g, const struct reply_page *page)
 	(void)!write_page(g, k);
 }
 
-static void answer(struct guest *g, int status, const char *why)
+/* With what was told, if that is not NULL. */
+static void answer_with(struct guest *g, int status, const struct reply_told *told, const char *why)
 {
 	char text[ADDR_TEXT];
 	struct reply_page page = {
 		.status = status,
+		.told = told,
 		.host = {g->buf + g->head.authority.off, g->head.authority.len},
 		.head_only = http_span_is(g->buf, g->head.method, "HEAD"),
 		.http10 = g->head.minor == 0,
 	};
 
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->origin, text), why);
-	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
-	page.keep = may_keep(g, status);
+	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP   ? 400
+				      : status == REPLY_NO_VERDICT ? 502
+								   : status);
+	page.keep = may_keep(g, &page);
 	if (page.keep) {
 		keep(g, &page);
 		return;
@@ -208,6 +226,11 @@ static void answer(struct guest *g, int status, const char *why)
 	g->buf = NULL; /* it outlives the guest */
 	reply_send(guest_leave(g), &page);
 	xfree_secret(buf, len);
+}
+
+static void answer(struct guest *g, int status, const char *why)
+{
+	answer_with(g, status, NULL, why);
 }
 
 /* ---- a request ---- */
@@ -271,6 +294,92 @@ static bool wait_for_name(struct guest *g)
 	return true;
 }
 
+/* Takes to: home to its tunnel. */
+static void hand_over(struct guest *g, struct route *to)
+{
+	struct worker *w = g->worker;
+	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
+
+	p->route = to;
+	p->origin = g->origin;
+	p->unread = g->buf;
+	p->unread_len = g->len;
+	g->buf = NULL;
+	struct stream *s = guest_leave(g);
+
+	parcel_send(p, w, to->home, s);
+}
+
+/* ---- a request that a service decides about ---- */
+
+/* It may pass; takes to. */
+static void pass_on(struct guest *g, struct route *to, const struct ask_answer *a)
+{
+	struct text head = {.secret = true};
+	int status = forward_head(&head, g, a) ? 0 : REPLY_NO_VERDICT;
+	const char *why = "what it is to be passed with can't be used";
+
+	size_t rest = g->len - g->head.head_len;
+
+	if (!status && head.len + rest > PAIR_HELD + PAIR_READ)
+		status = 431;
+	if (!status) {
+		text_add(&head, g->buf + g->head.head_len, rest);
+		xfree_secret(g->buf, g->len);
+		g->len = g->cap = head.len;
+		g->buf = xmalloc(head.len);
+		memcpy(g->buf, head.p, head.len);
+		memset(&g->head, 0, sizeof(g->head)); /* it is not what is in buf any more */
+	}
+	text_free(&head);
+	if (status) {
+		route_unref(to);
+		answer(g, status, why);
+	} else if (to->home != g->worker->index && !may_move(g)) {
+		route_unref(to);
+		stream_linger(guest_leave(g));
+	} else {
+		hand_over(g, to);
+	}
+}
+
+static void on_verdict(void *arg, const struct ask_answer *a)
+{
+	struct guest *g = arg;
+	struct kept *k = g->own;
+	struct route *to = k->to;
+	struct text fields = {0};
+
+	k->asks = NULL;
+	k->to = NULL;
+	if (!a->why && a->head->status / 100 == 2) {
+		pass_on(g, to, a);
+		return;
+	}
+	route_unref(to);
+	if (a->why) {
+		log_often(LOG_WARN, "lobby", "-forwardAuth: not asked, so not let in: %s", a->why);
+		answer(g, REPLY_NO_VERDICT, a->why);
+		return;
+	}
+	forward_fields(&fields, a);
+	answer_with(g, a->head->status,
+		    &(struct reply_told){.fields = &fields, .body = a->body, .len = a->body_len},
+		    "refused by the service that decides");
+	text_free(&fields);
+}
+
+/* Takes to. */
+static void ask_first(struct guest *g, struct route *to)
+{
+	struct kept *k = kept_of(g);
+
+	loop_timer_stop(&g->timer);
+	stream_want(g->stream, 0);
+	k->to = to;
+	k->asks = forward_ask(g, on_verdict, g);
+}
+
 static void visit(struct guest *g)
 {
 	struct worker *w = g->worker;
@@ -294,20 +403,12 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status) {
+	if (status)
 		answer(g, status, why);
-		return;
-	}
-	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
-
-	p->route = to;
-	p->origin = g->origin;
-	p->unread = g->buf;
-	p->unread_len = g->len;
-	g->buf = NULL;
-	struct stream *s = guest_leave(g);
-
-	parcel_send(p, w, to->home, s);
+	else if (to->asks)
+		ask_first(g, to);
+	else
+		hand_over(g, to);
 }
 
 static void try_again(struct guest *g)
@@ -318,7 +419,7 @@ static void try_again(struct guest *g)
 
 static void http_hello(struct guest *g)
 {
-	if (g->alarm || (g->own && !page_done(g, g->own)))
+	if (g->alarm || (g->own && (((struct kept *)g->own)->asks || !page_done(g, g->own))))
 		return;
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {

@@ -75,7 +75,8 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 
 	bool other = of_another(v, h, head);
 
-	v->again = v->at && route_allows(v->route, h, head) == 0;
+	/* Where each request is asked about the first one comes from; the others go back there. */
+	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, h, head) == 0;
 	/* Of several that are asked at once the first is measured. */
 	if (!v->asked_us)
 		v->asked_us = clock_us();

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/http/answer_head.h"
+#include "common/http/text.h"
 #include "pgrokd/limits.h"
 
 #define HOST_SHOWN 100 /* bytes of a host's name on a page */
@@ -30,6 +31,9 @@ static const struct page pages[] = {
 	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
+	{REPLY_NO_VERDICT, NULL,
+	 "It can't be found out just now whether you may visit this tunnel: please try again "
+	 "later.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -68,22 +72,49 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_put(out, at + 2);
 }
 
+static void make_told(struct text *out, const struct reply_page *page)
+{
+	const struct reply_told *told = page->told;
+	bool no_body = page->status == 204 || page->status == 304;
+
+	text_fmt(out, "HTTP/1.1 %d %s\r\n", page->status, http_reason(page->status));
+	text_add(out, told->fields->p, told->fields->len);
+	if (!page->keep)
+		text_put(out, "Connection: close\r\n");
+	else if (page->http10)
+		text_put(out, "Connection: keep-alive\r\n");
+	if (!no_body)
+		text_fmt(out, "Content-Length: %zu\r\n", told->len);
+	text_put(out, "\r\n");
+	if (!no_body && !page->head_only)
+		text_add(out, told->body, told->len);
+}
+
+/* The status of a page that has a number of its own. */
+static int status_of(int number)
+{
+	return number == REPLY_PLAIN_HTTP ? 400 : number == REPLY_NO_VERDICT ? 502 : number;
+}
+
 void reply_make(struct text *out, const struct reply_page *page)
 {
 	const struct page *p = &pages[0];
 	struct text body = {0};
 
+	if (page->told) {
+		make_told(out, page);
+		return;
+	}
 	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
 		if (pages[i].status == page->status)
 			p = &pages[i];
 	put_text(&body, p->text, page->host);
-	answer_head(out,
-		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
-					  .mime = "text/plain; charset=utf-8",
-					  .length = body.len,
-					  .keep = page->keep,
-					  .http10 = page->http10,
-					  .extra = p->extra});
+	answer_head(out, &(struct answer_head){.status = status_of(p->status),
+					       .mime = "text/plain; charset=utf-8",
+					       .length = body.len,
+					       .keep = page->keep,
+					       .http10 = page->http10,
+					       .extra = p->extra});
 	if (!page->head_only)
 		text_add(out, body.p, body.len);
 	text_free(&body);

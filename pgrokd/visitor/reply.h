@@ -6,6 +6,7 @@
 #include "common/stream/stream.h"
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
+#define REPLY_NO_VERDICT 498 /* a 502: the service that decides about requests can't be asked */
 
 /* Who was asked for: a 404 says so, escaped and cut. Borrowed for the call. */
 struct reply_host {
@@ -13,8 +14,16 @@ struct reply_host {
 	size_t len;
 };
 
+/* An answer that another has given, for us to pass on. Borrowed for the call. */
+struct reply_told {
+	const struct text *fields; /* lines with their ends; none of framing */
+	const char *body;
+	size_t len;
+};
+
 struct reply_page {
 	int status;
+	const struct reply_told *told; /* instead of a page of ours; NULL: none */
 	struct reply_host host;
 	bool head_only;    /* it has no body */
 	bool keep, http10; /* as in struct answer_head */

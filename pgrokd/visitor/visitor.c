@@ -216,7 +216,7 @@ static void visitor_leave(struct visitor *v, enum pair_end end)
 	v->pair = NULL;
 	visitor_no_timer(v);
 	visitor_state(v, VISITOR_NEW);
-	if (v->at && v->again && v->unread_len)
+	if (v->at && v->again && v->unread_len && !v->route->asks)
 		visitor_claim(v);
 	else
 		visitor_back(v, 0,
