@@ -9,6 +9,7 @@
 
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/access/origin.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/forward.h"
@@ -26,6 +27,7 @@ struct kept {
 	int status;        /* of the page that its request is to get; 0: none was decided on */
 	struct ask *asks;  /* whether its request may pass; NULL: nothing is asked */
 	struct route *to;  /* a reference, while it asks: where it would pass to */
+	bool form;         /* its request is a form, of which more is to come */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
 	bool body;         /* there is more of it */
 	bool chunks;       /* it is chunked */
@@ -151,10 +153,12 @@ static bool page_done(struct guest *g, struct kept *k)
 /* Pages behind which a connection can go on. */
 static bool goes_on(const struct reply_page *page)
 {
-	int status = page->status;
+	static const int statuses[] = {303, 401, 403, 404, 502, REPLY_NO_VERDICT, 503, 504};
+	bool found = page->told;
 
-	return page->told || status == 401 || status == 403 || status == 404 || status == 502 ||
-	       status == REPLY_NO_VERDICT || status == 503 || status == 504;
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		found |= page->status == statuses[i];
+	return found;
 }
 
 /* Where a request ends is known; who sent it will see the page and may go on behind it. */
@@ -181,6 +185,7 @@ static void keep(struct guest *g, const struct reply_page *page)
 	size_t head_len = g->head.head_len;
 
 	k->status = 0;
+	k->form = false;
 	k->paged = true;
 	k->body = g->head.chunked || g->head.length;
 	k->chunks = g->head.chunked;
@@ -199,38 +204,105 @@ static void keep(struct guest *g, const struct reply_page *page)
 	(void)!write_page(g, k);
 }
 
-/* With what was told, if that is not NULL. */
-static void answer_with(struct guest *g, int status, const struct reply_told *told, const char *why)
+static void answer_with(struct guest *g, struct reply_page *page, const char *why)
 {
 	char text[ADDR_TEXT];
-	struct reply_page page = {
-		.status = status,
-		.told = told,
-		.host = {g->buf + g->head.authority.off, g->head.authority.len},
-		.head_only = http_span_is(g->buf, g->head.method, "HEAD"),
-		.http10 = g->head.minor == 0,
-	};
+	int status = page->status;
 
+	page->host = (struct reply_host){g->buf + g->head.authority.off, g->head.authority.len};
+	page->head_only = http_span_is(g->buf, g->head.method, "HEAD");
+	page->http10 = g->head.minor == 0;
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->origin, text), why);
-	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP   ? 400
-				      : status == REPLY_NO_VERDICT ? 502
-								   : status);
-	page.keep = may_keep(g, &page);
-	if (page.keep) {
-		keep(g, &page);
+	count_page(&g->worker->count, reply_status(status));
+	page->keep = may_keep(g, page);
+	if (page->keep) {
+		keep(g, page);
 		return;
 	}
 	char *buf = g->buf;
 	size_t len = g->len;
 
 	g->buf = NULL; /* it outlives the guest */
-	reply_send(guest_leave(g), &page);
+	reply_send(guest_leave(g), page);
 	xfree_secret(buf, len);
 }
 
 static void answer(struct guest *g, int status, const char *why)
 {
-	answer_with(g, status, NULL, why);
+	answer_with(g, &(struct reply_page){.status = status}, why);
+}
+
+/* ---- a tunnel's password ---- */
+
+/* Does a person ask? Programs get a line of text. */
+static bool wants_html(const struct guest *g)
+{
+	struct http_span accept;
+
+	return http_field(g->buf, &g->head, "Accept", &accept) &&
+	       memmem(g->buf + accept.off, accept.len, "text/html", strlen("text/html"));
+}
+
+/* Its request was refused by the rules of r. */
+static void answer_refused(struct guest *g, const struct route *r, int status, const char *why)
+{
+	struct reply_page page = {.status = status, .offers = rules_offers(r->rules)};
+	struct http_span target = g->head.target;
+	struct reply_login form = {0};
+	struct text to = {0};
+
+	if (status == 401 && page.offers & RULES_PASSWORD && wants_html(g)) {
+		login_to(&to, g->buf + target.off, target.len);
+		form.to = to.p;
+		page.login = &form;
+	}
+	answer_with(g, &page, why);
+	text_free(&to);
+}
+
+/* 0: the form is there, all of it. -1: more has to come, or the guest is gone. */
+static int read_form(struct guest *g)
+{
+	const struct http_head *h = &g->head;
+	struct kept *k = kept_of(g);
+	size_t all = h->head_len + (size_t)h->length;
+
+	if (h->chunked || h->length > LOGIN_FORM)
+		return 413;
+	k->form = true;
+	while (g->len < all) {
+		if (!guest_read(g, HTTP_HEAD_MAX + LOGIN_FORM))
+			return -1;
+	}
+	k->form = false;
+	return 0;
+}
+
+static void log_in(struct guest *g, const struct route *r)
+{
+	const struct http_head *h = &g->head;
+	struct login login = {0};
+	int status = read_form(g);
+
+	if (status < 0)
+		return;
+	if (!status) {
+		struct visit visit = admit_visit(r, h, g->buf, &g->origin);
+
+		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
+				     &login);
+	}
+	struct reply_login form = {.to = login.to.p, .wrong = true};
+	struct reply_page page = {
+		.status = status,
+		.offers = rules_offers(r->rules),
+		.login = status == 401 ? &form : NULL,
+		.fields = status == 303 ? login.fields.p : NULL,
+	};
+
+	answer_with(g, &page, status == 303 ? "logged in" : "the login form");
+	text_free(&login.to);
+	text_free(&login.fields);
 }
 
 /* ---- a request ---- */
@@ -262,7 +334,6 @@ static int route(struct guest *g, struct route **route, const char **why)
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
-	route_unref(*route);
 	*why = "its connection can't be moved";
 	return 421;
 }
@@ -294,8 +365,8 @@ static bool wait_for_name(struct guest *g)
 	return true;
 }
 
-/* Takes to: home to its tunnel. */
-static void hand_over(struct guest *g, struct route *to)
+/* Takes to. */
+static void send_home(struct guest *g, struct route *to)
 {
 	struct worker *w = g->worker;
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
@@ -312,35 +383,38 @@ static void hand_over(struct guest *g, struct route *to)
 
 /* ---- a request that a service decides about ---- */
 
+/* Its head is another from now on. */
+static void change_head(struct guest *g, struct text *head)
+{
+	size_t len = g->head.head_len;
+
+	text_add(head, g->buf + len, g->len - len);
+	xfree_secret(g->buf, g->len);
+	g->len = g->cap = head->len;
+	g->buf = xmalloc(head->len);
+	memcpy(g->buf, head->p, head->len);
+	memset(&g->head, 0, sizeof(g->head));
+}
+
 /* It may pass; takes to. */
 static void pass_on(struct guest *g, struct route *to, const struct ask_answer *a)
 {
 	struct text head = {.secret = true};
-	int status = forward_head(&head, g, a) ? 0 : REPLY_NO_VERDICT;
-	const char *why = "what it is to be passed with can't be used";
+	bool usable = forward_head(&head, g, a) &&
+		      head.len + g->len - g->head.head_len <= PAIR_HELD + PAIR_READ;
 
-	size_t rest = g->len - g->head.head_len;
-
-	if (!status && head.len + rest > PAIR_HELD + PAIR_READ)
-		status = 431;
-	if (!status) {
-		text_add(&head, g->buf + g->head.head_len, rest);
-		xfree_secret(g->buf, g->len);
-		g->len = g->cap = head.len;
-		g->buf = xmalloc(head.len);
-		memcpy(g->buf, head.p, head.len);
-		memset(&g->head, 0, sizeof(g->head)); /* it is not what is in buf any more */
-	}
+	if (usable)
+		change_head(g, &head);
 	text_free(&head);
-	if (status) {
-		route_unref(to);
-		answer(g, status, why);
-	} else if (to->home != g->worker->index && !may_move(g)) {
-		route_unref(to);
-		stream_linger(guest_leave(g));
-	} else {
-		hand_over(g, to);
+	if (usable && (to->home == g->worker->index || may_move(g))) {
+		send_home(g, to);
+		return;
 	}
+	route_unref(to);
+	if (usable)
+		guest_close(g, LOG_DEBUG, "its connection can't be moved");
+	else
+		answer(g, REPLY_NO_VERDICT, "what it is to pass with can't be used");
 }
 
 static void on_verdict(void *arg, const struct ask_answer *a)
@@ -363,8 +437,9 @@ static void on_verdict(void *arg, const struct ask_answer *a)
 		return;
 	}
 	forward_fields(&fields, a);
-	answer_with(g, a->head->status,
-		    &(struct reply_told){.fields = &fields, .body = a->body, .len = a->body_len},
+	const struct reply_told told = {&fields, a->body, a->body_len};
+
+	answer_with(g, &(struct reply_page){.status = a->head->status, .told = &told},
 		    "refused by the service that decides");
 	text_free(&fields);
 }
@@ -385,7 +460,7 @@ static void visit(struct guest *g)
 	struct worker *w = g->worker;
 	struct kept *k = g->own;
 	const char *why = "its client could not be reached";
-	struct route *to;
+	struct route *to = NULL;
 	int status = k ? k->status : 0;
 
 	g->origin = origin_of(w->core->trusted, &g->peer, &g->head, g->buf);
@@ -403,12 +478,18 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status)
+	if (status == RULES_LOGIN)
+		log_in(g, to);
+	else if (status && to)
+		answer_refused(g, to, status, why);
+	else if (status)
 		answer(g, status, why);
 	else if (to->asks)
 		ask_first(g, to);
 	else
-		hand_over(g, to);
+		send_home(g, to);
+	if (status)
+		route_unref(to);
 }
 
 static void try_again(struct guest *g)
@@ -419,8 +500,14 @@ static void try_again(struct guest *g)
 
 static void http_hello(struct guest *g)
 {
-	if (g->alarm || (g->own && (((struct kept *)g->own)->asks || !page_done(g, g->own))))
+	struct kept *k = g->own;
+
+	if (g->alarm || (k && (k->asks || !page_done(g, k))))
 		return;
+	if (k && k->form) {
+		visit(g);
+		return;
+	}
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {

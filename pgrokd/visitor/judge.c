@@ -1,8 +1,9 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
 #include "common/base/clock.h"
-#include "common/net/socket.h"
 #include "common/net/nets.h"
+#include "common/net/socket.h"
 #include "pgrokd/access/origin.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/visitor/parts.h"
 
 /* What may follow once an answer is complete. */
@@ -72,11 +73,11 @@ static bool of_another(struct visitor *v, const struct http_head *h, const char 
 int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
-
 	bool other = of_another(v, h, head);
+	struct visit visit = admit_visit(v->route, h, head, &v->origin);
 
 	/* Where each request is asked about the first one comes from; the others go back there. */
-	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, h, head) == 0;
+	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, &visit) == 0;
 	/* Of several that are asked at once the first is measured. */
 	if (!v->asked_us)
 		v->asked_us = clock_us();

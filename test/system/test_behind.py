@@ -326,6 +326,20 @@ def test_nginx_takes_the_head(lab, version):
         assert ask(c, "X-Forwarded-For: [2001:db8::9]:99") == "2001:db8::9:99"
 
 
+def test_rules_by_visitor(lab, workers):
+    """-allowips looks at the visitor, for each request of a proxy's connection."""
+    s = lab.server(TRUST, workers=workers)
+    lab.client(s, "-subdomain=test", "-proto=http", "-allowips=203.0.113.0/24", lab.site().port)
+    with dial(s.http_port) as c:
+        for ip, want in (("203.0.113.9", 200), ("198.51.100.1", 403), ("203.0.113.10", 200),
+                         ("203.0.113.9, 198.51.100.1", 403), ("198.51.100.1, 203.0.113.9", 200), ("", 403)):
+            c.send(request(HOST, headers=[f"X-Forwarded-For: {ip}"]))
+            assert c.response().status == want, ip
+    with dial(s.http_port, source="127.0.0.9") as c:
+        c.send(request(HOST, headers=["X-Forwarded-For: 203.0.113.9"]))
+        assert c.response().status == 403
+
+
 @pytest.mark.parametrize("flags, said", [
     (["-trustedProxies=10.0.0.0/8,office"], "-trustedProxies: 'office' is not an IPv4 or IPv6 address"),
     (["-proxyProtocol=https"], "-proxyProtocol: from nobody, without -trustedProxies"),

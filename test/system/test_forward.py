@@ -169,6 +169,22 @@ def test_password_comes_first(lab):
     assert len(v.asked) == 1
 
 
+def test_login_page_comes_first(lab):
+    """The password's page of a tunnel, and behind it the service."""
+    s, v, site = started(lab, client=["-password=geheim"])
+    with dial(s.http_port) as c:
+        assert ask(c).status == 401
+        form = b"password=geheim&to=/x"
+        r = ask(c, "/.pgrok/login", ["Content-Type: application/x-www-form-urlencoded", f"Origin: http://{HOST}"],
+                method="POST", body=form)
+        assert r.status == 303, r
+        cookie = r.header("Set-Cookie").split(";")[0]
+        assert not v.asked
+        assert ask(c, "/x", [f"Cookie: {cookie}"]).status == 302
+        assert ask(c, "/x", [f"Cookie: session=good; {cookie}"]).status == 200
+    assert len(v.asked) == 2 and len(site.requests) == 1
+
+
 def test_several_visitors(lab, workers):
     s, v, site = started(lab, workers=workers)
 
