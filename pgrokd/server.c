@@ -14,6 +14,7 @@
 #include "pgrokd/core/journal.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/forward.h"
 #include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/limits.h"
@@ -28,6 +29,7 @@ struct server {
 	struct journal_conf journal;
 	struct listener_fds admin_fds;
 	struct admin *admin; /* NULL: not started, or not wanted */
+	struct forward *forward;
 };
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
@@ -116,6 +118,17 @@ void server_reopen_logs(struct server *s)
 		log_warn("access", "%s", err.text);
 }
 
+static bool make_forward(struct server *s, struct err *err)
+{
+	const struct config *c = s->core.config;
+
+	if (!c->forward_auth)
+		return true;
+	s->forward = forward_new(c->forward_auth, c->forward_auth_headers, err);
+	s->core.forward = s->forward;
+	return s->forward || err_set(err, "-forwardAuth: %s", err->text);
+}
+
 /* ---- workers ---- */
 
 /* The order matters: nothing new, then what hangs on others, then the others. */
@@ -129,6 +142,7 @@ static void close_all(struct worker *w)
 	client_close_all(w, "the server stops");
 	visitor_close_all(w, "the server stops");
 	lobby_close_all(w); /* visitors that waited, with their pages */
+	forward_close(w);
 }
 
 static void stop(struct worker *w, void *arg)
@@ -158,10 +172,14 @@ struct server *server_new(const struct config *c, struct err *err)
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
 	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
+	s->core.trusted = c->trusted;
+	memcpy(s->core.proxy_heads, c->proxy_heads, sizeof(s->core.proxy_heads));
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
 	s->core.crowd = crowd_new(c->loopback_exempt);
 	s->core.visitor_rate = rate_new(c->loopback_exempt);
 	s->core.tunnel_rate = rate_new(c->loopback_exempt);
+	door_trust(s->core.door, c->trusted);
+	crowd_trust(s->core.crowd, c->trusted);
 	set_limits(s, &c->limits);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
@@ -174,7 +192,7 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
-	if (open_access_log(s, err) && bind_admin(s, err))
+	if (open_access_log(s, err) && make_forward(s, err) && bind_admin(s, err))
 		s->settings = settings_load(&s->core, c, NULL, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
@@ -297,5 +315,6 @@ void server_free(struct server *s)
 	rate_free(s->core.tunnel_rate);
 	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
+	forward_free(s->forward);
 	free(s);
 }

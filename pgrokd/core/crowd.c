@@ -11,6 +11,7 @@ struct crowd {
 	atomic_int most, most_of_address; /* 0: any number */
 	atomic_int now;
 	bool loopback_exempt;
+	const struct nets *trusted;
 	pthread_mutex_t lock; /* held for one look-up in the map */
 	struct idmap *counts; /* addr_household() -> intptr_t, while there is a limit */
 };
@@ -23,6 +24,11 @@ struct crowd *crowd_new(bool loopback_exempt)
 	pthread_mutex_init(&c->lock, NULL);
 	c->counts = idmap_new();
 	return c;
+}
+
+void crowd_trust(struct crowd *c, const struct nets *trusted)
+{
+	c->trusted = trusted;
 }
 
 void crowd_free(struct crowd *c)
@@ -41,10 +47,8 @@ void crowd_set(struct crowd *c, int most, int most_of_address)
 }
 
 /* `more` of an address, unless they are more than `most` then. */
-static bool count(struct crowd *c, const struct addr *peer, int more, intptr_t most)
+static bool count(struct crowd *c, uint64_t from, int more, intptr_t most)
 {
-	uint64_t from = addr_household(peer);
-
 	pthread_mutex_lock(&c->lock);
 	intptr_t was = (intptr_t)idmap_del(c->counts, from);
 	bool ok = was + more <= most;
@@ -56,34 +60,53 @@ static bool count(struct crowd *c, const struct addr *peer, int more, intptr_t m
 	return ok;
 }
 
+static bool enter_address(struct crowd *c, const struct addr *peer, struct seat *seat,
+			  enum shed *why)
+{
+	int most = atomic_load_explicit(&c->most_of_address, memory_order_relaxed);
+
+	*why = SHED_ADDRESS_CONNECTIONS;
+	if (!most || (c->loopback_exempt && addr_is_loopback(peer)) || nets_have(c->trusted, peer))
+		return true;
+	seat->from = addr_household(peer);
+	seat->address = count(c, seat->from, 1, most);
+	return seat->address;
+}
+
+static void leave_address(struct crowd *c, struct seat *seat)
+{
+	if (seat->address)
+		(void)count(c, seat->from, -1, INTPTR_MAX);
+	seat->address = false;
+}
+
 bool crowd_enter(struct crowd *c, const struct addr *peer, struct seat *seat, enum shed *why)
 {
 	*seat = (struct seat){0};
 	if (!c)
 		return true;
 	int most = atomic_load_explicit(&c->most, memory_order_relaxed);
-	int of_address = atomic_load_explicit(&c->most_of_address, memory_order_relaxed);
 
 	*why = SHED_CONNECTIONS;
 	seat->all = true;
-	if (atomic_fetch_add(&c->now, 1) >= most && most)
-		goto full;
-	if (!of_address || (c->loopback_exempt && addr_is_loopback(peer)))
+	if ((atomic_fetch_add(&c->now, 1) < most || !most) && enter_address(c, peer, seat, why))
 		return true;
-	*why = SHED_ADDRESS_CONNECTIONS;
-	seat->address = count(c, peer, 1, of_address);
-	if (seat->address)
-		return true;
-full:
-	crowd_leave(c, peer, seat);
+	crowd_leave(c, seat);
 	return false;
 }
 
-void crowd_leave(struct crowd *c, const struct addr *peer, struct seat *seat)
+bool crowd_move(struct crowd *c, const struct addr *peer, struct seat *seat, enum shed *why)
 {
+	if (!seat->all)
+		return true;
+	leave_address(c, seat);
+	return enter_address(c, peer, seat, why);
+}
+
+void crowd_leave(struct crowd *c, struct seat *seat)
+{
+	leave_address(c, seat);
 	if (seat->all)
 		atomic_fetch_sub(&c->now, 1);
-	if (seat->address)
-		(void)count(c, peer, -1, INTPTR_MAX);
 	*seat = (struct seat){0};
 }

@@ -19,12 +19,15 @@
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/registry.h"
 
+struct asker;
 struct crowd;
 struct door;
+struct forward;
 struct guesses;
 struct journal;
 struct proto_ops;
 struct listener;
+struct nets;
 struct parcel;
 struct rate;
 struct settings;
@@ -43,11 +46,14 @@ struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
-	struct crowd *crowd;                          /* NULL: any number of visitors */
+	const struct forward *forward; /* asked about each request of http and https; NULL: none */
+	struct crowd *crowd;           /* NULL: any number of visitors */
 	struct rate *visitor_rate, *tunnel_rate;      /* NULL: any number in a second */
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
+	const struct nets *trusted;                   /* proxies that are believed; NULL: none */
+	bool proxy_heads[PORTS];                      /* where those begin with a PROXY head */
 	bool admin_tls;                               /* the admin listener needs a certificate */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
@@ -79,6 +85,7 @@ struct worker {
 	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
 	struct journal *journal;   /* NULL: there is no access log */
+	struct asker *asker;       /* of core->forward; NULL: not needed yet */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

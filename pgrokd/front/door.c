@@ -14,6 +14,7 @@ struct door {
 	struct idmap *counts; /* addr_household() -> intptr_t */
 	atomic_int most, per_ip;
 	bool loopback_exempt;
+	const struct nets *trusted;
 };
 
 struct door *door_new(int per_ip, bool loopback_exempt)
@@ -25,6 +26,11 @@ struct door *door_new(int per_ip, bool loopback_exempt)
 	door_set(d, LIMIT_HALF_OPEN, per_ip);
 	d->loopback_exempt = loopback_exempt;
 	return d;
+}
+
+void door_trust(struct door *d, const struct nets *trusted)
+{
+	d->trusted = trusted;
 }
 
 void door_free(struct door *d)
@@ -49,7 +55,7 @@ int door_share(const struct door *d, int n)
 
 static bool exempt(const struct door *d, const struct addr *peer)
 {
-	return d->loopback_exempt && addr_is_loopback(peer);
+	return (d->loopback_exempt && addr_is_loopback(peer)) || nets_have(d->trusted, peer);
 }
 
 bool door_enter(struct door *d, const struct addr *peer)

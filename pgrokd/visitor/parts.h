@@ -39,7 +39,8 @@ struct visitor {
 	uint64_t asked_us;   /* clock_us() of the request whose answer is awaited; 0: none */
 	struct journal_list entries; /* requests without an answer, or a complete one */
 	uint64_t told;               /* the tracker's resp_at when the answer before ended */
-	struct addr peer;
+	struct addr peer;            /* of its connection */
+	struct addr origin;          /* of its request: peer, or whom a trusted proxy speaks of */
 	struct seat seat;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
@@ -75,7 +76,7 @@ void visitors_unlimit(struct visitors *at);
 
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
-void visitor_answer(void *arg, const struct http_head *h);
+void visitor_answer(void *arg, const struct http_head *h, const char *head);
 void visitor_complete(void *arg);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);

@@ -35,6 +35,9 @@ static const struct page pages[] = {
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
 	{REPLY_RATE, "Retry-After: 1\r\n",
 	 "Too many connections from your address just now: please try again in a second.\n"},
+	{REPLY_NO_VERDICT, NULL,
+	 "It can't be found out just now whether you may visit this tunnel: please try again "
+	 "later.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -73,11 +76,29 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_put(out, at + 2);
 }
 
-int reply_status(int status)
+static void make_told(struct text *out, const struct reply_page *page)
 {
-	if (status == REPLY_RATE)
+	const struct reply_told *told = page->told;
+	bool no_body = page->status == 204 || page->status == 304;
+
+	text_fmt(out, "HTTP/1.1 %d %s\r\n", page->status, http_reason(page->status));
+	text_add(out, told->fields->p, told->fields->len);
+	if (!page->keep)
+		text_put(out, "Connection: close\r\n");
+	else if (page->http10)
+		text_put(out, "Connection: keep-alive\r\n");
+	if (!no_body)
+		text_fmt(out, "Content-Length: %zu\r\n", told->len);
+	text_put(out, "\r\n");
+	if (!no_body && !page->head_only)
+		text_add(out, told->body, told->len);
+}
+
+int reply_status(int number)
+{
+	if (number == REPLY_RATE)
 		return 429;
-	return status == REPLY_PLAIN_HTTP ? 400 : status;
+	return number == REPLY_PLAIN_HTTP ? 400 : number == REPLY_NO_VERDICT ? 502 : number;
 }
 
 /* The password's page for people: no script, nothing from elsewhere. */
@@ -131,6 +152,10 @@ void reply_make(struct text *out, const struct reply_page *page)
 	const struct page *p = page_of(page->status);
 	struct text body = {0}, fields = {.secret = true};
 
+	if (page->told) {
+		make_told(out, page);
+		return;
+	}
 	if (page->login)
 		put_form(&body, page->login);
 	else

@@ -7,9 +7,10 @@
 #include "pgrokd/access/rules.h"
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
-#define REPLY_RATE 498       /* a 429 for too many new visitors */
-/* As it goes out. */
-int reply_status(int status);
+#define REPLY_NO_VERDICT 498 /* a 502: the service that decides about requests can't be asked */
+#define REPLY_RATE 499       /* a 429 for too many new visitors */
+/* The status that is sent for such a number, or for one of HTTP's. */
+int reply_status(int number);
 
 /* Who was asked for: a 404 says so, escaped and cut. Borrowed for the call. */
 struct reply_host {
@@ -23,8 +24,16 @@ struct reply_login {
 	bool wrong;     /* the password that was given last */
 };
 
+/* An answer that another has given, for us to pass on. Borrowed for the call. */
+struct reply_told {
+	const struct text *fields; /* lines with their ends; none of framing */
+	const char *body;
+	size_t len;
+};
+
 struct reply_page {
 	int status;
+	const struct reply_told *told; /* instead of a page of ours; NULL: none */
 	struct reply_host host;
 	unsigned offers;                 /* of a 401: rules_offers(); 0: Basic */
 	const struct reply_login *login; /* of a 401: the page; NULL: plain text */

@@ -87,7 +87,8 @@ static bool is_http(const struct visitor *v)
 
 /* ---- step 1: made ---- */
 
-static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer)
+static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer,
+				   const struct addr *origin)
 {
 	bool http = at->route->proto != PROTO_TCP;
 	struct visitor *v = xcalloc(1, sizeof(*v) + (http ? sizeof(*v->track) : 0));
@@ -99,6 +100,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->id = id_next();
 	v->born = loop_now(at->worker->loop);
 	v->peer = *peer;
+	v->origin = *origin;
 	v->stream = s;
 	v->half_close = at->half_close;
 	STAILQ_INIT(&v->entries);
@@ -109,7 +111,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->asked_us = http ? clock_us() : 0;
 	if (log_wants(LOG_DEBUG))
 		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "New visitor of %s from %s",
-			 v->route->url, addr_text(peer, text));
+			 v->route->url, addr_text(origin, text));
 	return v;
 }
 
@@ -170,7 +172,7 @@ static void visitor_claim(struct visitor *v)
 		return;
 	}
 	v->waiter = (struct carrier_waiter){
-		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
+		.visit = {v->route->url, &v->origin, v->route->mux}, .fn = visitor_join, .arg = v};
 	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
 	case CARRIER_OK:
 		visitor_join(v, s);
@@ -193,7 +195,7 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 		w->core->back(w, s, parcel);
 		return;
 	}
-	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
+	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer, &parcel->origin);
 
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
@@ -208,11 +210,11 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct
 
 	if (!rules_admit(at->route->rules, peer)) {
 		w->count.no_visit[NO_VISIT_RULES]++;
-		crowd_leave(w->core->crowd, peer, &seat);
+		crowd_leave(w->core->crowd, &seat);
 		close(fd);
 		return;
 	}
-	struct visitor *v = visitor_new(at, stream_new(w->loop, fd, NULL), peer);
+	struct visitor *v = visitor_new(at, stream_new(w->loop, fd, NULL), peer, peer);
 
 	v->seat = seat;
 	visitor_claim(v);
@@ -231,7 +233,7 @@ static void visitor_leave(struct visitor *v, enum pair_end end)
 	v->pair = NULL;
 	visitor_no_timer(v);
 	visitor_state(v, VISITOR_NEW);
-	if (v->at && v->again && v->unread_len)
+	if (v->at && v->again && v->unread_len && !v->route->asks)
 		visitor_claim(v);
 	else
 		visitor_back(v, 0,
@@ -404,7 +406,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
-	crowd_leave(v->worker->core->crowd, &v->peer, &v->seat);
+	crowd_leave(v->worker->core->crowd, &v->seat);
 	if (v->tally)
 		atomic_fetch_sub(&v->tally->visitors, 1);
 	tally_unref(v->tally);

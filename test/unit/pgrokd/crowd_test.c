@@ -31,7 +31,7 @@ static struct some come(struct crowd *c, const char *text, int n)
 static void go(struct crowd *c, struct some *s, int n)
 {
 	while (n--)
-		crowd_leave(c, &s->peer, &s->seat[--s->in]);
+		crowd_leave(c, &s->seat[--s->in]);
 }
 
 static void test_all(void **state)
@@ -70,11 +70,37 @@ static void test_by_address(void **state)
 	/* Handed on, it is counted once. */
 	struct seat moved = seat_take(&b.seat[0]);
 
-	crowd_leave(c, &b.peer, &b.seat[0]);
+	crowd_leave(c, &b.seat[0]);
 	assert_int_equal(come(c, "192.0.2.1", 9).in, 0);
-	crowd_leave(c, &b.peer, &moved);
+	crowd_leave(c, &moved);
 	assert_int_equal(come(c, "192.0.2.1", 9).in, 1);
 	crowd_free(c);
+}
+
+/* A proxy says whose its connection is. */
+static void test_behind_a_proxy(void **state)
+{
+	struct crowd *c = crowd_new(true);
+	struct nets *trusted;
+	struct err err;
+	struct some a, b;
+
+	trusted = nets_read("192.0.2.9", &err);
+	assert_non_null(trusted);
+	crowd_trust(c, trusted);
+	crowd_set(c, 0, 2);
+	a = come(c, "192.0.2.9", 9);
+	assert_int_equal(a.in, 9);
+	b = come(c, "192.0.2.1", 1);
+	assert_true(crowd_move(c, &b.peer, &a.seat[0], &a.why));
+	assert_false(crowd_move(c, &b.peer, &a.seat[1], &a.why));
+	assert_int_equal(a.why, SHED_ADDRESS_CONNECTIONS);
+	assert_true(crowd_move(c, &a.peer, &a.seat[0], &a.why)); /* and back */
+	assert_int_equal(come(c, "192.0.2.1", 9).in, 1);
+	go(c, &a, 9);
+	assert_true(crowd_move(c, &b.peer, &a.seat[0], &a.why)); /* counted nowhere */
+	crowd_free(c);
+	nets_free(trusted);
 }
 
 static void test_none(void **state)
@@ -90,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_by_address),
+		cmocka_unit_test(test_behind_a_proxy),
 		cmocka_unit_test(test_none),
 	};
 
