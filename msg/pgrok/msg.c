@@ -46,6 +46,7 @@ static const struct field req_tunnel[] = {
 	ROW("DenyPaths", req_tunnel.access.list[ACCESS_PATHS], TEXT, .omit = true),
 	ROW("VisitPassword", req_tunnel.access.password, TEXT, .omit = true),
 	ROW("AuthPreflight", req_tunnel.access.preflight, NUMBER, .omit = true),
+	ROW("ForwardAuth", req_tunnel.forward_auth, TEXT, .omit = true),
 };
 static const struct field new_tunnel[] = {
 	ROW("ReqId", new_tunnel.req_id, TEXT),

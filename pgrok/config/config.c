@@ -45,6 +45,7 @@ static void tunnel_clear(struct config_tunnel *t)
 	http_fields_free(&t->response_headers);
 	xfree_secret_str(t->auth);
 	xfree_secret_str(t->password);
+	free(t->forward_auth);
 	for (int i = 0; i < ACCESS_LISTS; i++)
 		xfree_secret_str(t->list[i]);
 	for (int i = 0; i < PROTOS; i++)
@@ -172,6 +173,9 @@ static bool rules_fit(const struct config_tunnel *t, const char **which, struct 
 	*which = http;
 	if (http && t->local[PROTO_TCP].text)
 		return err_set(err, "a tcp tunnel can have allow_ips and deny_ips alone");
+	*which = "forward_auth";
+	if (t->forward_auth && t->local[PROTO_TCP].text)
+		return err_set(err, "a tcp tunnel has no requests that could be asked about");
 	*which = "auth_preflight";
 	if (t->auth_preflight && !credentials)
 		return err_set(err, "there are no credentials that a preflight could do without");
