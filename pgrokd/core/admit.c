@@ -3,15 +3,19 @@
 
 #include "common/base/clock.h"
 #include "pgrokd/access/guesses.h"
+#include "pgrokd/core/certs.h"
 #include "pgrokd/core/settings.h"
 
 struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
-			 const struct addr *from)
+			 const struct addr *from, SSL *ssl)
 {
+	int64_t now = clock_wall_us() / 1000000;
+
 	return (struct visit){.from = from,
 			      .tunnel = r->key,
 			      .secure = r->proto == PROTO_HTTPS,
-			      .now = clock_wall_us() / 1000000,
+			      .vouch = rules_ca(r->rules) ? certs_vouch(ssl, now) : NULL,
+			      .now = now,
 			      .head = h,
 			      .bytes = head};
 }

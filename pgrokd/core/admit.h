@@ -10,10 +10,10 @@
 
 /*
  * A request for r, with this head (its bytes: head), as its rules look at it: the one place that
- * says whose it is. from: the visitor's address. All borrowed.
+ * says whose it is. from: the visitor's address; ssl: its connection, NULL if plain. All borrowed.
  */
 struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
-			 const struct addr *from);
+			 const struct addr *from, SSL *ssl);
 /* On any worker: 0, or the status to refuse it with: that of route_allows(), or 429. */
 int admit(const struct worker *w, const struct route *r, const struct visit *v) MUSTCHECK;
 /* The same for the form that comes with a RULES_LOGIN: the status of login_judge(), or 429. */

@@ -270,7 +270,7 @@ static void log_in(struct guest *g, const struct route *r)
 	if (status < 0)
 		return;
 	if (!status) {
-		struct visit visit = admit_visit(r, h, g->buf, &g->peer);
+		struct visit visit = admit_visit(r, h, g->buf, &g->peer, stream_ssl(g->stream));
 
 		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
 				     &login);
@@ -312,8 +312,7 @@ static int route(struct guest *g, struct route **route, const char **why)
 {
 	struct worker *w = g->worker;
 	SSL *ssl = stream_ssl(g->stream);
-	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->peer, route, why);
+	int status = route_visitor(w, g->port, ssl, &g->head, g->buf, &g->peer, route, why);
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;

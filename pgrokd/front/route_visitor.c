@@ -27,26 +27,27 @@ static bool misdirected(const struct worker *w, const struct route *route, const
 	return other;
 }
 
-static int judge(const struct worker *w, const struct route *route, const char *sni,
+static int judge(const struct worker *w, const struct route *route, SSL *ssl,
 		 const struct http_head *h, const char *head, const struct addr *peer,
 		 const char **why)
 {
+	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+
 	*why = "the connection was made for another tunnel";
 	if (misdirected(w, route, sni))
 		return 421;
 	*why = "refused by the tunnel's rules";
-	struct visit visit = admit_visit(route, h, head, peer);
+	struct visit visit = admit_visit(route, h, head, peer, ssl);
 
 	return admit(w, route, &visit);
 }
 
-int route_visitor(const struct worker *w, enum port port, const char *sni,
-		  const struct http_head *h, const char *head, const struct addr *peer,
-		  struct route **route, const char **why)
+int route_visitor(const struct worker *w, enum port port, SSL *ssl, const struct http_head *h,
+		  const char *head, const struct addr *peer, struct route **route, const char **why)
 {
 	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
 
 	*why = "no such tunnel";
 	*route = find(w, proto, head + h->authority.off, h->authority.len);
-	return *route ? judge(w, *route, sni, h, head, peer, why) : 404;
+	return *route ? judge(w, *route, ssl, h, head, peer, why) : 404;
 }

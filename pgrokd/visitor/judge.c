@@ -57,7 +57,8 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
-	struct visit visit = admit_visit(v->route, h, head, &v->peer);
+	struct visit visit = admit_visit(v->route, h, head, &v->peer,
+					 stream_ssl(pair_stream(v->pair, SIDE_VISITOR)));
 
 	v->again = v->at && route_allows(v->route, &visit) == 0;
 	/* Of several that are asked at once the first is measured. */
