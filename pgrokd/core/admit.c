@@ -7,14 +7,14 @@
 #include "pgrokd/core/settings.h"
 
 struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
-			 const struct addr *from, SSL *ssl)
+			 const struct admit_from *from)
 {
 	int64_t now = clock_wall_us() / 1000000;
 
-	return (struct visit){.from = from,
+	return (struct visit){.from = from->addr,
 			      .tunnel = r->key,
-			      .secure = r->proto == PROTO_HTTPS,
-			      .vouch = rules_ca(r->rules) ? certs_vouch(ssl, now) : NULL,
+			      .secure = r->proto == PROTO_HTTPS || from->https,
+			      .vouch = rules_ca(r->rules) ? certs_vouch(from->ssl, now) : NULL,
 			      .now = now,
 			      .head = h,
 			      .bytes = head};
