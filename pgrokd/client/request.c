@@ -97,7 +97,7 @@ static struct route *make_route(const struct request *r, enum proto p, char *url
 	if (!route)
 		return NULL;
 	route->mux = r->share && r->client->may_share;
-	route->asks = r->client->worker->core->forward;
+	route->asks = r->asks;
 	return route;
 }
 
@@ -260,6 +260,13 @@ static enum request_rc open_random(struct request *r, enum proto first)
 
 static enum request_rc open_http(struct request *r, enum proto p)
 {
+	if (rules_ca(r->rules) && p == PROTO_HTTP)
+		return request_refuse(r, NO_TUNNEL_RULES,
+				      "Invalid rules: mtls_ca: an http tunnel can't have that");
+	if (rules_ca(r->rules) && r->client->worker->core->config->client_ca)
+		return request_refuse(r, NO_TUNNEL_RULES,
+				      "Invalid rules: mtls_ca: this server asks all visitors for "
+				      "certificates of its own CA");
 	if (*r->hostname || *r->subdomain)
 		return open_wanted(r, p);
 	if (!r->opened[p]) {
@@ -351,8 +358,19 @@ static bool take_rules(struct request *r, const struct wanted *want)
 				  .owner = rules_owner(r->client, hash)};
 	struct err err;
 
+	const struct config *c = r->client->worker->core->config;
+	const char *url = want->forward_auth && *want->forward_auth ? want->forward_auth : NULL;
+
 	if (want->access)
 		r->http_rule = access_any_http(want->access);
+	if (url && !r->http_rule)
+		r->http_rule = "forward_auth";
+	r->asks = config_forward(c, url);
+	if (url && !r->asks) {
+		(void)request_refuse(r, NO_TUNNEL_RULES,
+				     "This server does not ask %.200s (-forwardAuthTunnels).", url);
+		return false;
+	}
 	if (rules_make(&conf, &r->rules, &err))
 		return true;
 	(void)request_refuse(r, NO_TUNNEL_RULES, "%s", err.text);

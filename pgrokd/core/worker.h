@@ -46,8 +46,8 @@ struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
-	const struct forward *forward; /* asked about each request of http and https; NULL: none */
-	struct crowd *crowd;           /* NULL: any number of visitors */
+	struct forward *const *forward;               /* asked about requests, as config->forward */
+	struct crowd *crowd;                          /* NULL: any number of visitors */
 	struct rate *visitor_rate, *tunnel_rate;      /* NULL: any number in a second */
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
@@ -77,15 +77,15 @@ struct worker {
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
 	struct loop_timer hear;
-	struct pause_list paused;  /* too fast for their limits: see speed.c */
-	struct loop_timer pace;    /* the first of them may go on */
-	uint64_t pace_due;         /* then, as clock_ns() */
-	struct strmap *client_ids; /* ClientId -> struct client */
-	struct idmap *clients;     /* id -> struct client */
-	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
-	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
-	struct journal *journal;   /* NULL: there is no access log */
-	struct asker *asker;       /* of core->forward; NULL: not needed yet */
+	struct pause_list paused;             /* too fast for their limits: see speed.c */
+	struct loop_timer pace;               /* the first of them may go on */
+	uint64_t pace_due;                    /* then, as clock_ns() */
+	struct strmap *client_ids;            /* ClientId -> struct client */
+	struct idmap *clients;                /* id -> struct client */
+	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
+	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
+	struct journal *journal;              /* NULL: there is no access log */
+	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */
