@@ -11,6 +11,9 @@
 
 #define LIMIT_MOST 1000000 /* what may be asked for of any of the limits of the file */
 
+/* Of the process's descriptors the last are for clients' connections alone: one in 8, at most. */
+#define LIMIT_SPARE 256
+
 /* Visitors. */
 #define LIMIT_GUESSES 10     /* wrong passwords at one tunnel from one address... */
 #define LIMIT_GUESS_MS 60000 /* ...within that time: 429 until it is over */

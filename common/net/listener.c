@@ -4,10 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #define DRAIN_MAX (2 * BACKLOG) /* a close ends even while visitors keep coming */
 #define PAUSE_MS 100            /* without descriptors */
 #define COMPLAIN_EVERY_MS 60000 /* log lines about it */
+#define NONE_TO_SPARE (-1)      /* instead of an errno: what is left is for others */
 #define SAME_PORT_TRIES 16      /* port 0: both families need one that is free in both */
 
 struct acceptor {
@@ -36,7 +39,8 @@ struct listener {
 	void *arg;
 	struct acceptor acceptor[LISTENER_FDS];
 	struct loop_timer pause;
-	uint64_t complained; /* loop_now() of the last line about descriptors; 0: never */
+	int ceiling;    /* descriptors from here on are not for it; 0: all are */
+	uint64_t *shed; /* connections that were; NULL: nobody counts them */
 	bool closed;
 };
 
@@ -293,8 +297,14 @@ static void reserve_leave(void)
 	pthread_mutex_unlock(&reserve_lock);
 }
 
+static void count_shed(const struct listener *ln)
+{
+	if (ln->shed)
+		++*ln->shed;
+}
+
 /* The first visitor in the queue sees a close now instead of waiting for a descriptor. */
-static void shed_one(int listen_fd)
+static void shed_one(const struct listener *ln, int listen_fd)
 {
 	int fd;
 
@@ -302,8 +312,10 @@ static void shed_one(int listen_fd)
 	if (reserve_fd >= 0)
 		close(reserve_fd);
 	fd = accept(listen_fd, NULL, NULL);
-	if (fd >= 0)
+	if (fd >= 0) {
 		close(fd);
+		count_shed(ln);
+	}
 	reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	pthread_mutex_unlock(&reserve_lock);
 }
@@ -333,11 +345,12 @@ static void complain(struct listener *ln, int fd, int error)
 {
 	struct addr a = addr_of_local(fd);
 	char where[ADDR_TEXT], why[ERRNO_TEXT];
-	uint64_t now = loop_now(ln->loop);
+	static _Atomic uint64_t complained; /* loop_now() of the last line; 0: never */
+	uint64_t now = loop_now(ln->loop), last = atomic_load(&complained);
 
-	if (ln->complained && now - ln->complained < COMPLAIN_EVERY_MS)
+	if ((last && now < last + COMPLAIN_EVERY_MS) ||
+	    !atomic_compare_exchange_strong(&complained, &last, now))
 		return;
-	ln->complained = now;
 	log_error("listen", "accept on %s: %s; visitors have to wait (said once a minute)",
 		  addr_text(&a, where), errno_text(error, why));
 }
@@ -347,9 +360,9 @@ static void take_a_break(struct acceptor *a, int error)
 {
 	struct listener *ln = a->ln;
 
-	complain(ln, a->fd, error);
+	complain(ln, a->fd, error == NONE_TO_SPARE ? EMFILE : error);
 	if (error == EMFILE || error == ENFILE)
-		shed_one(a->fd);
+		shed_one(ln, a->fd);
 	/* The event is level-triggered: left on, it would fire again at once, for ever. */
 	accept_off(ln);
 	loop_after(&ln->pause, PAUSE_MS);
@@ -407,6 +420,11 @@ static int accept_some(struct acceptor *a, int max)
 		struct addr peer;
 		int fd = accept_one(a->fd, &peer);
 
+		if (fd >= 0 && ln->ceiling && fd >= ln->ceiling) {
+			close(fd);
+			count_shed(ln);
+			return NONE_TO_SPARE;
+		}
 		if (fd >= 0)
 			ln->fn(ln->arg, fd, &peer);
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
@@ -448,6 +466,14 @@ struct listener *listener_start(struct loop *l, struct listener_fds *fds, listen
 	reserve_join();
 	accept_on(ln);
 	return ln;
+}
+
+void listener_spare(struct listener *ln, int spare, uint64_t *shed)
+{
+	int most = socket_max_fds();
+
+	ln->shed = shed;
+	ln->ceiling = spare && most < INT_MAX && most > spare ? most - spare : 0;
 }
 
 void listener_close(struct listener *ln)

@@ -39,12 +39,17 @@ struct addr listener_addr(const struct listener_fds *fds);
 void listener_fds_close(struct listener_fds *fds);
 
 /*
- * Starts to accept on l; takes the sockets (fds is emptied). At EMFILE/ENFILE/ENOMEM it logs once a
- * minute, uses the process's reserve descriptor to shed one connection, and pauses 100 ms: it never
- * spins. fn may close the listener.
+ * Starts to accept on l; takes the sockets (fds is emptied). At EMFILE/ENFILE/ENOMEM it uses the
+ * process's reserve descriptor to shed one connection, and pauses 100 ms: it never spins. All
+ * listeners together log it once a minute. fn may close the listener.
  */
 struct listener *listener_start(struct loop *l, struct listener_fds *fds, listener_accept_fn *fn,
 				void *arg) MUSTCHECK;
+/*
+ * Leaves the last `spare` descriptors of the process to others: for it they count as used up.
+ * Connections that are shed are added to *shed, which is borrowed.
+ */
+void listener_spare(struct listener *ln, int spare, uint64_t *shed);
 /* Accepts what is queued until EAGAIN (through fn), then closes. Memory on the next tick. */
 void listener_close(struct listener *ln);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/util.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
@@ -130,4 +131,12 @@ unsigned long socket_raise_nofile(void)
 			lim.rlim_cur = was;
 	}
 	return lim.rlim_cur;
+}
+
+int socket_max_fds(void)
+{
+	struct rlimit r;
+
+	return getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < INT_MAX ? (int)r.rlim_cur
+									 : INT_MAX;
 }

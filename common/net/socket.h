@@ -42,5 +42,7 @@ int socket_unacknowledged(int fd);
 
 /* Raises RLIMIT_NOFILE to its hard limit; returns the limit now in force. */
 unsigned long socket_raise_nofile(void);
+/* RLIMIT_NOFILE; INT_MAX: none. */
+int socket_max_fds(void) MUSTCHECK;
 
 #endif

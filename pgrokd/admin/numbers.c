@@ -20,8 +20,9 @@ struct number {
 };
 
 static const char *const ports[PORTS] = {"http", "https", "tunnel"};
-static const char *const sheds[SHEDS] = {
-	"half_open", "address", "memory", "guesses", "connections", "address_connections", "rate"};
+static const char *const sheds[SHEDS] = {"half_open", "address",     "memory",
+					 "guesses",   "connections", "address_connections",
+					 "rate",      "descriptors"};
 static const char *const no_clients[NO_CLIENTS] = {"version", "unknown", "message", "token",
 						   "expired", "guesses", "other"};
 static const char *const no_tunnels[NO_TUNNELS] = {"taken", "held",   "name", "port", "protocol",

@@ -188,6 +188,7 @@ bool tunnel_open_tcp(struct client *c, struct route *route, struct obstacle *why
 	struct tunnel *t = tunnel_new(c, route);
 
 	t->listener = listener_start(c->worker->loop, &fds, tunnel_accept, t);
+	worker_listens(c->worker, t->listener, true);
 	return true;
 }
 

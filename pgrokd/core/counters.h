@@ -15,6 +15,7 @@ enum shed {
 	SHED_CONNECTIONS,         /* too many of visitors */
 	SHED_ADDRESS_CONNECTIONS, /* ... of its address */
 	SHED_RATE,                /* too many new visitors of its address lately */
+	SHED_DESCRIPTORS,         /* the process has no more of them, or only some for clients */
 	SHEDS
 };
 

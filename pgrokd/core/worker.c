@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "common/net/listener.h"
+
 static void next_turn(void *arg)
 {
 	struct worker *w = arg;
@@ -49,6 +51,14 @@ static void *worker_run(void *arg)
 
 	loop_run(w->loop);
 	return NULL;
+}
+
+void worker_listens(struct worker *w, struct listener *ln, bool visitors)
+{
+	int spare = socket_max_fds() / 8;
+
+	spare = spare < LIMIT_SPARE ? spare : LIMIT_SPARE;
+	listener_spare(ln, visitors ? spare : 0, &w->count.shed[SHED_DESCRIPTORS]);
 }
 
 bool worker_start(struct worker *w)

@@ -97,6 +97,8 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 void worker_free(struct worker *w);
 /* n things of which only so many are closed in a turn were closed. */
 void worker_closes(struct worker *w, int n);
+/* A listener of its: of visitors, who leave the last descriptors to clients, or of clients. */
+void worker_listens(struct worker *w, struct listener *ln, bool visitors);
 /* Starts its thread. */
 bool worker_start(struct worker *w) MUSTCHECK;
 /* Waits for the end of its thread, after a loop_stop(). */

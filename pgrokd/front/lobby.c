@@ -388,7 +388,10 @@ struct listener *lobby_listen(struct worker *w, enum port p, struct listener_fds
 	static listener_accept_fn *const accept_fn[PORTS] = {accept_http, accept_https,
 							     accept_tunnel};
 
-	return listener_start(w->loop, fds, accept_fn[p], w);
+	struct listener *ln = listener_start(w->loop, fds, accept_fn[p], w);
+
+	worker_listens(w, ln, p != PORT_TUNNEL);
+	return ln;
 }
 
 void lobby_close_all(struct worker *w)

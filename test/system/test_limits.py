@@ -1,6 +1,7 @@
 """Too many, too slow, too much: the daemons keep serving who behaves."""
 
 import os
+import re
 import time
 
 import pytest
@@ -94,6 +95,28 @@ def test_out_of_descriptors(lab, workers):
         c.close()
     eventually(lambda: _ok(s))
     assert s.alive()
+
+
+def test_descriptors_for_clients(lab, workers):
+    """Visitors use up all that they can get: the last descriptors are for clients, who still come in."""
+    site = lab.site()
+    port = env.free_port()
+    s = lab.server(f"-adminAddr=127.0.0.1:{port}", workers=workers, nofile=160)
+    s.allow("too many open files")
+
+    def shed():
+        text = get(port, f"127.0.0.1:{port}", "/metrics").body.decode()
+        return int(re.search(r'^pgrok_connections_refused_total{reason="descriptors"} (\d+)$', text, re.M)[1])
+    crowd = [dial(s.http_port) for _ in range(250)]
+    eventually(shed)
+    lab.client(s, "-subdomain=x", site.port, tunnels=2)
+    tcp = lab.goclient(s).url("tcp")
+    with dial(int(tcp.rpartition(":")[2])) as v:
+        v.recv_rest()
+    assert s.count("visitors have to wait") <= 2, "once a minute, of all listeners together"
+    for c in crowd:
+        c.close()
+    eventually(lambda: _ok(s))
 
 
 def _ok(s):
