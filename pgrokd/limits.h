@@ -9,16 +9,19 @@
 #define LIMIT_SILENT_MS 1000       /* rather one that has sent nothing for so long */
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
+#define LIMIT_MOST 1000000 /* what may be asked for of any of the limits of the file */
+
 /* Visitors. */
-#define LIMIT_GUESSES 10       /* wrong passwords at one tunnel from one address... */
-#define LIMIT_GUESS_MS 60000   /* ...within that time: 429 until it is over */
-#define LIMIT_WAIT_MS 10000    /* for a proxy connection, then 504 */
-#define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
-#define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */
-#define LIMIT_LOOK_MS 1000     /* how often that is looked at */
-#define LIMIT_GONE_MS 60000    /* how often it is seen whether who ended its direction has gone */
-#define LIMIT_WAITING 1024     /* waiting visitors per client, then 503 */
-#define LIMIT_WAITING_LONG 256 /* the same once the first has waited for LIMIT_ASKED_MS */
+#define LIMIT_GUESSES 10     /* wrong passwords at one tunnel from one address... */
+#define LIMIT_GUESS_MS 60000 /* ...within that time: 429 until it is over */
+#define LIMIT_WAIT_MS 10000  /* for a proxy connection, then 504 */
+#define LIMIT_HEAR_MS 10000  /* for the client to take notice of a visitor, then 504 */
+#define LIMIT_ASK_MS 5000    /* after which it is asked whether it has */
+#define LIMIT_LOOK_MS 1000   /* how often that is looked at */
+#define LIMIT_GONE_MS 60000  /* how often it is seen whether who ended its direction has gone */
+#define LIMIT_WAITING 1024   /* waiting visitors per client, then 503 */
+#define LIMIT_WAITING_PART 4 /* one in so many once the first has waited for LIMIT_ASKED_MS */
+#define LIMIT_WAITING_LONG (LIMIT_WAITING / LIMIT_WAITING_PART)
 #define LIMIT_BULK (4u << 20)  /* bytes to a visitor... */
 #define LIMIT_BULK_MS 250      /* ...within that time: it reads fast, */
 #define LIMIT_BULK_VISITORS 16 /* and so many of those may have the kernel's whole queue */

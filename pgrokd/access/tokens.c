@@ -167,6 +167,18 @@ static bool set_visitors(const struct yaml_value *v, void *object)
 	return yaml_set_count(v, &((struct draft *)object)->grant->visitors);
 }
 
+static bool set_bandwidth(const struct yaml_value *v, void *object)
+{
+	struct grant *g = ((struct draft *)object)->grant;
+	const char *text;
+
+	if (!yaml_text(v, &text))
+		return false;
+	if (pace_parse(text, &g->bandwidth))
+		return true;
+	return yaml_bad(v, "'%.40s' is not a bandwidth such as 500K, 10MB/s or 80Mbit/s", text);
+}
+
 static bool set_expires(const struct yaml_value *v, void *object)
 {
 	struct grant *g = ((struct draft *)object)->grant;
@@ -186,14 +198,13 @@ static bool set_expires(const struct yaml_value *v, void *object)
 
 static const char *other_words(const char *key)
 {
-	if (strcmp(key, "bandwidth") == 0)
-		return "bandwidth is not limited by this version";
 	if (strcmp(key, "ports") == 0 || strcmp(key, "remote_ports") == 0)
 		return "write tcp_ports";
 	return NULL;
 }
 
 static const struct yaml_field entry_fields[] = {
+	{"bandwidth", set_bandwidth, 0},
 	{"expires", set_expires, 0},
 	{"hostnames", set_hostnames, 0},
 	{"name", set_name, 0},

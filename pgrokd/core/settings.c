@@ -107,6 +107,7 @@ struct settings *settings_load(const struct core *core, const struct config *c,
 		return NULL;
 	}
 	s->reserved = load_reserved(s, core->config);
+	s->limits = c->limits;
 	s->tokens = tokens_ref(c->tokens);
 	if (s->tokens && was)
 		tokens_inherit(s->tokens, was->tokens);

@@ -18,7 +18,8 @@ struct settings {
 	SSL_CTX *admin_tls;        /* of the admin listener; NULL: it has none */
 	bool tls_kept;             /* these stay in a reload: others could only have another key */
 	struct reserved *reserved; /* names of no tunnel, some from the certificate */
-	struct tokens *tokens;     /* a reference; NULL: they are not checked */
+	struct limits limits;
+	struct tokens *tokens; /* a reference; NULL: they are not checked */
 };
 
 /*
