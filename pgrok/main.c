@@ -12,6 +12,7 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/stream/stream.h"
+#include "msg/pgrok/access.h"
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
 #include "pgrok/config/load.h"
@@ -20,7 +21,7 @@
 static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
-	const char *engine, *host_header;
+	const char *engine, *host_header, *allow_ips, *deny_ips, *bearer, *password;
 	bool inspectpublic, insecure, mux, tls, version, x_forwarded;
 	int log_max;
 	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
@@ -48,6 +49,13 @@ static const struct flag flags[] = {
 	 "whole host name to ask for, one that you point at the server", NULL},
 	{"httpauth", FLAG_STRING, &opt.httpauth, NULL,
 	 "`user:password` that visitors of an http tunnel must give", NULL},
+	{"password", FLAG_STRING, &opt.password, NULL, "`password` that a page asks visitors for",
+	 NULL},
+	{"bearer", FLAG_STRING, &opt.bearer, NULL,
+	 "`token` that visitors must send (Authorization: Bearer)", NULL},
+	{"allowips", FLAG_STRING, &opt.allow_ips, NULL,
+	 "`addresses` and ranges that may visit, joined by commas", NULL},
+	{"denyips", FLAG_STRING, &opt.deny_ips, NULL, "`addresses` and ranges that may not", NULL},
 	{"hostheader", FLAG_STRING, &opt.host_header, NULL,
 	 "`host` that the service gets as Host; rewrite: its own address", NULL},
 	{"xforwarded", FLAG_BOOL, &opt.x_forwarded, NULL,
@@ -215,13 +223,39 @@ static const char *flag_of(const char *key)
 	static const struct {
 		const char *key, *flag;
 	} names[] = {
-		{"auth", "httpauth"}, {"host_header", "hostheader"}, {"x_forwarded", "xforwarded"}};
+		{"allow_ips", "allowips"},     {"auth", "httpauth"},
+		{"deny_ips", "denyips"},       {"host_header", "hostheader"},
+		{"x_forwarded", "xforwarded"},
+	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(names[i].key, key) == 0)
 			return names[i].flag;
 	}
 	return key;
+}
+
+static bool add_rules(struct config_tunnel *t, enum access_list which, const char *list,
+		      struct err *err)
+{
+	char *copy = xstrdup(list), *rest = copy, *entry;
+	bool ok = true;
+
+	while (ok && *list && (entry = strsep(&rest, ",")))
+		ok = config_add_rule(t, which, entry, err) ||
+		     err_set(err, "-%s: %s", flag_of(access_key(which)), err->text);
+	xfree_secret_str(copy);
+	return ok;
+}
+
+static bool set_rules(struct config_tunnel *t, struct err *err)
+{
+	if (*opt.password && !access_password_valid(opt.password, err))
+		return err_set(err, "-password: %s", err->text);
+	t->password = *opt.password ? xstrdup(opt.password) : NULL;
+	return add_rules(t, ACCESS_ALLOW_IPS, opt.allow_ips, err) &&
+	       add_rules(t, ACCESS_DENY_IPS, opt.deny_ips, err) &&
+	       add_rules(t, ACCESS_BEARER, opt.bearer, err);
 }
 
 /* The one tunnel that flags describe. */
@@ -268,6 +302,8 @@ static bool select_address(struct config *c, int argc, char **argv, struct err *
 	else if (opt.subdomain && strchr(opt.subdomain, '.') && t->local[PROTO_HTTPS].text)
 		on_config_warning(NULL, "-subdomain has a dot: the usual certificate, for one name "
 					"below the server's domain, does not cover it.");
+	if (!set_rules(t, err))
+		return false;
 	if (config_complete_tunnel(t, &which, err))
 		return true;
 	return err_set(err, "-%s: %s", flag_of(which), err->text);

@@ -44,7 +44,7 @@ int main(void)
 	r = registry_new(2);
 	for (int i = 0; i < NAMES; i++) {
 		snprintf(keys[i], sizeof(keys[i]), "http://t%d.example.test", i);
-		struct route *x = route_new(PROTO_HTTP, strdup(keys[i]), "");
+		struct route *x = route_new(PROTO_HTTP, strdup(keys[i]), NULL);
 		if (!x || !registry_claim(r, &x, 1, &why))
 			return 1;
 	}

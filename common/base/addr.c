@@ -226,6 +226,16 @@ uint16_t addr_get_port(const struct addr *a)
 	return 0;
 }
 
+size_t addr_ip_bytes(const struct addr *a, unsigned char out[static 16])
+{
+	struct ip ip = ip_of(a);
+
+	memcpy(out, ip.bytes, sizeof(ip.bytes));
+	if (ip.family == AF_UNSPEC)
+		return 0;
+	return ip.family == AF_INET ? 4 : 16;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
 	static const unsigned char one[16] = {[15] = 1};

@@ -39,6 +39,8 @@ const char *addr_text(const struct addr *a, char buf[static ADDR_TEXT]);
 const char *addr_ip_text(const struct addr *a, char buf[static ADDR_TEXT]);
 uint16_t addr_get_port(const struct addr *a);
 bool addr_is_loopback(const struct addr *a);
+/* The bytes of its ip, IPv4-mapped IPv6 as IPv4: 4 or 16; 0: no address. */
+size_t addr_ip_bytes(const struct addr *a, unsigned char out[static 16]);
 /* Equal ip (ports ignored), IPv4-mapped IPv6 equals IPv4. */
 bool addr_same_ip(const struct addr *a, const struct addr *b);
 /*

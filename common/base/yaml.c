@@ -92,6 +92,11 @@ static const char *kind_of(const struct yaml_value *v)
 	return v->node->type == YAML_MAPPING_NODE ? "a mapping" : "a list";
 }
 
+bool yaml_is_null(const struct yaml_value *v)
+{
+	return is_null(v->node);
+}
+
 bool yaml_is_scalar(const struct yaml_value *v)
 {
 	return v->node->type == YAML_SCALAR_NODE;

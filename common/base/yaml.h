@@ -92,7 +92,8 @@ bool yaml_keys(const struct yaml_value *v, yaml_key_fn *fn, void *object) MUSTCH
 /* The fields of a mapping. Unknown keys are warned of. */
 bool yaml_fields(const struct yaml_value *v, const struct yaml_table *table,
 		 void *object) MUSTCHECK;
-/* Is it a scalar; this very one? */
+/* Is it null, so that a setter would not be asked; a scalar; this very one? */
+bool yaml_is_null(const struct yaml_value *v);
 bool yaml_is_scalar(const struct yaml_value *v);
 bool yaml_is(const struct yaml_value *v, const char *word);
 unsigned yaml_line(const struct yaml_value *v);

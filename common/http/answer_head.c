@@ -8,21 +8,23 @@
 /* Bytes are what their Content-Type says, whatever they look like. */
 #define NOSNIFF "X-Content-Type-Options: nosniff\r\n"
 /* No other site learns a link's origin from us, or embeds what is ours. */
-#define OURS                                                             \
-	NOSNIFF "Referrer-Policy: no-referrer\r\n"                       \
-		"Cross-Origin-Resource-Policy: same-origin\r\n"          \
-		"Content-Security-Policy: default-src 'none'; base-uri " \
-		"'none'; form-action 'none'; frame-ancestors 'none'; "
+#define OURS(form)                                                               \
+	NOSNIFF "Referrer-Policy: no-referrer\r\n"                               \
+		"Cross-Origin-Resource-Policy: same-origin\r\n"                  \
+		"Content-Security-Policy: default-src 'none'; base-uri 'none'; " \
+		"form-action " form "; frame-ancestors 'none'; "
 
 /*
  * Ours: no inline script, nothing from elsewhere, no frame around it; in the app no script that
  * makes HTML of text either.
  */
 static const char *const security[] = {
-	[ANSWER_PAGE] = OURS "style-src 'unsafe-inline'\r\n",
-	[ANSWER_APP] = OURS "script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
-			    "connect-src 'self'; require-trusted-types-for 'script'; "
-			    "trusted-types 'none'\r\n",
+	[ANSWER_PAGE] = OURS("'none'") "style-src 'unsafe-inline'\r\n",
+	[ANSWER_FORM] = OURS("'self'") "style-src 'unsafe-inline'\r\n",
+	[ANSWER_APP] =
+		OURS("'none'") "script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+			       "connect-src 'self'; require-trusted-types-for 'script'; "
+			       "trusted-types 'none'\r\n",
 	[ANSWER_USER] = NOSNIFF,
 };
 

@@ -13,6 +13,7 @@
 /* Whose the content is, and so what a browser may do with it. */
 enum answer_content {
 	ANSWER_PAGE, /* ours, whole in itself: text, or HTML with its styles inside */
+	ANSWER_FORM, /* the same with a form that goes to where it came from */
 	ANSWER_APP,  /* ours, with scripts, styles and data from the same server */
 	ANSWER_USER  /* a user's file: what it may load and who may embed it is the user's affair */
 };

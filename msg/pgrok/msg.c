@@ -38,6 +38,14 @@ static const struct field req_tunnel[] = {
 	ROW("Mux", req_tunnel.mux, NUMBER, .omit = true, .def = 1),
 	ROW("LastName", req_tunnel.last_name, TEXT, .omit = true),
 	ROW("LastPort", req_tunnel.last_port, PORT, .omit = true),
+	ROW("Users", req_tunnel.access.list[ACCESS_USERS], TEXT, .omit = true),
+	ROW("Bearer", req_tunnel.access.list[ACCESS_BEARER], TEXT, .omit = true),
+	ROW("AllowIps", req_tunnel.access.list[ACCESS_ALLOW_IPS], TEXT, .omit = true),
+	ROW("DenyIps", req_tunnel.access.list[ACCESS_DENY_IPS], TEXT, .omit = true),
+	ROW("DenyMethods", req_tunnel.access.list[ACCESS_METHODS], TEXT, .omit = true),
+	ROW("DenyPaths", req_tunnel.access.list[ACCESS_PATHS], TEXT, .omit = true),
+	ROW("VisitPassword", req_tunnel.access.password, TEXT, .omit = true),
+	ROW("AuthPreflight", req_tunnel.access.preflight, NUMBER, .omit = true),
 };
 static const struct field new_tunnel[] = {
 	ROW("ReqId", new_tunnel.req_id, TEXT),

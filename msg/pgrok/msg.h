@@ -1,7 +1,8 @@
 /*
  * The nine messages of the pgrok protocol and their JSON form: {"Type":"...","Payload":{...}}, all
  * fields of a payload always written, in a fixed order, as Go's encoding/json does. Keys that only
- * our ends know (Features, Mux, LastName, LastPort) are left out if they have their default value.
+ * our ends know (Features, Mux, LastName, rules for visitors) are left out if they have their
+ * default value.
  */
 #ifndef MSG_PGROK_MSG_H
 #define MSG_PGROK_MSG_H
@@ -20,9 +21,10 @@
  * Words of Features, in Auth and AuthResp: what an end understands beyond the Go protocol. What
  * both ends named is on.
  */
-#define FEATURE_MUX "mux"     /* visitors as streams, see MUX_SHARED and MUX_REUSED */
-#define FEATURE_PING "ping"   /* a client answers the server's Ping */
-#define FEATURE_CLOSE "close" /* a NewTunnel may close its URL, see there */
+#define FEATURE_MUX "mux"       /* visitors as streams, see MUX_SHARED and MUX_REUSED */
+#define FEATURE_PING "ping"     /* a client answers the server's Ping */
+#define FEATURE_CLOSE "close"   /* a NewTunnel may close its URL, see there */
+#define FEATURE_ACCESS "access" /* the server enforces struct msg_access */
 
 /* The Url of a StartProxy that begins a mux session on this connection. */
 #define START_PROXY_MUX "mux:"
@@ -51,6 +53,22 @@ struct msg_auth_resp {
 	const char *version, *mm_version, *client_id, *error;
 	const char *features; /* extension */
 };
+/* Lists of rules for visitors: texts with an entry a line. */
+enum access_list {
+	ACCESS_USERS, /* user:password, beside that of HttpAuth */
+	ACCESS_BEARER,
+	ACCESS_ALLOW_IPS,
+	ACCESS_DENY_IPS,
+	ACCESS_METHODS, /* those that are refused */
+	ACCESS_PATHS,   /* likewise, with all below them */
+	ACCESS_LISTS
+};
+/* Extension: the rules that a tunnel's visitors are held to; what entries may be: access.h. */
+struct msg_access {
+	const char *list[ACCESS_LISTS];
+	const char *password;
+	int64_t preflight; /* 1: CORS preflights need no credentials */
+};
 struct msg_req_tunnel {
 	const char *category, *req_id, *protocol, *hostname, *subdomain, *http_auth;
 	uint16_t remote_port;
@@ -58,6 +76,7 @@ struct msg_req_tunnel {
 	/* Extensions: had before, wanted again if it is free, where none is asked for. */
 	const char *last_name; /* a random name, without the domain */
 	uint16_t last_port;
+	struct msg_access access;
 };
 /*
  * If both ends named FEATURE_CLOSE. From a client: this URL is to be closed. From the server, with

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/http/edit.h"
+#include "msg/pgrok/access.h"
 #include "pgrok/config/limits.h"
 
 /* ---- tunnels ---- */
@@ -41,6 +42,9 @@ static void tunnel_clear(struct config_tunnel *t)
 	free(t->hostname);
 	free(t->host_header);
 	xfree_secret_str(t->auth);
+	xfree_secret_str(t->password);
+	for (int i = 0; i < ACCESS_LISTS; i++)
+		xfree_secret_str(t->list[i]);
 	for (int i = 0; i < PROTOS; i++)
 		endpoint_free(&t->local[i]);
 	*t = (struct config_tunnel){.mux = true, .inspect = true};
@@ -107,6 +111,72 @@ bool config_set_protos(struct config_tunnel *t, const char *protos, const char *
 	}
 }
 
+/* ---- rules for visitors ---- */
+
+static size_t count_lines(const char *list)
+{
+	size_t n = list ? 1 : 0;
+
+	for (; list && *list; list++)
+		n += *list == '\n';
+	return n;
+}
+
+bool config_add_rule(struct config_tunnel *t, enum access_list which, const char *text,
+		     struct err *err)
+{
+	char **list = &t->list[which], *longer;
+
+	if (!access_entry_valid(which, text, err))
+		return false;
+	if (which == ACCESS_USERS && !t->auth) {
+		t->auth = xstrdup(text);
+		return true;
+	}
+	if (count_lines(*list) >= (size_t)access_most(which))
+		return err_set(err, "more than %d entries", access_most(which));
+	longer = *list ? xasprintf("%s\n%s", *list, text) : xstrdup(text);
+	xfree_secret_str(*list);
+	*list = longer;
+	return true;
+}
+
+void config_clear_rules(struct config_tunnel *t, enum access_list which)
+{
+	xfree_secret_str(t->list[which]);
+	t->list[which] = NULL;
+	if (which == ACCESS_USERS) {
+		xfree_secret_str(t->auth);
+		t->auth = NULL;
+	}
+}
+
+struct msg_access config_access(const struct config_tunnel *t)
+{
+	struct msg_access a = {.password = t->password, .preflight = t->auth_preflight};
+
+	for (int i = 0; i < ACCESS_LISTS; i++)
+		a.list[i] = t->list[i];
+	return a;
+}
+
+/* As config_complete_tunnel(). */
+static bool rules_fit(const struct config_tunnel *t, const char **which, struct err *err)
+{
+	struct msg_access a = config_access(t);
+	bool credentials = (t->auth && *t->auth) || t->list[ACCESS_BEARER] || t->password;
+	const char *http = access_any_http(&a);
+
+	*which = http;
+	if (http && t->local[PROTO_TCP].text)
+		return err_set(err, "a tcp tunnel can have allow_ips and deny_ips alone");
+	*which = "auth_preflight";
+	if (t->auth_preflight && !credentials)
+		return err_set(err, "there are no credentials that a preflight could do without");
+	*which = access_any(&a);
+	return access_valid(&a, err);
+}
+
 bool config_host_header_valid(const char *text)
 {
 	return !text || !*text || http_edit_host_valid(text);
@@ -144,7 +214,7 @@ bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct 
 	*which = "insecure";
 	if (!tls && t->insecure)
 		return err_set(err, "only an https:// address has a certificate");
-	return true;
+	return rules_fit(t, which, err);
 }
 
 const char *config_protos(const struct config_tunnel *t, char buf[static PROTOS_TEXT])

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "msg/pgrok/msg.h"
 #include "msg/pgrok/proto.h"
 #include "pgrok/config/endpoint.h"
 
@@ -17,7 +18,11 @@ bool config_auth_valid(const char *auth);
 
 struct config_tunnel {
 	char *name;
-	char *subdomain, *hostname, *auth;
+	char *subdomain, *hostname;
+	char *auth; /* the first user; others in list[ACCESS_USERS] */
+	/* Rules for visitors, as they are sent: config_access(). */
+	char *list[ACCESS_LISTS], *password;
+	bool auth_preflight;
 	char *host_header; /* NULL: as it came; "rewrite": the service's address */
 	bool x_forwarded;  /* the service is told who the visitor is */
 	bool insecure;     /* no certificate of a service is checked */
@@ -82,6 +87,13 @@ struct config_tunnel *config_add_tunnel(struct config *c, const char *name);
  */
 bool config_set_protos(struct config_tunnel *t, const char *protos, const char *addr,
 		       const char *whose, struct err *err) MUSTCHECK;
+/* One more entry of a list of rules for visitors. False: err says why it can't be one. */
+bool config_add_rule(struct config_tunnel *t, enum access_list which, const char *text,
+		     struct err *err) MUSTCHECK;
+/* All of them are gone. */
+void config_clear_rules(struct config_tunnel *t, enum access_list which);
+/* The rules for visitors that a server without FEATURE_ACCESS would not enforce. Borrowed. */
+struct msg_access config_access(const struct config_tunnel *t);
 /*
  * When all of it is set: does each setting have an effect? False: err says which has none, and
  * *which (a static text) is its key.

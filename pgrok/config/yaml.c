@@ -10,6 +10,7 @@
 
 #include "common/base/yaml.h"
 #include "common/net/tls_pin.h"
+#include "msg/pgrok/access.h"
 #include "pgrok/config/limits.h"
 
 /* ---- single values ---- */
@@ -49,17 +50,6 @@ static bool set_pin(const struct yaml_value *v, void *member)
 	if (!tls_pins_valid(text))
 		return yaml_bad(v, "a pin is sha256// and 44 base64 digits of a SHA-256");
 	return yaml_set_text(v, member);
-}
-
-static bool set_auth(const struct yaml_value *v, void *member)
-{
-	char **out = member;
-
-	if (!yaml_set_text(v, out))
-		return false;
-	if (!config_auth_valid(*out))
-		return yaml_bad(v, "user:password is wanted, there is no ':'");
-	return true;
 }
 
 static bool set_host_header(const struct yaml_value *v, void *member)
@@ -126,6 +116,89 @@ static const char *ngrok_hint(const char *key)
 	return NULL;
 }
 
+/* ---- rules for visitors ---- */
+
+struct rule_list {
+	struct config_tunnel *tunnel;
+	enum access_list which;
+	bool any;
+};
+
+static bool add_rule(const struct yaml_value *v, const char *text, void *arg)
+{
+	struct rule_list *l = arg;
+	struct err why;
+
+	l->any = true;
+	return config_add_rule(l->tunnel, l->which, text, &why) || yaml_bad(v, "%s", why.text);
+}
+
+static bool set_rules(const struct yaml_value *v, void *object, enum access_list which)
+{
+	struct rule_list l = {object, which, false};
+
+	config_clear_rules(l.tunnel, which);
+	if (!yaml_texts(v, "texts", add_rule, &l))
+		return false;
+	return l.any || yaml_bad(v, "an empty list");
+}
+
+/* "" has always been none. */
+static bool set_auth(const struct yaml_value *v, void *object)
+{
+	if (!yaml_is(v, ""))
+		return set_rules(v, object, ACCESS_USERS);
+	config_clear_rules(object, ACCESS_USERS);
+	return true;
+}
+
+static bool set_bearer(const struct yaml_value *v, void *object)
+{
+	return set_rules(v, object, ACCESS_BEARER);
+}
+
+static bool set_allow_ips(const struct yaml_value *v, void *object)
+{
+	return set_rules(v, object, ACCESS_ALLOW_IPS);
+}
+
+static bool set_deny_ips(const struct yaml_value *v, void *object)
+{
+	return set_rules(v, object, ACCESS_DENY_IPS);
+}
+
+static bool set_methods(const struct yaml_value *v, void *object)
+{
+	return set_rules(v, object, ACCESS_METHODS);
+}
+
+static bool set_paths(const struct yaml_value *v, void *object)
+{
+	return set_rules(v, object, ACCESS_PATHS);
+}
+
+static bool set_password(const struct yaml_value *v, void *member)
+{
+	char **out = member;
+	struct err why;
+
+	return yaml_set_text(v, out) &&
+	       (access_password_valid(*out, &why) || yaml_bad(v, "%s", why.text));
+}
+
+/* A rule whose entries were all commented out would let everyone in. */
+static bool has_value(const struct yaml_value *v, const char *key, void *object)
+{
+	static const char *const keys[] = {"allow_ips", "bearer",   "deny_ips",
+					   "methods",   "password", "paths"};
+
+	for (size_t i = 0; yaml_is_null(v) && i < sizeof(keys) / sizeof(keys[0]); i++) {
+		if (strcmp(key, keys[i]) == 0)
+			return yaml_bad(v, "a value is wanted");
+	}
+	return true;
+}
+
 /* ---- tunnels ---- */
 
 static bool take_proto(const struct yaml_value *v, const char *key, void *object)
@@ -151,12 +224,19 @@ static bool set_protos(const struct yaml_value *v, void *object)
 
 #define OF(member) offsetof(struct config_tunnel, member)
 static const struct yaml_field tunnel_fields[] = {
-	{"auth", set_auth, OF(auth)},
+	{"allow_ips", set_allow_ips, 0},
+	{"auth", set_auth, 0},
+	{"auth_preflight", yaml_set_bool, OF(auth_preflight)},
+	{"bearer", set_bearer, 0},
+	{"deny_ips", set_deny_ips, 0},
 	{"host_header", set_host_header, OF(host_header)},
 	{"hostname", yaml_set_text, OF(hostname)},
 	{"insecure", yaml_set_bool, OF(insecure)},
 	{"inspect", yaml_set_bool, OF(inspect)},
+	{"methods", set_methods, 0},
 	{"mux", yaml_set_bool, OF(mux)},
+	{"password", set_password, OF(password)},
+	{"paths", set_paths, 0},
 	{"proto", set_protos, 0},
 	{"remote_port", yaml_set_port, OF(remote_port)},
 	{"subdomain", yaml_set_text, OF(subdomain)},
@@ -186,7 +266,7 @@ static bool take_tunnel(const struct yaml_value *v, const char *key, void *objec
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
 		return yaml_bad(v, "more than %d tunnels", LIMIT_TUNNELS);
 	struct config_tunnel *t = config_add_tunnel(c, key);
-	if (!yaml_fields(v, &tunnel_table, t))
+	if (!yaml_keys(v, has_value, NULL) || !yaml_fields(v, &tunnel_table, t))
 		return false;
 	if (!*config_protos(t, protos))
 		return yaml_bad(v, "Tunnel %.60s does not specify any protocols to tunnel.", key);

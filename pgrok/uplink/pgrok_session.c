@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "msg/pgrok/access.h"
 #include "pgrok/config/limits.h"
 #include "pgrok/uplink/backoff.h"
 #include "pgrok/uplink/control.h"
@@ -43,10 +44,10 @@ struct session {
 	struct backoff backoff;
 	uint64_t since; /* loop_now() of its beginning */
 
-	char client_id[LIMIT_CLIENT_ID + 1]; /* of the last AuthResp; a credential */
-	struct requests requests;            /* of this session */
-	bool got_tunnel, refused;            /* in this session */
-	bool server_mux, server_close;       /* features that both ends named */
+	char client_id[LIMIT_CLIENT_ID + 1];          /* of the last AuthResp; a credential */
+	struct requests requests;                     /* of this session */
+	bool got_tunnel, refused;                     /* in this session */
+	bool server_mux, server_close, server_access; /* features that both ends named */
 	bool worked; /* an earlier session had a tunnel: refusals are not final */
 	bool told_trust;
 };
@@ -169,14 +170,46 @@ static bool ask(struct session *s, const struct config_tunnel *t, bool ordered)
 	return control_send(&s->control, &m);
 }
 
+/*
+ * Would visitors be let in that t's rules keep out? An older server, or a Go server, does not know
+ * them. why says so.
+ */
+static bool unguarded(const struct session *s, const struct config_tunnel *t, struct err *why)
+{
+	struct msg_access access = config_access(t);
+	const char *key = access_any(&access);
+
+	if (!key || s->server_access)
+		return false;
+	err_set(why,
+		"Tunnel %.200s stays closed: this server does not enforce %s, so that everyone "
+		"could visit it",
+		t->name, strcmp(key, "auth") == 0 ? "auth with several users" : key);
+	return true;
+}
+
 /* All tunnels of the command line, and those ordered since, back to back. */
 static bool ask_for_all(struct session *s)
 {
 	const struct config_tunnel *t;
+	struct err why = {""};
+	unsigned asked = 0;
 
 	for (size_t i = 0; (t = config_tunnel_at(s->conf.config, i)); i++) {
-		if (t->start && !ask(s, t, false))
+		if (!t->start)
+			continue;
+		if (unguarded(s, t, &why)) {
+			log_warn(NAME, "%s", why.text);
+			model_note(s->conf.model, why.text);
+			continue;
+		}
+		if (!ask(s, t, false))
 			return false;
+		asked++;
+	}
+	if (!asked && *why.text) {
+		refuse(s, "Failed to open any tunnel", why.text);
+		return false;
 	}
 	check_owed(s);
 	return true;
@@ -312,6 +345,7 @@ static void take_auth_resp(struct session *s, const struct msg_auth_resp *r)
 		chan_set_max(s->control.chan, FRAME_HEADER + FRAME_BODY_MAX);
 	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);
 	s->server_close = msg_has_feature(r->features, FEATURE_CLOSE);
+	s->server_access = msg_has_feature(r->features, FEATURE_ACCESS);
 	model_session(s->conf.model, r->mm_version);
 	set_state(s, SESSION_UP);
 	loop_timer_stop(&s->timer);
@@ -508,7 +542,9 @@ static bool open_tunnel(struct uplink *u, struct config_tunnel *t)
 {
 	struct session *s = (struct session *)u;
 
-	return s->state == SESSION_UP && ask(s, t, true);
+	struct err why;
+
+	return s->state == SESSION_UP && !unguarded(s, t, &why) && ask(s, t, true);
 }
 
 static enum uplink_closing close_tunnel(struct uplink *u, struct config_tunnel *t)

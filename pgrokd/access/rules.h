@@ -2,20 +2,57 @@
 #ifndef PGROKD_ACCESS_RULES_H
 #define PGROKD_ACCESS_RULES_H
 
+#include "common/base/addr.h"
+#include "common/base/err.h"
 #include "common/http/head.h"
+#include "msg/pgrok/msg.h"
+#include "pgrokd/access/pass.h"
 
-/* Never changed once made, so that any thread may ask. */
+/* Never changed once made, and counted, so that any thread may ask. */
 struct rules;
 
-/* auth: "user:password", borrowed; "": none. Returns owned; NULL: everyone may visit. */
-struct rules *rules_new(const char *auth) MUSTCHECK;
-/* Wipes and frees; NULL is fine. */
-void rules_free(struct rules *r);
+struct rules_conf {
+	const char *auth;                /* HttpAuth: "user:password"; "": none */
+	const struct msg_access *access; /* NULL: none */
+	const unsigned char *owner;      /* PASS_HASH bytes: whose tunnel it is */
+};
 
 /*
- * May the request with this head pass? 0, or the status to refuse it with: 401 no or wrong
- * credentials. r NULL: always 0.
+ * Of what a client sent, which is checked again. *out is a reference; NULL: everyone may visit.
+ * False: err is a sentence for the client.
  */
-int rules_allow(const struct rules *r, const struct http_head *h, const char *head);
+bool rules_make(const struct rules_conf *conf, struct rules **out, struct err *err) MUSTCHECK;
+/* NULL is fine for both. The last one wipes and frees it. */
+struct rules *rules_ref(struct rules *r);
+void rules_unref(struct rules *r);
+
+/* A request, as far as rules look at it. All borrowed. */
+struct visit {
+	const struct addr *from; /* the visitor's address, as far as it is known */
+	const char *tunnel;      /* the key of its route */
+	bool secure;             /* the visitor speaks https */
+	int64_t now;             /* seconds since 1970 */
+	const struct http_head *head;
+	const char *bytes; /* of head */
+};
+
+#define RULES_LOGIN_PATH "/.pgrok/login"
+#define RULES_LOGIN 470 /* no status of HTTP: it is the login form, see login.h */
+
+/* May a connection from there pass? On tcp this is all that is asked. r NULL: always. */
+bool rules_admit(const struct rules *r, const struct addr *from);
+/*
+ * May this request pass? 0, or the status to refuse it with: 403 the address, method or path; 401
+ * no or wrong credentials; or RULES_LOGIN. r NULL: always 0.
+ */
+int rules_allow(const struct rules *r, const struct visit *v);
+
+/* What a visitor may identify itself with. */
+#define RULES_BASIC 1u
+#define RULES_BEARER 2u
+#define RULES_PASSWORD 4u
+unsigned rules_offers(const struct rules *r);
+/* What its visitors' cookies are made of; only where RULES_PASSWORD is offered. */
+const struct pass_key *rules_pass(const struct rules *r);
 
 #endif

@@ -23,9 +23,9 @@ static const char *const ports[PORTS] = {"http", "https", "tunnel"};
 static const char *const sheds[SHEDS] = {"half_open", "address", "memory", "guesses"};
 static const char *const no_clients[NO_CLIENTS] = {"version", "unknown", "message", "token",
 						   "expired", "guesses", "other"};
-static const char *const no_tunnels[NO_TUNNELS] = {"taken",    "held",  "name",  "port",
-						   "protocol", "limit", "rights"};
-static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit"};
+static const char *const no_tunnels[NO_TUNNELS] = {"taken",    "held",  "name",   "port",
+						   "protocol", "limit", "rights", "rules"};
+static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit", "rules"};
 static const char *const states[] = {"waiting", "joined"};
 static const char *const sources[] = {"visitors", "tunnels"};
 static const char *const classes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};

@@ -35,7 +35,7 @@ static bool try_port(struct request *r, uint16_t port, struct obstacle *why, str
 	struct client *c = r->client;
 	const struct core *core = c->worker->core;
 	char *url = url_of_port(&core->site, port), value[8];
-	struct route *route = route_new_tcp(xstrdup(url), port);
+	struct route *route = route_new_tcp(xstrdup(url), port, rules_ref(r->rules));
 	struct affinity_keys keys;
 
 	route->mux = r->share && c->may_share;
@@ -134,6 +134,10 @@ enum request_rc request_open_tcp(struct request *r)
 {
 	struct err no;
 
+	if (r->http_rule)
+		return request_refuse(r, NO_TUNNEL_RULES,
+				      "Invalid rules: %s: a tcp tunnel can't have that",
+				      r->http_rule);
 	if (r->remote_port)
 		return open_asked_port(r);
 	if (!rights_allow_any(r->client, PROTO_TCP, &no))

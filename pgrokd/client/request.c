@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "msg/pgrok/access.h"
 #include "pgrokd/client/rights.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/settings.h"
@@ -90,7 +91,7 @@ enum request_rc request_obstacle(struct request *r, const char *url, struct obst
 /* Takes url. NULL: it has a host that can't be a key. */
 static struct route *make_route(const struct request *r, enum proto p, char *url)
 {
-	struct route *route = route_new(p, url, r->http_auth);
+	struct route *route = route_new(p, url, rules_ref(r->rules));
 
 	if (route)
 		route->mux = r->share && r->client->may_share;
@@ -256,9 +257,6 @@ static enum request_rc open_random(struct request *r, enum proto first)
 
 static enum request_rc open_http(struct request *r, enum proto p)
 {
-	if (strlen(r->http_auth) > LIMIT_AUTH)
-		return request_refuse(r, NO_TUNNEL_LIMIT, "HttpAuth is longer than %d characters",
-				      LIMIT_AUTH);
 	if (*r->hostname || *r->subdomain)
 		return open_wanted(r, p);
 	if (!r->opened[p]) {
@@ -332,6 +330,32 @@ static void request_resume(void *arg, bool is_free)
 	request_cancel(r);
 }
 
+/* Whose its visitors' cookies are: one that comes back with its token is the same. */
+static const unsigned char *rules_owner(const struct client *c, unsigned char buf[static PASS_HASH])
+{
+	if (c->owner.token.given)
+		return c->owner.token.hash;
+	pass_hash(c->owner.client, sizeof(c->owner.client), buf);
+	return buf;
+}
+
+/* False: it was refused. */
+static bool take_rules(struct request *r, const struct wanted *want)
+{
+	unsigned char hash[PASS_HASH];
+	struct rules_conf conf = {.auth = want->http_auth,
+				  .access = want->access,
+				  .owner = rules_owner(r->client, hash)};
+	struct err err;
+
+	if (want->access)
+		r->http_rule = access_any_http(want->access);
+	if (rules_make(&conf, &r->rules, &err))
+		return true;
+	(void)request_refuse(r, NO_TUNNEL_RULES, "%s", err.text);
+	return false;
+}
+
 void request_start(struct client *c, const struct wanted *want)
 {
 	struct request *r = xcalloc(1, sizeof(*r));
@@ -341,7 +365,6 @@ void request_start(struct client *c, const struct wanted *want)
 	r->at = r->protocols = xstrdup(want->protocols);
 	r->hostname = name_clean(want->hostname);
 	r->subdomain = name_clean(want->subdomain);
-	r->http_auth = xstrdup(want->http_auth);
 	r->category = xstrdup(want->category);
 	r->last_name = xstrdup(want->last_name);
 	r->remote_port = want->remote_port;
@@ -355,7 +378,10 @@ void request_start(struct client *c, const struct wanted *want)
 		r->hostname[len - 1] = '\0';
 	TAILQ_INSERT_TAIL(&c->requests, r, link);
 	c->n_requests++;
-	request_run(r);
+	if (take_rules(r, want))
+		request_run(r);
+	else
+		request_cancel(r);
 }
 
 /* It was opened together with another, but an error came before the client heard of it. */
@@ -379,7 +405,7 @@ void request_cancel(struct request *r)
 	free(r->protocols);
 	free(r->hostname);
 	free(r->subdomain);
-	xfree_secret_str(r->http_auth);
+	rules_unref(r->rules);
 	free(r->category);
 	free(r->last_name);
 	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++) {

@@ -8,9 +8,11 @@
 struct request {
 	TAILQ_ENTRY(request) link;
 	struct client *client;
-	char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
+	char *req_id, *protocols, *hostname, *subdomain, *category;
 	char *last_name;                 /* a random one that it had */
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
+	struct rules *rules;             /* a reference: for its visitors; NULL: none */
+	const char *http_rule;           /* the first that a tcp tunnel can't have; NULL: none */
 	bool share;
 	const char *at;  /* in protocols: the word at hand; NULL: all are done */
 	char *opened[2]; /* per http and https: a URL that is open but not announced yet */

@@ -5,16 +5,45 @@
 #include "pgrokd/access/guesses.h"
 #include "pgrokd/core/settings.h"
 
-int admit(const struct worker *w, const struct route *r, const struct http_head *h,
-	  const char *head, const struct addr *peer)
+struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
+			 const struct addr *from)
 {
-	int status = route_allows(r, h, head);
+	return (struct visit){.from = from,
+			      .tunnel = r->key,
+			      .secure = r->proto == PROTO_HTTPS,
+			      .now = clock_wall_us() / 1000000,
+			      .head = h,
+			      .bytes = head};
+}
+
+/* Passwords and tokens of all kinds are one visitor's guesses at one tunnel. */
+static int count_guess(const struct worker *w, const struct route *r, const struct visit *v,
+		       int status)
+{
+	if (!w->core->guesses)
+		return status;
+	return guesses_judge(w->core->guesses, v->from, r->tunnel_id, loop_now(w->loop), status);
+}
+
+int admit(const struct worker *w, const struct route *r, const struct visit *v)
+{
+	int status = route_allows(r, v);
 
 	/* A browser asks without a password first. */
-	if ((status && status != 401) || !route_guarded(r) || !h->authorization.len ||
-	    !w->core->guesses)
+	if ((status && status != 401) || !route_guarded(r) || !v->head->authorization.len)
 		return status;
-	return guesses_judge(w->core->guesses, peer, r->tunnel_id, loop_now(w->loop), status);
+	return count_guess(w, r, v, status);
+}
+
+int admit_login(const struct worker *w, const struct route *r, const struct visit *v,
+		const char *form, size_t len, struct login *out)
+{
+	int status = login_judge(r->rules, v, form, len, out), counted;
+
+	if (status != 303 && status != 401)
+		return status;
+	counted = count_guess(w, r, v, status == 401 ? 401 : 0);
+	return counted ? counted : status;
 }
 
 enum refusal admit_client(const struct worker *w, const struct token *token, struct grant **grant,

@@ -5,11 +5,20 @@
 #ifndef PGROKD_CORE_ADMIT_H
 #define PGROKD_CORE_ADMIT_H
 
+#include "pgrokd/access/login.h"
 #include "pgrokd/core/worker.h"
 
+/*
+ * A request for r, with this head (its bytes: head), as its rules look at it: the one place that
+ * says whose it is. from: the visitor's address. All borrowed.
+ */
+struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
+			 const struct addr *from);
 /* On any worker: 0, or the status to refuse it with: that of route_allows(), or 429. */
-int admit(const struct worker *w, const struct route *r, const struct http_head *h,
-	  const char *head, const struct addr *peer) MUSTCHECK;
+int admit(const struct worker *w, const struct route *r, const struct visit *v) MUSTCHECK;
+/* The same for the form that comes with a RULES_LOGIN: the status of login_judge(), or 429. */
+int admit_login(const struct worker *w, const struct route *r, const struct visit *v,
+		const char *form, size_t len, struct login *out) MUSTCHECK;
 
 /*
  * Whose is this token, if it is one that may come now? ALLOWED: *grant is a reference (the

@@ -1,7 +1,9 @@
 /* What each worker counts. */
 #include "pgrokd/core/counters.h"
 
-#define PAGES(X) X(400) X(401) X(403) X(404) X(421) X(429) X(431) X(501) X(502) X(503) X(504) X(505)
+#define PAGES(X) \
+	X(303)   \
+	X(400) X(401) X(403) X(404) X(413) X(421) X(429) X(431) X(501) X(502) X(503) X(504) X(505)
 #define STATUS(n) n,
 #define WORD(n) #n,
 

@@ -36,6 +36,7 @@ enum no_tunnel {
 	NO_TUNNEL_PROTOCOL, /* nothing listens for that protocol here */
 	NO_TUNNEL_LIMIT,    /* too many tunnels, or too long a text */
 	NO_TUNNEL_RIGHTS,   /* its token does not allow that name, port or protocol */
+	NO_TUNNEL_RULES,    /* its rules for visitors are none */
 	NO_TUNNELS
 };
 
@@ -45,10 +46,11 @@ enum no_visit {
 	NO_VISIT_TIME,  /* no connection of the client came in time */
 	NO_VISIT_GONE,  /* the client went away */
 	NO_VISIT_LIMIT, /* more than the token of the client allows */
+	NO_VISIT_RULES, /* its address may not visit this tcp tunnel */
 	NO_VISITS
 };
 
-#define COUNTED_PAGES 13
+#define COUNTED_PAGES 15
 
 /*
  * Numbers, uint64_t alone (the census adds them up as an array), written by the worker's own thread

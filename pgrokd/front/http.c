@@ -9,6 +9,7 @@
 
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/core/admit.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
@@ -22,6 +23,7 @@ struct kept {
 	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
+	bool form;         /* its request is a form, of which more is to come */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
 	bool body;         /* there is more of it */
 	bool chunks;       /* it is chunked */
@@ -148,8 +150,8 @@ static bool may_keep(struct guest *g, int status)
 	bool body = h->chunked || h->length;
 	struct http_span expects;
 
-	if (status != 401 && status != 403 && status != 404 && status != 502 && status != 503 &&
-	    status != 504)
+	if (status != 303 && status != 401 && status != 403 && status != 404 && status != 502 &&
+	    status != 503 && status != 504)
 		return false;
 	if (g->plain || h->upgrade || h->conn_close || (h->minor == 0 && !h->conn_keep_alive))
 		return false;
@@ -166,6 +168,7 @@ static void keep(struct guest *g, const struct reply_page *page)
 	size_t head_len = g->head.head_len;
 
 	k->status = 0;
+	k->form = false;
 	k->paged = true;
 	k->body = g->head.chunked || g->head.length;
 	k->chunks = g->head.chunked;
@@ -184,29 +187,105 @@ static void keep(struct guest *g, const struct reply_page *page)
 	(void)!write_page(g, k);
 }
 
-static void answer(struct guest *g, int status, const char *why)
+static void answer_with(struct guest *g, struct reply_page *page, const char *why)
 {
 	char text[ADDR_TEXT];
-	struct reply_page page = {
-		.status = status,
-		.host = {g->buf + g->head.authority.off, g->head.authority.len},
-		.head_only = http_span_is(g->buf, g->head.method, "HEAD"),
-		.http10 = g->head.minor == 0,
-	};
+	int status = page->status;
 
+	page->host = (struct reply_host){g->buf + g->head.authority.off, g->head.authority.len};
+	page->head_only = http_span_is(g->buf, g->head.method, "HEAD");
+	page->http10 = g->head.minor == 0;
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
 	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
-	page.keep = may_keep(g, status);
-	if (page.keep) {
-		keep(g, &page);
+	page->keep = may_keep(g, status);
+	if (page->keep) {
+		keep(g, page);
 		return;
 	}
 	char *buf = g->buf;
 	size_t len = g->len;
 
 	g->buf = NULL; /* it outlives the guest */
-	reply_send(guest_leave(g), &page);
+	reply_send(guest_leave(g), page);
 	xfree_secret(buf, len);
+}
+
+static void answer(struct guest *g, int status, const char *why)
+{
+	answer_with(g, &(struct reply_page){.status = status}, why);
+}
+
+/* ---- a tunnel's password ---- */
+
+/* Does a person ask? Programs get a line of text. */
+static bool wants_html(const struct guest *g)
+{
+	struct http_span accept;
+
+	return http_field(g->buf, &g->head, "Accept", &accept) &&
+	       memmem(g->buf + accept.off, accept.len, "text/html", strlen("text/html"));
+}
+
+/* Its request was refused by the rules of r. */
+static void answer_refused(struct guest *g, const struct route *r, int status, const char *why)
+{
+	struct reply_page page = {.status = status, .offers = rules_offers(r->rules)};
+	struct http_span target = g->head.target;
+	struct reply_login form = {0};
+	struct text to = {0};
+
+	if (status == 401 && page.offers & RULES_PASSWORD && wants_html(g)) {
+		login_to(&to, g->buf + target.off, target.len);
+		form.to = to.p;
+		page.login = &form;
+	}
+	answer_with(g, &page, why);
+	text_free(&to);
+}
+
+/* 0: the form is there, all of it. -1: more has to come, or the guest is gone. */
+static int read_form(struct guest *g)
+{
+	const struct http_head *h = &g->head;
+	struct kept *k = kept_of(g);
+	size_t all = h->head_len + (size_t)h->length;
+
+	if (h->chunked || h->length > LOGIN_FORM)
+		return 413;
+	k->form = true;
+	while (g->len < all) {
+		if (!guest_read(g, HTTP_HEAD_MAX + LOGIN_FORM))
+			return -1;
+	}
+	k->form = false;
+	return 0;
+}
+
+static void log_in(struct guest *g, const struct route *r)
+{
+	const struct http_head *h = &g->head;
+	struct login login = {0};
+	int status = read_form(g);
+
+	if (status < 0)
+		return;
+	if (!status) {
+		struct visit visit = admit_visit(r, h, g->buf, &g->peer);
+
+		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
+				     &login);
+	}
+	struct reply_login form = {.to = login.to.p, .wrong = true};
+	struct reply_page page = {
+		.status = status,
+		.offers = rules_offers(r->rules),
+		.login = status == 401 ? &form : NULL,
+		.fields = status == 303 ? login.fields.p : NULL,
+	};
+
+	answer_with(g, &page, status == 303 ? "logged in" : "the login form");
+	text_free(&login.to);
+	text_free(&login.fields);
 }
 
 /* ---- a request ---- */
@@ -238,7 +317,6 @@ static int route(struct guest *g, struct route **route, const char **why)
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
-	route_unref(*route);
 	*why = "its connection can't be moved";
 	return 421;
 }
@@ -270,12 +348,26 @@ static bool wait_for_name(struct guest *g)
 	return true;
 }
 
-static void visit(struct guest *g)
+/* Takes to. */
+static void send_home(struct guest *g, struct route *to)
 {
 	struct worker *w = g->worker;
+	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
+
+	p->route = to;
+	p->unread = g->buf;
+	p->unread_len = g->len;
+	g->buf = NULL;
+	struct stream *s = guest_leave(g);
+
+	parcel_send(p, w, to->home, s);
+}
+
+static void visit(struct guest *g)
+{
 	struct kept *k = g->own;
 	const char *why = "its client could not be reached";
-	struct route *to;
+	struct route *to = NULL;
 	int status = k ? k->status : 0;
 
 	if (!status && !g->again && memory_short()) {
@@ -292,21 +384,17 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status) {
+	if (status == RULES_LOGIN)
+		log_in(g, to);
+	else if (status && to)
+		answer_refused(g, to, status, why);
+	else if (status)
 		answer(g, status, why);
-		return;
-	}
-	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
-
-	p->route = to;
-	p->unread = g->buf;
-	p->unread_len = g->len;
-	g->buf = NULL;
-	struct stream *s = guest_leave(g);
-
-	parcel_send(p, w, to->home, s);
+	else
+		send_home(g, to);
+	if (status)
+		route_unref(to);
 }
-
 static void try_again(struct guest *g)
 {
 	g->alarm = NULL;
@@ -317,6 +405,10 @@ static void http_hello(struct guest *g)
 {
 	if (g->alarm || (g->own && !page_done(g, g->own)))
 		return;
+	if (g->own && ((struct kept *)g->own)->form) {
+		visit(g);
+		return;
+	}
 	/* Bytes that told which protocol it is are scanned first. */
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {

@@ -35,7 +35,9 @@ static int judge(const struct worker *w, const struct route *route, const char *
 	if (misdirected(w, route, sni))
 		return 421;
 	*why = "refused by the tunnel's rules";
-	return admit(w, route, h, head, peer);
+	struct visit visit = admit_visit(route, h, head, peer);
+
+	return admit(w, route, &visit);
 }
 
 int route_visitor(const struct worker *w, enum port port, const char *sni,
@@ -43,16 +45,8 @@ int route_visitor(const struct worker *w, enum port port, const char *sni,
 		  struct route **route, const char **why)
 {
 	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
-	struct route *found = find(w, proto, head + h->authority.off, h->authority.len);
 
 	*why = "no such tunnel";
-	if (!found)
-		return 404;
-	int status = judge(w, found, sni, h, head, peer, why);
-
-	if (status)
-		route_unref(found);
-	else
-		*route = found;
-	return status;
+	*route = find(w, proto, head + h->authority.off, h->authority.len);
+	return *route ? judge(w, *route, sni, h, head, peer, why) : 404;
 }

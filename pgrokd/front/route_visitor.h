@@ -7,8 +7,9 @@
 
 /*
  * For the request with this head (its bytes: head), which came on `port` from peer; sni: the name
- * for which the connection was made, NULL if none was said. 0: *route is a reference to its route.
- * Otherwise the status to answer, and *why for the log. On any worker.
+ * for which the connection was made, NULL if none was said. 0: it may pass. Otherwise the status
+ * to answer, and *why for the log. *route is a reference to its route; NULL with 404. On any
+ * worker.
  */
 int route_visitor(const struct worker *w, enum port port, const char *sni,
 		  const struct http_head *h, const char *head, const struct addr *peer,

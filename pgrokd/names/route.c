@@ -15,25 +15,27 @@ static struct route *make(enum proto p, char *key, char *url)
 	return r;
 }
 
-struct route *route_new(enum proto p, char *url, const char *auth)
+struct route *route_new(enum proto p, char *url, struct rules *rules)
 {
 	const char *host = url_host(url);
 	char key[ROUTE_KEY_MAX];
 
 	if (!route_key(p, host, strlen(host), key)) {
 		free(url);
+		rules_unref(rules);
 		return NULL;
 	}
 	struct route *r = make(p, xstrdup(key), url);
 
-	r->rules = rules_new(auth);
+	r->rules = rules;
 	return r;
 }
 
-struct route *route_new_tcp(char *url, uint16_t port)
+struct route *route_new_tcp(char *url, uint16_t port, struct rules *rules)
 {
 	struct route *r = make(PROTO_TCP, port_key(port), url);
 
+	r->rules = rules;
 	r->port = port;
 	return r;
 }
@@ -58,7 +60,7 @@ void route_unref(struct route *r)
 		return;
 	free(r->key);
 	free(r->url);
-	rules_free(r->rules);
+	rules_unref(r->rules);
 	xfree_secret(r, sizeof(*r));
 }
 
@@ -67,12 +69,12 @@ bool route_guarded(const struct route *r)
 	return r->rules != NULL;
 }
 
-int route_allows(const struct route *r, const struct http_head *h, const char *head)
+int route_allows(const struct route *r, const struct visit *v)
 {
+	struct http_span host = v->head->authority;
 	char key[ROUTE_KEY_MAX];
 
-	if (!route_key(r->proto, head + h->authority.off, h->authority.len, key) ||
-	    strcmp(key, r->key) != 0)
+	if (!route_key(r->proto, v->bytes + host.off, host.len, key) || strcmp(key, r->key) != 0)
 		return 421;
-	return rules_allow(r->rules, h, head);
+	return rules_allow(r->rules, v);
 }

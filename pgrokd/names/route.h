@@ -23,12 +23,12 @@ struct route {
 };
 
 /*
- * For http and https: takes url (owned); auth is "user:password", borrowed, "" for none. NULL: the
- * URL has a host that can't be a key. Returns owned, one reference.
+ * For http and https: takes url (owned) and a reference of rules (NULL: none). NULL: the URL has a
+ * host that can't be a key. Returns owned, one reference.
  */
-struct route *route_new(enum proto p, char *url, const char *auth) MUSTCHECK;
+struct route *route_new(enum proto p, char *url, struct rules *rules) MUSTCHECK;
 /* For tcp, where the port is what it is known by: takes url. Returns owned, one reference. */
-struct route *route_new_tcp(char *url, uint16_t port) MUSTCHECK;
+struct route *route_new_tcp(char *url, uint16_t port, struct rules *rules) MUSTCHECK;
 /* For a name that is only held: key and owner, nothing else. Returns owned, one reference. */
 struct route *route_bare(const char *key, const struct owner *owner) MUSTCHECK;
 struct route *route_ref(struct route *r);
@@ -41,6 +41,6 @@ bool route_guarded(const struct route *r);
  * May this request pass? 0, or why not: 421 it is for another host than the route's,
  * else what rules_allow() says.
  */
-int route_allows(const struct route *r, const struct http_head *h, const char *head);
+int route_allows(const struct route *r, const struct visit *v);
 
 #endif

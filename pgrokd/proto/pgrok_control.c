@@ -24,13 +24,14 @@ struct pgrok_control {
 	struct stream *stream;
 	struct chan *chan;
 	enum control_state state;
-	bool features;      /* the client speaks our extensions; these of them: */
-	bool feature_ping;  /* answers a Ping */
-	bool feature_close; /* may send a NewTunnel to have its URL closed */
-	bool feature_mux;   /* speaks yamux on connections that ask for it */
-	bool linger;        /* the last message tells why: see that it arrives */
-	bool doubted;       /* it was silent too long, but so may this server have been */
-	int pongs;          /* owed by the timer */
+	bool features;       /* the client speaks our extensions; these of them: */
+	bool feature_ping;   /* answers a Ping */
+	bool feature_close;  /* may send a NewTunnel to have its URL closed */
+	bool feature_access; /* wants its rules for visitors enforced; they are, in any case */
+	bool feature_mux;    /* speaks yamux on connections that ask for it */
+	bool linger;         /* the last message tells why: see that it arrives */
+	bool doubted;        /* it was silent too long, but so may this server have been */
+	int pongs;           /* owed by the timer */
 	uint64_t last_ping;
 	const char *why; /* CONTROL_FAILED */
 	char *hello;     /* who has come, not in the log yet; NULL: it is */
@@ -197,6 +198,7 @@ static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r
 		.hostname = r->hostname,
 		.subdomain = r->subdomain,
 		.http_auth = r->http_auth,
+		.access = &r->access,
 		.category = r->category,
 		.remote_port = r->remote_port,
 		.last_name = r->last_name,
@@ -348,6 +350,7 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 	k->features = *auth->features;
 	k->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
 	k->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
+	k->feature_access = msg_has_feature(auth->features, FEATURE_ACCESS);
 	k->feature_mux = w->core->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
 	if (k->features)
 		chan_set_max(k->chan, FRAME_HEADER + FRAME_BODY_MAX);
@@ -362,11 +365,11 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 static void send_auth_resp(struct pgrok_control *k)
 {
 	struct msg m = msg_new(MSG_AUTH_RESP);
-	char features[32];
+	char features[64];
 
-	snprintf(features, sizeof(features), "%s%s%s", k->feature_mux ? " " FEATURE_MUX : "",
-		 k->feature_ping ? " " FEATURE_PING : "",
-		 k->feature_close ? " " FEATURE_CLOSE : "");
+	snprintf(features, sizeof(features), "%s%s%s%s", k->feature_mux ? " " FEATURE_MUX : "",
+		 k->feature_ping ? " " FEATURE_PING : "", k->feature_close ? " " FEATURE_CLOSE : "",
+		 k->feature_access ? " " FEATURE_ACCESS : "");
 	m.auth_resp.version = MSG_PROTO_VERSION;
 	m.auth_resp.mm_version = MSG_SOFTWARE_VERSION;
 	m.auth_resp.client_id = client_id(k->client);

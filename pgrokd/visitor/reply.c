@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/http/answer_head.h"
+#include "common/http/text.h"
 #include "pgrokd/limits.h"
 
 #define HOST_SHOWN 100 /* bytes of a host's name on a page */
@@ -21,10 +22,12 @@ struct page {
  */
 static const struct page pages[] = {
 	{500, NULL, "The tunnel server could not answer this request.\n"},
+	{303, NULL, "Welcome.\n"},
 	{400, NULL, "The tunnel server could not read this request.\n"},
-	{401, "WWW-Authenticate: Basic realm=\"pgrok\"\r\n", "Authorization required\n"},
+	{401, NULL, "Authorization required\n"},
 	{403, NULL, "You may not visit this tunnel.\n"},
 	{404, NULL, "Tunnel %s not found\n"}, /* the Go server's words, for scripts */
+	{413, NULL, "This form is too long.\n"},
 	{421, NULL, "This host name belongs to another connection: please open a new one.\n"},
 	{429, "Retry-After: 60\r\n",
 	 "Too many wrong passwords from your address: please try again in a minute.\n"},
@@ -68,25 +71,77 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_put(out, at + 2);
 }
 
+/* The password's page for people: no script, nothing from elsewhere. */
+static void put_form(struct text *out, const struct reply_login *login)
+{
+	text_put(out, "<!DOCTYPE html>\n"
+		      "<html lang=\"en\"><head><meta charset=\"utf-8\">"
+		      "<meta name=\"viewport\" content=\"width=device-width\">"
+		      "<title>Password required</title></head>\n"
+		      "<body style=\"font-family:sans-serif;max-width:36em;margin:4em auto;"
+		      "padding:0 1em\">\n"
+		      "<h1>Password required</h1>\n");
+	if (login->wrong)
+		text_put(out, "<p role=\"alert\"><b>That is not the password.</b></p>\n");
+	text_put(out, "<form method=\"post\" action=\"" RULES_LOGIN_PATH "\">\n"
+		      "<p><label for=\"password\">Password of this site</label><br>\n"
+		      "<input id=\"password\" name=\"password\" type=\"password\" required "
+		      "autofocus autocomplete=\"current-password\">\n"
+		      "<input name=\"to\" type=\"hidden\" value=\"");
+	text_html(out, login->to, strlen(login->to));
+	text_put(out, "\">\n<button>Continue</button></p>\n</form>\n</body></html>\n");
+}
+
+/*
+ * What a 401 must offer (RFC 9110 section 11.6.1). A browser that sees Basic shows a dialogue of
+ * its own instead of the page.
+ */
+static void put_challenges(struct text *out, const struct reply_page *page)
+{
+	unsigned offers = page->offers ? page->offers : RULES_BASIC;
+
+	if (offers & RULES_BASIC && !page->login)
+		text_put(out, "WWW-Authenticate: Basic realm=\"pgrok\"\r\n");
+	if (offers & RULES_BEARER)
+		text_put(out, "WWW-Authenticate: Bearer realm=\"pgrok\"\r\n");
+	if (offers & RULES_PASSWORD)
+		text_put(out, "WWW-Authenticate: Form realm=\"pgrok\"\r\n");
+}
+
+static const struct page *page_of(int status)
+{
+	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		if (pages[i].status == status)
+			return &pages[i];
+	}
+	return &pages[0];
+}
+
 void reply_make(struct text *out, const struct reply_page *page)
 {
-	const struct page *p = &pages[0];
-	struct text body = {0};
+	const struct page *p = page_of(page->status);
+	struct text body = {0}, fields = {.secret = true};
 
-	for (size_t i = 1; i < sizeof(pages) / sizeof(pages[0]); i++)
-		if (pages[i].status == page->status)
-			p = &pages[i];
-	put_text(&body, p->text, page->host);
+	if (page->login)
+		put_form(&body, page->login);
+	else
+		put_text(&body, p->text, page->host);
+	text_put(&fields, p->extra ? p->extra : page->fields ? page->fields : "");
+	if (page->status == 401)
+		put_challenges(&fields, page);
 	answer_head(out,
 		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
-					  .mime = "text/plain; charset=utf-8",
+					  .mime = page->login ? "text/html; charset=utf-8"
+							      : "text/plain; charset=utf-8",
+					  .content = page->login ? ANSWER_FORM : ANSWER_PAGE,
 					  .length = body.len,
 					  .keep = page->keep,
 					  .http10 = page->http10,
-					  .extra = p->extra});
+					  .extra = fields.p});
 	if (!page->head_only)
 		text_add(out, body.p, body.len);
 	text_free(&body);
+	text_free(&fields);
 }
 
 /* An answer that did not go out at once. */

@@ -4,6 +4,7 @@
 
 #include "common/base/text.h"
 #include "common/stream/stream.h"
+#include "pgrokd/access/rules.h"
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
 
@@ -13,11 +14,20 @@ struct reply_host {
 	size_t len;
 };
 
+/* A page that asks for a tunnel's password. */
+struct reply_login {
+	const char *to; /* where its visitor wants to go, a path; borrowed */
+	bool wrong;     /* the password that was given last */
+};
+
 struct reply_page {
 	int status;
 	struct reply_host host;
-	bool head_only;    /* it has no body */
-	bool keep, http10; /* as in struct answer_head */
+	unsigned offers;                 /* of a 401: rules_offers(); 0: Basic */
+	const struct reply_login *login; /* of a 401: the page; NULL: plain text */
+	const char *fields;              /* of a 303; lines with their CRLF */
+	bool head_only;                  /* it has no body */
+	bool keep, http10;               /* as in struct answer_head */
 };
 
 /* Appends the whole answer: its head and, unless head_only, its text. */

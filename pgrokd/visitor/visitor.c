@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -199,6 +200,11 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 
 void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 {
+	if (!rules_admit(at->route->rules, peer)) {
+		at->worker->count.no_visit[NO_VISIT_RULES]++;
+		close(fd);
+		return;
+	}
 	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer));
 }
 

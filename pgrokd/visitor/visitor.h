@@ -37,7 +37,7 @@ void visitors_open(struct visitors *at);
  */
 void visitors_close(struct visitors *at, bool lost);
 
-/* A visitor of a TCP tunnel; takes fd. */
+/* A visitor of a TCP tunnel; takes fd. Closed at once if the tunnel's rules do not let it in. */
 void visitor_accept(struct visitors *at, int fd, const struct addr *peer);
 /*
  * Parcels with a visitor of an http or https tunnel go here: route (its tunnel is looked up at

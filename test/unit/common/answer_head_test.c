@@ -82,8 +82,8 @@ static void test_security(void **state)
 		"\r\nX-Content-Type-Options: nosniff\r\n",
 		"\r\nReferrer-Policy: no-referrer\r\n",
 		"\r\nCross-Origin-Resource-Policy: same-origin\r\n",
-		"\r\nContent-Security-Policy: default-src 'none'; base-uri 'none'; "
-		"form-action 'none'; frame-ancestors 'none'; ",
+		"\r\nContent-Security-Policy: default-src 'none'; base-uri 'none'; ",
+		"; frame-ancestors 'none'; ",
 	};
 
 	for (int content = ANSWER_PAGE; content <= ANSWER_USER; content++) {
@@ -94,6 +94,10 @@ static void test_security(void **state)
 		for (size_t k = 0; k < COUNT(fields); k++)
 			assert_int_equal(strstr(t.p, fields[k]) != NULL,
 					 content != ANSWER_USER || k == 0);
+		assert_int_equal(strstr(t.p, "form-action 'self'; ") != NULL,
+				 content == ANSWER_FORM);
+		assert_int_equal(strstr(t.p, "form-action 'none'; ") != NULL,
+				 content == ANSWER_PAGE || content == ANSWER_APP);
 		text_free(&t);
 	}
 }

@@ -1,14 +1,10 @@
-/* Tokens are compared, visitors' requests are judged. */
+/* Tokens are compared. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <string.h>
-
-#include "pgrokd/access/rules.h"
 #include "pgrokd/access/token.h"
 
 static void test_tokens(void **state)
@@ -48,86 +44,10 @@ static void test_hash(void **state)
 			    "27a25b");
 }
 
-/* A GET with these fields. */
-static int judged(const struct rules *r, const char *fields)
-{
-	struct http_head h = {0};
-	char text[512];
-
-	snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: a.x\r\n%s\r\n", fields);
-	assert_int_equal(http_request_scan(&h, text, strlen(text)), HTTP_OK);
-	return rules_allow(r, &h, text);
-}
-
-static void test_rules(void **state)
-{
-	static const struct {
-		const char *fields;
-		int status;
-	} cases[] = {
-		{"Authorization: Basic dXNlcjpwYXNz\r\n", 0},
-		{"authorization:Basic dXNlcjpwYXNz \r\n", 0},
-		{"", 401},
-		{"Authorization:\r\n", 401},
-		{"Authorization: Basic\r\n", 401},
-		{"Authorization: basic dXNlcjpwYXNz\r\n", 0},
-		{"Authorization: BASIC   dXNlcjpwYXNz  \r\n", 0},
-		{"Authorization: BasicdXNlcjpwYXNz\r\n", 401},
-		{"Authorization: Basi dXNlcjpwYXNz\r\n", 401},
-		{"Authorization: Basics dXNlcjpwYXNz\r\n", 401},
-		{"Authorization: dXNlcjpwYXNz\r\n", 401},
-		{"Authorization: Basic dXNlcjpwYXNz x\r\n", 401},
-		{"Authorization: Basic dxNlcjpwYXNz\r\n", 401},
-		{"Authorization: Basic dXNlcjpwYXN\r\n", 401},
-		{"Authorization: Basic dXNlcjpwYXNzZA==\r\n", 401},
-		{"Authorization: Basic dXNlcjpwYXNZ\r\n", 401},
-		{"Proxy-Authorization: Basic dXNlcjpwYXNz\r\n", 401},
-		{"Upgrade: h2c\r\nAuthorization: Basic dXNlcjpwYXNz\r\n", 0},
-		{"Upgrade: h2c\r\n", 401},
-		{"Upgrade: websocket\r\nAuthorization: Basic dXNlcjpwYXNz\r\n", 0},
-		{"Upgrade: websocket\r\n", 401},
-	};
-	struct rules *r = rules_new("user:pass");
-
-	assert_non_null(r);
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(judged(r, cases[i].fields), cases[i].status);
-	rules_free(r);
-}
-
-static void test_no_rules(void **state)
-{
-	struct rules *none = rules_new("");
-
-	assert_null(none);
-	assert_int_equal(judged(none, ""), 0);
-	assert_int_equal(judged(none, "Authorization: Basic dXNlcjpwYXNz\r\n"), 0);
-	assert_int_equal(judged(none, "Upgrade: h2c\r\n"), 0);
-	rules_free(none);
-}
-
-/* One without a colon is compared as it is; the longest has no part cut off. */
-static void test_odd_credentials(void **state)
-{
-	char auth[1025] = {0};
-	struct rules *r = rules_new("user");
-
-	assert_int_equal(judged(r, "Authorization: Basic dXNlcg==\r\n"), 0);
-	assert_int_equal(judged(r, "Authorization: Basic dXNlcjo=\r\n"), 401);
-	rules_free(r);
-	memset(auth, 'a', sizeof(auth) - 1);
-	r = rules_new(auth);
-	assert_int_equal(judged(r, "Authorization: Basic YWFh\r\n"), 401);
-	rules_free(r);
-}
-
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tokens),          cmocka_unit_test(test_hash),
-		cmocka_unit_test(test_rules),           cmocka_unit_test(test_no_rules),
-		cmocka_unit_test(test_odd_credentials),
-	};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_tokens),
+					   cmocka_unit_test(test_hash)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

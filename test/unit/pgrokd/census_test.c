@@ -157,8 +157,8 @@ static void test_log(void **state)
 	assert_non_null(strstr(text, "[census] worker:0: now half-open 7, clients 2, tunnels 3, "
 				     "visitors waiting 1000, joined 1001; since the start "
 				     "accepted http 1002, https 1003, tunnel 1004, shed 4026, "
-				     "moved 1009, clients 1030, tunnels 1031, visitors 1023, "
-				     "pages 13208, bytes in 1028, out 1029\n"));
+				     "moved 1009, clients 1033, tunnels 1034, visitors 1025, "
+				     "pages 15255, bytes in 1031, out 1032\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));

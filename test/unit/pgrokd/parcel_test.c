@@ -54,7 +54,7 @@ static void drop(struct parcel *p)
 
 static struct route *make_route(void)
 {
-	struct route *r = route_new(PROTO_HTTP, xstrdup("http://a.x"), "");
+	struct route *r = route_new(PROTO_HTTP, xstrdup("http://a.x"), NULL);
 
 	assert_non_null(r);
 	return r;

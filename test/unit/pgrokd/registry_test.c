@@ -52,7 +52,7 @@ static void keys(void **state)
 static struct route *make(const char *url, uint64_t tunnel)
 {
 	enum proto p = strncmp(url, "https", 5) == 0 ? PROTO_HTTPS : PROTO_HTTP;
-	struct route *r = route_new(p, xstrdup(url), "");
+	struct route *r = route_new(p, xstrdup(url), NULL);
 
 	assert_non_null(r);
 	r->tunnel_id = tunnel;
@@ -136,15 +136,24 @@ static int judged(const struct route *r, const char *request)
 {
 	struct http_head h = {0};
 
+	struct addr from = {.len = 0};
+	struct visit v = {.from = &from, .tunnel = r->key, .head = &h, .bytes = request};
+
 	assert_int_equal(http_request_scan(&h, request, strlen(request)), HTTP_OK);
-	return route_allows(r, &h, request);
+	return route_allows(r, &v);
 }
 
 /* The host is compared first; the tunnel's rules are asked about its own visitors alone. */
 static void visitors(void **state)
 {
 	struct route *open = make("http://a.x:80", 1);
-	struct route *closed = route_new(PROTO_HTTP, xstrdup("http://a.x"), "user:pass");
+	unsigned char owner[PASS_HASH] = {0};
+	struct rules_conf conf = {.auth = "user:pass", .owner = owner};
+	struct rules *rules;
+	struct err err;
+
+	assert_true(rules_make(&conf, &rules, &err));
+	struct route *closed = route_new(PROTO_HTTP, xstrdup("http://a.x"), rules);
 
 	assert_int_equal(judged(open, "GET / HTTP/1.1\r\nHost: A.X:99\r\n\r\n"), 0);
 	assert_int_equal(judged(open, "GET http://a.x/ HTTP/1.1\r\nHost: a.x\r\n\r\n"), 0);
@@ -225,7 +234,7 @@ static void names_are_held(void **state)
 
 static struct route *tcp(uint16_t port, uint64_t tunnel, const char *id)
 {
-	struct route *r = route_new_tcp(xstrdup("tcp://x:1"), port);
+	struct route *r = route_new_tcp(xstrdup("tcp://x:1"), port, NULL);
 
 	r->tunnel_id = tunnel;
 	r->owner = owner_named(id, "");

@@ -45,8 +45,8 @@ static struct owner owner(const char *id, const char *token)
 static struct route *make(const char *url, const char *id, const char *token)
 {
 	uint16_t port = strncmp(url, "tcp", 3) == 0 ? 7000 : 0;
-	struct route *r =
-		port ? route_new_tcp(xstrdup(url), port) : route_new(PROTO_HTTP, xstrdup(url), "");
+	struct route *r = port ? route_new_tcp(xstrdup(url), port, NULL)
+			       : route_new(PROTO_HTTP, xstrdup(url), NULL);
 
 	assert_non_null(r);
 	r->tunnel_id = 1;

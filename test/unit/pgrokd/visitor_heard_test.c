@@ -143,7 +143,7 @@ static void test_frozen_tcp(void **state)
 	char c;
 	struct visitors at = {
 		.worker = &r->worker,
-		.route = route_new_tcp(xstrdup("tcp://a.test:5000"), 5000),
+		.route = route_new_tcp(xstrdup("tcp://a.test:5000"), 5000, NULL),
 		.carrier = r->at.carrier,
 		.sum = &r->sum,
 	};

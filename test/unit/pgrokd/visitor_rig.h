@@ -60,6 +60,17 @@ static const struct carrier_hooks hooks = {.ask = on_ask, .begin = on_begin};
 #define URL "http://a.test"
 #define URL_B "http://b.test"
 
+static inline struct rules *rules_of(const char *auth)
+{
+	unsigned char owner[PASS_HASH] = {0};
+	struct rules_conf conf = {.auth = auth, .owner = owner};
+	struct rules *rules;
+	struct err err;
+
+	assert_true(rules_make(&conf, &rules, &err));
+	return rules;
+}
+
 static inline void open_tunnel(struct rig *r, struct visitors *at, const char *url,
 			       const char *auth)
 {
@@ -68,7 +79,7 @@ static inline void open_tunnel(struct rig *r, struct visitors *at, const char *u
 
 	*at = (struct visitors){
 		.worker = &r->worker,
-		.route = route_new(PROTO_HTTP, xstrdup(url), auth),
+		.route = route_new(PROTO_HTTP, xstrdup(url), rules_of(auth)),
 		.carrier = carrier_new(r->worker.loop, "ctl:test", &hooks, r),
 		.half_close = true,
 		.sum = &r->sum,
