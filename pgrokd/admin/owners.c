@@ -1,5 +1,6 @@
 /* Owners of tokens: who there is, what they use of what they may, and taking a token back. */
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pgrokd/access/tokens.h"

@@ -1,4 +1,5 @@
 /* The operator's page: its files, and the form for the token. */
+#include <stdio.h>
 #include <string.h>
 
 #include "assets/assets.h"
@@ -39,7 +40,7 @@ void page_refuse(void *arg, struct httpd_req *r, int status, const char *text)
 	const struct asset *a = find("admin", "login.html");
 
 	if (status == 401 && strcmp(httpd_path(r), "/") == 0)
-		httpd_answer(r, status, a->mime, a->bytes, a->len);
+		httpd_form_page(r, status, a->bytes, a->len);
 	else
 		httpd_text(r, status, "%s\n", text);
 }
