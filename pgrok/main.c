@@ -23,7 +23,7 @@ static struct {
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
 	const char *engine, *host_header, *allow_ips, *deny_ips, *bearer, *password;
 	bool inspectpublic, insecure, mux, tls, version, x_forwarded;
-	int log_max;
+	int log_max, proxy_proto;
 	bool inspectaddr_given, serveraddr_given, log_format_given, proto_given;
 } opt;
 
@@ -60,6 +60,8 @@ static const struct flag flags[] = {
 	 "`host` that the service gets as Host; rewrite: its own address", NULL},
 	{"xforwarded", FLAG_BOOL, &opt.x_forwarded, NULL,
 	 "tell the service who the visitor is (X-Forwarded-For, -Proto, -Host)", NULL},
+	{"proxyproto", FLAG_INT, &opt.proxy_proto, "0",
+	 "tell the service first who the visitor is, by PROXY protocol `1 or 2`", NULL},
 	{"insecure", FLAG_BOOL, &opt.insecure, NULL,
 	 "accept any certificate of an https:// service", NULL},
 	{"mux", FLAG_BOOL, &opt.mux, "true",
@@ -225,7 +227,7 @@ static const char *flag_of(const char *key)
 	} names[] = {
 		{"allow_ips", "allowips"},     {"auth", "httpauth"},
 		{"deny_ips", "denyips"},       {"host_header", "hostheader"},
-		{"x_forwarded", "xforwarded"},
+		{"proxy_proto", "proxyproto"}, {"x_forwarded", "xforwarded"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -292,6 +294,7 @@ static bool select_address(struct config *c, int argc, char **argv, struct err *
 	t->auth = xstrdup(opt.httpauth);
 	t->host_header = xstrdup(opt.host_header);
 	t->x_forwarded = opt.x_forwarded;
+	t->proxy_proto = opt.proxy_proto;
 	t->insecure = opt.insecure;
 	t->start = true;
 	t->any_proto = !opt.proto_given;

@@ -34,6 +34,10 @@ static void say_plan(const struct config *c)
 		say("tokens", NULL,
 		    c->tunnel_client_ca ? "not checked, but the clients' certificates"
 					: "not checked: anyone can open tunnels");
+	if (c->trusted)
+		printf("%-14s%zu\n", "proxies", nets_count(c->trusted));
+	if (c->forward_auth)
+		say("asked first", c->forward_auth, "");
 	say("admin", c->admin_addr, "off");
 	say("certificate", c->tls_crt, "self-signed");
 	say("state", c->state_dir, "in memory");

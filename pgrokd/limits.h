@@ -29,6 +29,13 @@
 #define LIMIT_NAME_MS 10000    /* for the name of its tunnel to come back, then 502 */
 #define LIMIT_NAME_LOOK_MS 100 /* how often that is looked at */
 
+/* What a service is asked that decides about requests (-forwardAuth). */
+#define LIMIT_ASK_FORWARD_MS 5000  /* for its answer, then 502 */
+#define LIMIT_ASK_IDLE_MS 30000    /* a connection to it is kept so long for the next question */
+#define LIMIT_ASK_LINKS 32         /* such connections of a worker */
+#define LIMIT_ASK_WAITING 1024     /* questions of a worker that wait for one, then 502 */
+#define LIMIT_ASK_BODY (64u << 10) /* bytes of an answer's body, else 502 */
+
 /* Controls. */
 #define LIMIT_PING_MS 30000 /* silence after which a control is dropped */
 #define LIMIT_REAP_MS 10000 /* how often that is looked at */

@@ -12,6 +12,7 @@
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/forward.h"
 #include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/limits.h"
@@ -25,6 +26,7 @@ struct server {
 	struct listener_fds admin_fds;
 	struct revoked *revoked;
 	struct admin *admin; /* NULL: not started, or not wanted */
+	struct forward *forward;
 };
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
@@ -86,6 +88,17 @@ static bool bind_admin(struct server *s, struct err *err)
 	return !*c->admin_addr || admin_bind(c, &s->admin_fds, &s->core.admin_tls, err);
 }
 
+static bool make_forward(struct server *s, struct err *err)
+{
+	const struct config *c = s->core.config;
+
+	if (!c->forward_auth)
+		return true;
+	s->forward = forward_new(c->forward_auth, c->forward_auth_headers, err);
+	s->core.forward = s->forward;
+	return s->forward || err_set(err, "-forwardAuth: %s", err->text);
+}
+
 /* ---- workers ---- */
 
 /* The order matters: nothing new, then what hangs on others, then the others. */
@@ -99,6 +112,7 @@ static void close_all(struct worker *w)
 	client_close_all(w, "the server stops");
 	visitor_close_all(w, "the server stops");
 	lobby_close_all(w); /* visitors that waited, with their pages */
+	forward_close(w);
 }
 
 static void stop(struct worker *w, void *arg)
@@ -136,7 +150,10 @@ struct server *server_new(const struct config *c, struct err *err)
 	registry_set_ports(s->core.registry, (uint16_t)c->tcp_port_random,
 			   (uint16_t)c->tcp_port_max);
 	registry_set_keep(s->core.registry, c->keep_ms[0], c->keep_ms[1]);
+	s->core.trusted = c->trusted;
+	memcpy(s->core.proxy_heads, c->proxy_heads, sizeof(s->core.proxy_heads));
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
+	door_trust(s->core.door, c->trusted);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
@@ -149,7 +166,7 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
 	s->revoked = revoked_new();
-	if (bind_admin(s, err))
+	if (make_forward(s, err) && bind_admin(s, err))
 		s->settings = load_settings(s, c, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
@@ -295,5 +312,6 @@ void server_free(struct server *s)
 	door_free(s->core.door);
 	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
+	forward_free(s->forward);
 	free(s);
 }

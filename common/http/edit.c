@@ -1,4 +1,7 @@
-/* A request head made into another one. It is a strict one: each line is NAME: VALUE CRLF. */
+/*
+ * A head made into another one. That of a request is a strict one: each line is NAME: VALUE CRLF.
+ * Lines of an answer may end in LF alone, and go on with a line that begins with a blank.
+ */
 #include "common/http/edit.h"
 
 #include <string.h>
@@ -6,22 +9,23 @@
 
 struct line {
 	const char *p;
-	size_t len;      /* with its CRLF */
-	size_t name_len; /* before the colon */
+	size_t len;      /* with its end */
+	size_t name_len; /* before the colon; 0: it goes on with the field before */
 };
 
 /* The next field line from *at on. False: the empty one. */
 static bool next_line(const struct http_head *h, const char *head, size_t *at, struct line *l)
 {
-	const char *end;
+	const char *end, *colon;
 
 	l->p = head + *at;
 	end = memchr(l->p, '\n', h->head_len - *at);
 	l->len = end ? (size_t)(end - l->p) + 1 : 0;
 	*at += l->len;
-	if (l->len <= 2)
+	if (l->len <= 1 || (l->len == 2 && *l->p == '\r'))
 		return false;
-	l->name_len = (size_t)((const char *)memchr(l->p, ':', l->len) - l->p);
+	colon = memchr(l->p, ':', l->len);
+	l->name_len = colon && *l->p != ' ' && *l->p != '\t' ? (size_t)(colon - l->p) : 0;
 	return true;
 }
 
@@ -79,6 +83,18 @@ static bool replaced(const struct http_edit *e, const struct line *l)
 	return false;
 }
 
+static bool is_set(const struct http_fields *f, const struct line *l, bool request)
+{
+	return f && f->n && http_fields_have(f, l->p, l->name_len, request);
+}
+
+static void add_set(struct text *out, const struct http_fields *f)
+{
+	for (size_t i = 0; f && i < f->n; i++)
+		if (f->list[i].value)
+			text_fmt(out, "%s: %s\r\n", f->list[i].name, f->list[i].value);
+}
+
 static void add_fields(struct text *out, const struct http_edit *e, const struct http_head *h,
 		       const char *head)
 {
@@ -88,7 +104,7 @@ static void add_fields(struct text *out, const struct http_edit *e, const struct
 		if (e->host && is(&l, "Host")) {
 			text_add(out, l.p, l.name_len);
 			text_fmt(out, ": %s\r\n", e->host);
-		} else if (!replaced(e, &l)) {
+		} else if (!replaced(e, &l) && !is_set(e->set, &l, true)) {
 			text_add(out, l.p, l.len);
 		}
 	}
@@ -126,6 +142,24 @@ void http_edit_head(struct text *out, const struct http_edit *e, const struct ht
 	add_fields(out, e, h, head);
 	if (e->from)
 		add_forwarded(out, e, h, head);
+	add_set(out, e->set);
+	text_put(out, "\r\n");
+}
+
+void http_edit_answer(struct text *out, const struct http_fields *f, const struct http_head *h,
+		      const char *head)
+{
+	bool dropped = false;
+	struct line l;
+
+	text_add(out, head, h->fields);
+	for (size_t at = h->fields; next_line(h, head, &at, &l);) {
+		if (l.name_len)
+			dropped = is_set(f, &l, false);
+		if (!dropped)
+			text_add(out, l.p, l.len);
+	}
+	add_set(out, f);
 	text_put(out, "\r\n");
 }
 

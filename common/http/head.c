@@ -720,3 +720,20 @@ bool http_field(const char *buf, const struct http_head *h, const char *name,
 	}
 	return false;
 }
+
+bool http_next_field(const char *buf, const struct http_head *h, size_t *at, struct http_span *name,
+		     struct http_span *value)
+{
+	struct line l = {.next = *at ? *at : h->fields};
+	const char *colon;
+
+	if (!next_line(buf, h->head_len, &l))
+		return false;
+	*at = l.next;
+	colon = memchr(buf + l.start, ':', l.end - l.start);
+	*name = (struct http_span){(uint32_t)l.start, 0};
+	if (colon && !is_blank(buf[l.start]))
+		name->len = (uint32_t)(colon - buf - (ptrdiff_t)l.start);
+	*value = trimmed(buf, name->len ? l.start + name->len + 1 : l.start, l.end);
+	return true;
+}

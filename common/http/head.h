@@ -87,6 +87,13 @@ bool http_span_is_nocase(const char *buf, struct http_span s, const char *text);
 bool http_field(const char *buf, const struct http_head *h, const char *name,
 		struct http_span *value) MUSTCHECK;
 
+/*
+ * The fields of a complete head one by one, *at 0 before the first: name and trimmed value.
+ * name.len 0: a line that goes on with the field before. False: there is none.
+ */
+bool http_next_field(const char *buf, const struct http_head *h, size_t *at, struct http_span *name,
+		     struct http_span *value) MUSTCHECK;
+
 /* A chunked body (RFC 9112 section 7.1), passed over as it comes in. */
 struct http_chunked {
 	int state;

@@ -336,7 +336,7 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 	bool switches = t->resp.status == 101 && (kind & OWED_UPGRADE);
 
 	if (t->hooks->answer && (switches || t->resp.status >= 200))
-		t->hooks->answer(t->arg, &t->resp);
+		t->hooks->answer(t->arg, &t->resp, buf + *pos - t->resp.head_len);
 	if (switches)
 		go_raw(t);
 	else if (t->resp.status == 101)

@@ -41,10 +41,10 @@ struct http_track_hooks {
 	 */
 	int (*allow)(void *arg, const struct http_head *h, const char *head);
 	/*
-	 * The head of an answer (no interim one, but a 101 that is believed), about to pass. NULL:
-	 * nobody wants to know.
+	 * The head of an answer (no interim one, but a 101 that is believed), about to pass, and
+	 * its bytes. NULL: nobody wants to know.
 	 */
-	void (*answer)(void *arg, const struct http_head *h);
+	void (*answer)(void *arg, const struct http_head *h, const char *head);
 };
 
 struct http_track {

@@ -182,23 +182,22 @@ static bool offer(struct half *h, const char *buf, size_t len, size_t *taken)
 	return true;
 }
 
-/* As pass_on() ends, with what the editor makes of what may pass. */
-static void pass_edited(struct half *h, const char *buf, size_t pass, size_t len)
+/* As pass_on() ends: `made` is written, and what did not pass is kept. */
+static void pass_made(struct half *h, const char *out, size_t made, const char *rest, size_t held)
 {
-	struct pair *p = h->pair;
-	size_t made = pass, taken, held = len - pass;
-	const char *out = p->hooks->edit(p->arg, side_of(h), buf, pass, &made);
-	bool alive = offer(h, out ? out : buf, made, &taken);
+	char *kept = xmalloc(made + held + 1);
+	size_t taken;
+
+	/* First of all: the other side may be about to write where the rest lies. */
+	memcpy(kept + made, rest, held);
+	bool alive = offer(h, out, made, &taken);
 	size_t pending = alive ? made - taken : 0;
 
-	if (!alive && p->leaving != h)
-		return;
-	char *rest = xmalloc(pending + held + 1);
-
-	memcpy(rest, (out ? out : buf) + taken, pending);
-	memcpy(rest + pending, buf + pass, held);
-	keep(h, rest, pending, held);
-	free(rest);
+	if (alive || h->pair->leaving == h) {
+		memcpy(kept + made - pending, out + made - pending, pending);
+		keep(h, kept + made - pending, pending, held);
+	}
+	free(kept);
 }
 
 /* buf: everything from this side that was not passed yet (held before, or new). */
@@ -223,8 +222,12 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	if (verdict == JUDGE_LEAVE)
 		p->leaving = h;
 	p->ending = p->cut || p->leaving;
-	if (p->hooks->edit) {
-		pass_edited(h, buf, pass, len);
+	size_t made = pass;
+	const char *out =
+		p->hooks->edit ? p->hooks->edit(p->arg, side_of(h), buf, pass, &made) : NULL;
+
+	if (out) {
+		pass_made(h, out, made, buf + pass, len - pass);
 		return;
 	}
 	if (offer(h, buf, pass, &taken)) {

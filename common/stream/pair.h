@@ -43,8 +43,7 @@ struct pair_hooks {
 	bool (*eof)(void *arg, enum side from);
 	/*
 	 * What is to be written instead of the len bytes at buf, which were passed; *made is set to
-	 * its length. It stays until the next call. NULL: they are. Not of a side whose other side
-	 * is a mux stream: buf may lie where that would put the bytes.
+	 * its length. It stays until the next call. NULL: they are.
 	 */
 	const char *(*edit)(void *arg, enum side from, const char *buf, size_t len, size_t *made);
 	/*

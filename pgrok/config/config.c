@@ -41,6 +41,8 @@ static void tunnel_clear(struct config_tunnel *t)
 	free(t->subdomain);
 	free(t->hostname);
 	free(t->host_header);
+	http_fields_free(&t->request_headers);
+	http_fields_free(&t->response_headers);
 	xfree_secret_str(t->auth);
 	xfree_secret_str(t->password);
 	for (int i = 0; i < ACCESS_LISTS; i++)
@@ -182,6 +184,37 @@ bool config_host_header_valid(const char *text)
 	return !text || !*text || http_edit_host_valid(text);
 }
 
+/* Where there is no HTTP there are no fields, and what is said once is not said otherwise. */
+static bool check_fields(const struct config_tunnel *t, bool web, const char **which,
+			 struct err *err)
+{
+	static const char *const ours[] = {"X-Forwarded-For", "X-Forwarded-Proto",
+					   "X-Forwarded-Host"};
+
+	*which = "request_headers";
+	if (!web && t->request_headers.n)
+		return err_set(err, "a tcp tunnel has no fields");
+	for (size_t i = 0; i < 3 && t->x_forwarded; i++)
+		if (http_fields_have(&t->request_headers, ours[i], strlen(ours[i]), true))
+			return err_set(err, "%s is what x_forwarded says", ours[i]);
+	*which = "response_headers";
+	return web || !t->response_headers.n || err_set(err, "a tcp tunnel has no fields");
+}
+
+/* Told to each of its services; a folder has none. */
+static bool take_proxy_proto(struct config_tunnel *t, const char **which, struct err *err)
+{
+	*which = "proxy_proto";
+	if (t->proxy_proto < 0 || t->proxy_proto > 2)
+		return err_set(err, "%d is neither 1 nor 2", t->proxy_proto);
+	for (int p = 0; p < PROTOS; p++) {
+		t->local[p].proxy_proto = (uint8_t)t->proxy_proto;
+		if (t->proxy_proto && t->local[p].folder)
+			return err_set(err, "a folder does not want to know");
+	}
+	return true;
+}
+
 static bool is_url(const char *name)
 {
 	return name && strstr(name, "://");
@@ -211,6 +244,8 @@ bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct 
 	*which = "x_forwarded";
 	if (!web && t->x_forwarded)
 		return err_set(err, "a tcp tunnel has no fields that could tell");
+	if (!check_fields(t, web, which, err) || !take_proxy_proto(t, which, err))
+		return false;
 	*which = "insecure";
 	if (!tls && t->insecure)
 		return err_set(err, "only an https:// address has a certificate");

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/http/fields.h"
 #include "msg/pgrok/msg.h"
 #include "msg/pgrok/proto.h"
 #include "pgrok/config/endpoint.h"
@@ -25,7 +26,10 @@ struct config_tunnel {
 	bool auth_preflight;
 	char *host_header; /* NULL: as it came; "rewrite": the service's address */
 	bool x_forwarded;  /* the service is told who the visitor is */
-	bool insecure;     /* no certificate of a service is checked */
+	/* What requests and answers get, whatever came. */
+	struct http_fields request_headers, response_headers;
+	int proxy_proto; /* the service is told first who the visitor is: 1, 2; 0: it is not */
+	bool insecure;   /* no certificate of a service is checked */
 	struct endpoint local[PROTOS];
 	uint16_t remote_port;
 	bool mux, inspect;

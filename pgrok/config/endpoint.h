@@ -13,11 +13,12 @@ struct endpoint {
 	char *text; /* "127.0.0.1:8080", "unix:/run/app.sock", a folder's path: what is shown */
 	char *host; /* name or address, no brackets; NULL for a folder and a Unix socket */
 	uint16_t port;
-	char *folder; /* absolute path; NULL: none */
-	char *socket; /* path of a Unix socket; NULL: none */
-	bool here;    /* no host was given: this machine, host or else ::1 */
-	bool tls;     /* TLS is spoken to it */
-	bool checked; /* and its certificate has to be good */
+	char *folder;        /* absolute path; NULL: none */
+	char *socket;        /* path of a Unix socket; NULL: none */
+	bool here;           /* no host was given: this machine, host or else ::1 */
+	bool tls;            /* TLS is spoken to it */
+	bool checked;        /* and its certificate has to be good */
+	uint8_t proxy_proto; /* the version of the PROXY head that it is to get first; 0: none */
 };
 
 /*

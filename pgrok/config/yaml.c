@@ -93,6 +93,51 @@ static bool set_hosts(const struct yaml_value *v, void *object)
 	return yaml_texts(v, "host names", add_host, c);
 }
 
+static bool set_proxy_proto(const struct yaml_value *v, void *member)
+{
+	const char *text;
+
+	if (!yaml_text(v, &text))
+		return false;
+	if (strcmp(text, "0") != 0 && strcmp(text, "1") != 0 && strcmp(text, "2") != 0)
+		return yaml_bad(v, "%.40s is neither 1 nor 2", text);
+	*(int *)member = *text - '0';
+	return true;
+}
+
+static bool take_header(const struct yaml_value *v, const char *name, bool request,
+			struct http_fields *f)
+{
+	const char *text = NULL;
+	struct err why;
+
+	if (!yaml_is_null(v) && !yaml_text(v, &text))
+		return false;
+	return http_fields_set(f, name, text, request, &why) || yaml_bad(v, "%s", why.text);
+}
+
+static bool take_request_header(const struct yaml_value *v, const char *key, void *object)
+{
+	return take_header(v, key, true, object);
+}
+
+static bool take_response_header(const struct yaml_value *v, const char *key, void *object)
+{
+	return take_header(v, key, false, object);
+}
+
+static bool set_request_headers(const struct yaml_value *v, void *member)
+{
+	http_fields_free(member); /* of a merge, which counts less */
+	return yaml_keys(v, take_request_header, member);
+}
+
+static bool set_response_headers(const struct yaml_value *v, void *member)
+{
+	http_fields_free(member);
+	return yaml_keys(v, take_response_header, member);
+}
+
 /* What to write instead of a key of ngrok 2 or 3; NULL: it is not one. */
 static const char *ngrok_hint(const char *key)
 {
@@ -238,7 +283,10 @@ static const struct yaml_field tunnel_fields[] = {
 	{"password", set_password, OF(password)},
 	{"paths", set_paths, 0},
 	{"proto", set_protos, 0},
+	{"proxy_proto", set_proxy_proto, OF(proxy_proto)},
 	{"remote_port", yaml_set_port, OF(remote_port)},
+	{"request_headers", set_request_headers, OF(request_headers)},
+	{"response_headers", set_response_headers, OF(response_headers)},
 	{"subdomain", yaml_set_text, OF(subdomain)},
 	{"x_forwarded", yaml_set_bool, OF(x_forwarded)},
 	{NULL, NULL, 0},

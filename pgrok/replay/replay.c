@@ -21,7 +21,7 @@ struct replay {
 	struct text request; /* as it is captured */
 	struct text wire;    /* as the service of this tunnel gets it */
 	size_t sent;
-	char *name, *url;
+	char *name, *url, *visitor;
 	struct endpoint local;
 	enum proto proto;
 	char origin[CAPTURE_ID];
@@ -161,6 +161,7 @@ static void replay_free(void *arg)
 	text_free(&r->wire);
 	free(r->name);
 	free(r->url);
+	free(r->visitor);
 	endpoint_free(&r->local);
 	free(r->ids);
 	free(r);
@@ -293,7 +294,7 @@ static void begin_one(void *arg)
 								 .edited = r->edited});
 	loop_timer_init(&r->timer, r->all->loop, on_late, r);
 	loop_after(&r->timer, REPLAY_MS);
-	r->dial = local_open(r->all->loop, &r->local, on_dialled, r);
+	r->dial = local_open(r->all->loop, &r->local, r->visitor, on_dialled, r);
 }
 
 bool replay_start(struct replays *all, const struct replay_target *to, const struct replay_job *job,
@@ -309,6 +310,7 @@ bool replay_start(struct replays *all, const struct replay_target *to, const str
 	edit_request(&r->wire, to->conf, to->proto, to->visitor, job->request, job->len);
 	r->name = xstrdup(to->name);
 	r->url = xstrdup(to->url);
+	r->visitor = xstrdup(to->visitor ? to->visitor : "");
 	r->local = endpoint_copy(&to->conf->local[to->proto]);
 	r->proto = to->proto;
 	if (job->origin)

@@ -12,9 +12,10 @@
 
 struct edit {
 	struct http_edit what;
+	const struct http_fields *answers; /* as those are to be changed */
 	struct http_track track;
 	char *host, *from;
-	/* While bytes of the visitor are judged. */
+	/* While bytes of one side are judged. */
 	const char *base;
 	size_t done;     /* of these bytes: in out */
 	struct text out; /* empty: no head was among them */
@@ -53,7 +54,11 @@ static void begin(struct edit *e, const struct config_tunnel *t, enum proto prot
 {
 	*e = (struct edit){.host = host_of(t, proto)};
 	e->from = t->x_forwarded ? address_of(peer) : NULL;
-	e->what = (struct http_edit){.host = e->host, .from = e->from, .proto = proto_name(proto)};
+	e->what = (struct http_edit){.host = e->host,
+				     .from = e->from,
+				     .proto = proto_name(proto),
+				     .set = &t->request_headers};
+	e->answers = &t->response_headers;
 }
 
 static void end(struct edit *e)
@@ -63,22 +68,49 @@ static void end(struct edit *e)
 	free(e->from);
 }
 
+static bool changes_requests(const struct http_edit *e)
+{
+	return e->host || e->from || e->set->n;
+}
+
+/* What stands before a head goes as it came. */
+static void up_to(struct edit *e, const struct http_head *h, const char *head)
+{
+	text_add(&e->out, e->base + e->done, (size_t)(head - e->base) - e->done);
+	e->done = (size_t)(head - e->base) + h->head_len;
+}
+
 /* A complete head: a changed one is put in its place. */
 static int on_head(void *arg, const struct http_head *h, const char *head)
 {
 	struct edit *e = arg;
 
-	text_add(&e->out, e->base + e->done, (size_t)(head - e->base) - e->done);
-	http_edit_head(&e->out, &e->what, h, head);
-	e->done = (size_t)(head - e->base) + h->head_len;
+	if (changes_requests(&e->what)) {
+		up_to(e, h, head);
+		http_edit_head(&e->out, &e->what, h, head);
+	}
 	return 0;
 }
 
-static const struct http_track_hooks hooks = {.allow = on_head};
+/* With a 101 the connection is another protocol's: its head is left to that. */
+static void on_answer(void *arg, const struct http_head *h, const char *head)
+{
+	struct edit *e = arg;
+
+	if (e->answers->n && h->status != 101) {
+		up_to(e, h, head);
+		http_edit_answer(&e->out, e->answers, h, head);
+	}
+}
+
+static const struct http_track_hooks hooks = {.allow = on_head, .answer = on_answer};
 
 struct edit *edit_new(const struct config_tunnel *t, enum proto proto, const char *peer)
 {
-	if (proto == PROTO_TCP || ((!t->host_header || !*t->host_header) && !t->x_forwarded))
+	bool host = t->host_header && *t->host_header;
+
+	if (proto == PROTO_TCP ||
+	    (!host && !t->x_forwarded && !t->request_headers.n && !t->response_headers.n))
 		return NULL;
 	struct edit *e = xmalloc(sizeof(*e));
 
@@ -105,21 +137,20 @@ enum judge edit_judge(struct edit *e, enum side from, const char *buf, size_t le
 {
 	enum judge verdict;
 
-	if (from == SIDE_SERVICE) {
+	text_drop(&e->out, e->out.len);
+	e->base = buf;
+	e->done = 0;
+	if (from == SIDE_SERVICE)
 		verdict = http_track_response(&e->track, buf, len, pass);
-	} else {
-		text_drop(&e->out, e->out.len);
-		e->base = buf;
-		e->done = 0;
+	else
 		verdict = http_track_request(&e->track, buf, len, pass);
-	}
 	take_resume(e, release);
 	return verdict;
 }
 
-const char *edit_made(struct edit *e, enum side from, const char *buf, size_t len, size_t *made)
+const char *edit_made(struct edit *e, const char *buf, size_t len, size_t *made)
 {
-	if (from == SIDE_SERVICE || !len || !e->out.len)
+	if (!len || !e->out.len)
 		return NULL;
 	text_add(&e->out, buf + e->done, len - e->done);
 	*made = e->out.len;
@@ -147,7 +178,7 @@ void edit_request(struct text *out, const struct config_tunnel *t, enum proto pr
 	struct edit e;
 
 	begin(&e, t, proto, peer);
-	if ((e.host || e.from) && http_request_scan(&h, request, len) == HTTP_OK)
+	if (changes_requests(&e.what) && http_request_scan(&h, request, len) == HTTP_OK)
 		http_edit_head(out, &e.what, &h, request);
 	text_add(out, request + h.head_len, len - h.head_len);
 	end(&e);

@@ -1,4 +1,4 @@
-/* Requests of one visitor changed on their way to a service that wants that. */
+/* Requests of one visitor, and their answers, changed on their way as the tunnel wants it. */
 #ifndef PGROK_VISIT_EDIT_H
 #define PGROK_VISIT_EDIT_H
 
@@ -16,10 +16,13 @@ struct edit;
 struct edit *edit_new(const struct config_tunnel *t, enum proto proto, const char *peer);
 /* NULL is fine. */
 void edit_free(struct edit *e);
-/* As the pair's hooks. *release: the visitor's side may go on. */
+/*
+ * As the pair's hooks; edit_made() right behind edit_judge(), for the bytes that pass. *release:
+ * the visitor's side may go on.
+ */
 enum judge edit_judge(struct edit *e, enum side from, const char *buf, size_t len, size_t *pass,
 		      bool *release) MUSTCHECK;
-const char *edit_made(struct edit *e, enum side from, const char *buf, size_t len, size_t *made);
+const char *edit_made(struct edit *e, const char *buf, size_t len, size_t *made);
 void edit_eof(struct edit *e, enum side from, bool *release);
 /* What was wrong with a request that was not let pass, for the log. Static. */
 const char *edit_error(const struct edit *e);

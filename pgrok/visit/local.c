@@ -2,10 +2,13 @@
 #include "pgrok/visit/local.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/err.h"
 #include "common/net/dial.h"
+#include "common/net/proxy_head.h"
 #include "common/net/tls.h"
 #include "pgrok/config/limits.h"
 #include "pgrok/files/files.h"
@@ -13,6 +16,7 @@
 struct local {
 	struct loop *loop;
 	const struct endpoint *to;
+	struct addr from; /* the visitor, if the service is to be told; len 0: it is not known */
 	local_fn *fn;
 	void *arg;
 	struct dial *dial; /* waits for the connection */
@@ -149,11 +153,39 @@ static void start_tls(struct local *o, int fd)
 
 /* ---- the beginning ---- */
 
+static struct addr address_of(const char *peer)
+{
+	struct addr a = {.len = 0};
+	char host[ADDR_TEXT], port[16];
+	const char *why;
+
+	if (!addr_split(peer, host, sizeof(host), port, sizeof(port), &why) ||
+	    addr_port(port) < 0 || strchr(host, '%') ||
+	    !addr_numeric(host, (uint16_t)addr_port(port), &a))
+		a.len = 0;
+	return a;
+}
+
+/* On a connection just made, where there is room for it. */
+static bool say_from(const struct local *o, int fd)
+{
+	char head[PROXY_HEAD_MADE];
+	struct addr to = addr_of_peer(fd);
+	size_t len = proxy_head_make(o->to->proxy_proto, o->from.len ? &o->from : NULL, &to, head);
+
+	return send(fd, head, len, MSG_NOSIGNAL) == (ssize_t)len;
+}
+
 static void on_dialled(void *arg, int fd, const char *error)
 {
 	struct local *o = arg;
 
 	o->dial = NULL;
+	if (fd >= 0 && o->to->proxy_proto && !say_from(o, fd)) {
+		close(fd);
+		fd = -1;
+		error = "it did not take the PROXY head";
+	}
 	if (fd < 0)
 		fail(o, error);
 	else if (o->to->tls)
@@ -184,12 +216,14 @@ static void open_folder(struct local *o)
 	loop_next_tick(o->loop, &o->folder->tick);
 }
 
-struct local *local_open(struct loop *l, const struct endpoint *to, local_fn *fn, void *arg)
+struct local *local_open(struct loop *l, const struct endpoint *to, const char *peer, local_fn *fn,
+			 void *arg)
 {
 	struct local *o = xcalloc(1, sizeof(*o));
 
 	o->loop = l;
 	o->to = to;
+	o->from = address_of(peer);
 	o->fn = fn;
 	o->arg = arg;
 	if (to->folder)

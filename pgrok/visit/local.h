@@ -12,8 +12,11 @@ struct local;
  * and error NULL, or s NULL and the reason, borrowed for the call.
  */
 typedef void local_fn(void *arg, struct stream *s, const char *error);
-/* to is borrowed until fn was called. */
-struct local *local_open(struct loop *l, const struct endpoint *to, local_fn *fn,
+/*
+ * peer: the visitor, "203.0.113.9:40112", for a service that wants a PROXY head. to is borrowed
+ * until fn was called.
+ */
+struct local *local_open(struct loop *l, const struct endpoint *to, const char *peer, local_fn *fn,
 			 void *arg) MUSTCHECK;
 /* fn will not be called. Only before it was. */
 void local_cancel(struct local *o);

@@ -140,10 +140,10 @@ static const char *on_edit(void *arg, enum side from, const char *buf, size_t le
 {
 	struct visit *v = arg;
 
-	return edit_made(v->edit, from, buf, len, made);
+	return edit_made(v->edit, buf, len, made);
 }
 
-/* What is captured is what the visitor said. */
+/* What is captured is what the visitor said, and the service. */
 static void on_edited_tap(void *arg, enum side from, const char *buf, size_t len)
 {
 	struct visit *v = arg;
@@ -273,5 +273,5 @@ void visit_serve(struct visit *v, const struct model_tunnel *t)
 	v->tap = tap(v, t);
 	v->edit = edit_new(t->conf, t->proto, v->peer);
 	visit_set_state(v, VISIT_DIALING);
-	v->dial = local_open(v->all->loop, v->local, on_local, v);
+	v->dial = local_open(v->all->loop, v->local, v->peer, on_local, v);
 }

@@ -26,7 +26,10 @@ struct admin_hooks {
 	/* What has this owner's token goes, at once. False: err says why not. */
 	bool (*revoke)(void *arg, const char *owner, struct err *err);
 };
-/* Takes fds. The workers run. tls: NULL, or the context, borrowed; so are hooks and arg. Returns owned. */
+/*
+ * Takes fds. The workers run. tls: NULL, or the context, borrowed; so are hooks and arg. Returns
+ * owned.
+ */
 struct admin *admin_start(struct loop *l, struct listener_fds *fds, const struct core *core,
 			  SSL_CTX *tls, const struct admin_hooks *hooks, void *arg) MUSTCHECK;
 /* After a reload. */

@@ -93,8 +93,10 @@ static struct route *make_route(const struct request *r, enum proto p, char *url
 {
 	struct route *route = route_new(p, url, rules_ref(r->rules));
 
-	if (route)
-		route->mux = r->share && r->client->may_share;
+	if (!route)
+		return NULL;
+	route->mux = r->share && r->client->may_share;
+	route->asks = r->client->worker->core->forward;
 	return route;
 }
 

@@ -11,6 +11,8 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/metrics.h"
+#include "common/http/fields.h"
+#include "common/http/web_url.h"
 #include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
@@ -342,6 +344,69 @@ static bool take_workers(struct config *c, const struct option *o, const union v
 	return err_set(why, "%d is not from 1 to %d", c->workers, LIMIT_WORKERS);
 }
 
+/* An empty list is NULL. */
+static bool take_trusted(struct config *c, const struct option *o, const union value *v,
+			 struct err *why)
+{
+	struct nets *n = nets_read(v->text, why);
+
+	if (nets_count(n))
+		c->trusted = n;
+	else
+		nets_free(n);
+	return n;
+}
+
+/* Words with commas or blanks between them. */
+static bool take_proxy_heads(struct config *c, const struct option *o, const union value *v,
+			     struct err *why)
+{
+	static const char *const words[] = {"http", "https", "tunnel", "all"};
+	const char *list = v->text, *word;
+	size_t len;
+
+	while ((word = reserved_word(&list, &len))) {
+		bool known = false;
+
+		for (int i = 0; i < 4; i++) {
+			if (strlen(words[i]) != len || strncasecmp(word, words[i], len) != 0)
+				continue;
+			known = true;
+			for (int p = 0; p < 3; p++)
+				c->proxy_heads[p] |= p == i || i == 3;
+		}
+		if (!known)
+			return err_set(why, "'%.*s' is none of http, https, tunnel, all",
+				       len > 40 ? 40 : (int)len, word);
+	}
+	return true;
+}
+
+/* Nothing is kept but that it can be read. An empty one is NULL. */
+static bool take_web_url(struct config *c, const struct option *o, const union value *v,
+			 struct err *why)
+{
+	struct web_url u;
+
+	if (*v->text) {
+		if (!web_url_read(&u, v->text, why))
+			return false;
+		web_url_free(&u);
+	}
+	return take_file(c, o, v, why);
+}
+
+/* Names of fields, commas or blanks between. */
+static bool take_fields(struct config *c, const struct option *o, const union value *v,
+			struct err *why)
+{
+	struct http_fields f = {0};
+	bool ok = http_fields_names(&f, v->text, why);
+
+	http_fields_free(&f);
+	return ok && take_text(c, o, v, why);
+}
+
 /* ---- the table ---- */
 
 #define AT(member) offsetof(struct config, member)
@@ -372,6 +437,19 @@ static const struct option options[] = {
 	 "How long a name is its owner's after his connection broke: 90s, 24h; empty: 90s, with "
 	 "tokens a day",
 	 FLAG_STRING, RESTART, take_names_keep, 0},
+	{"trustedProxies", "",
+	 "Addresses and networks of proxies in front: the PROXY protocol and X-Forwarded-For are "
+	 "believed from them alone",
+	 FLAG_STRING, RESTART, take_trusted, 0},
+	{"proxyProtocol", "",
+	 "Ports where these begin each connection with a PROXY head: http, https, tunnel, all",
+	 FLAG_STRING, RESTART, take_proxy_heads, 0},
+	{"forwardAuth", "",
+	 "URL that is asked about each request of http and https tunnels whether it may pass",
+	 FLAG_STRING, RESTART, take_web_url, AT(forward_auth)},
+	{"forwardAuthHeaders", "Remote-User,Remote-Groups,Remote-Name,Remote-Email",
+	 "Fields that its answer may set in requests that pass; visitors can't", FLAG_STRING,
+	 RESTART, take_fields, AT(forward_auth_headers)},
 	{"", NULL, "Certificates and state:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"tlsCrt", "", "Path to a TLS certificate file", FLAG_STRING, RELOAD, take_file,
 	 AT(tls_crt)},
@@ -516,6 +594,8 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 			return at_fault(c, i, given[i], err);
 	if (!c->tls_crt != !c->tls_key)
 		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
+	if (!c->trusted && (c->proxy_heads[0] || c->proxy_heads[1] || c->proxy_heads[2]))
+		return err_set(err, "-proxyProtocol: from nobody, without -trustedProxies");
 	if (*c->domain)
 		return true;
 	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");
@@ -599,6 +679,7 @@ void config_free(struct config *c)
 	free(c->state_dir);
 	free(c->vhost);
 	config_file_free(c->file);
+	nets_free(c->trusted);
 	tokens_unref(c->tokens);
 	memset(c, 0, sizeof(*c));
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/err.h"
 #include "common/base/log.h"
+#include "common/net/nets.h"
 #include "common/stream/stream.h"
 #include "pgrokd/access/tokens.h"
 
@@ -44,6 +45,11 @@ struct config {
 	struct config_file *file;       /* owned: what the file says; NULL: there is none */
 	const char *auth_tokens;        /* a file; NULL: none */
 	struct tokens *tokens;          /* a reference; NULL: they are not checked */
+	struct nets *trusted;           /* owned: proxies that are believed; NULL: none are */
+	const char *forward_auth;       /* URL that decides about requests; NULL: none */
+	const char *forward_auth_headers; /* that it may set in them */
+	/* On which ports those begin with a PROXY head: http, https, and that for clients. */
+	bool proxy_heads[3];
 };
 
 enum config_rc {

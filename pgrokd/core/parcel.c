@@ -10,7 +10,7 @@ struct parcel *parcel_new(parcel_adopt_fn *adopt, parcel_drop_fn *drop, const st
 
 	p->adopt = adopt;
 	p->drop = drop;
-	p->peer = *peer;
+	p->peer = p->origin = *peer;
 	p->fd = -1;
 	return p;
 }

@@ -25,6 +25,7 @@ struct parcel {
 	int fd;
 	SSL *ssl;
 	struct addr peer;
+	struct addr origin; /* of the request in what was read: peer, or whom a proxy speaks of */
 	/* What was read from it. */
 	struct msg first;                    /* owner NULL: none */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */

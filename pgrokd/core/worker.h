@@ -19,10 +19,13 @@
 #include "pgrokd/names/name.h"
 #include "pgrokd/names/registry.h"
 
+struct asker;
 struct door;
+struct forward;
 struct guesses;
 struct proto_ops;
 struct listener;
+struct nets;
 struct parcel;
 struct settings;
 struct stream;
@@ -38,10 +41,13 @@ struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
-	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
-	struct name_site site;                        /* how URLs are written */
-	bool on[PORTS];                               /* which ports are listened on */
-	bool admin_tls;                               /* the admin listener needs a certificate */
+	const struct forward *forward; /* asked about each request of http and https; NULL: none */
+	struct guesses *guesses;       /* NULL: wrong passwords are not counted */
+	struct name_site site;         /* how URLs are written */
+	bool on[PORTS];                /* which ports are listened on */
+	const struct nets *trusted;    /* proxies that are believed; NULL: none */
+	bool proxy_heads[PORTS];       /* where those begin with a PROXY head */
+	bool admin_tls;                /* the admin listener needs a certificate */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
 	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
@@ -68,6 +74,7 @@ struct worker {
 	struct idmap *clients;     /* id -> struct client */
 	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
+	struct asker *asker;       /* of core->forward; NULL: not needed yet */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

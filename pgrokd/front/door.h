@@ -2,12 +2,14 @@
 #ifndef PGROKD_FRONT_DOOR_H
 #define PGROKD_FRONT_DOOR_H
 
-#include "common/base/addr.h"
+#include "common/net/nets.h"
 
 struct door;
 
 /* loopback_exempt: addresses of this machine are not counted. */
 struct door *door_new(int per_ip, bool loopback_exempt) MUSTCHECK;
+/* Before others know it: these proxies are not counted either. Borrowed; NULL: none. */
+void door_trust(struct door *d, const struct nets *trusted);
 void door_free(struct door *d);
 /*
  * May one more half-open connection of this address come in? IPv6 counts by /64. From any thread;

@@ -12,6 +12,7 @@
 #include "pgrokd/core/worker.h"
 
 enum guest_state {
+	GUEST_PROXIED,   /* a trusted proxy's: who it is from; timer: LIMIT_FIRST_MS from accept */
 	GUEST_HANDSHAKE, /* TLS; timer: LIMIT_FIRST_MS from accept */
 	GUEST_FIRST,     /* the bytes that tell which protocol it is; the same timer */
 	GUEST_HELLO      /* what its protocol reads; the same timer, unless the protocol sets it */
@@ -38,6 +39,7 @@ struct guest {
 	void *own;             /* any other protocol's; NULL: nothing */
 	void (*own_free)(void *own);
 	struct addr peer;
+	struct addr origin; /* of the request at hand: peer, or whom a trusted proxy speaks of */
 	struct loop_timer timer;
 	void (*alarm)(struct guest *g); /* when it rings; NULL: the guest is closed */
 	struct loop_tick soon;          /* more to do in the next turn, though nothing comes */

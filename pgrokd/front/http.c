@@ -10,7 +10,9 @@
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
 #include "pgrokd/core/admit.h"
+#include "pgrokd/access/origin.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/forward.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/route_visitor.h"
 #include "pgrokd/visitor/reply.h"
@@ -23,6 +25,8 @@ struct kept {
 	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
+	struct ask *asks;  /* whether its request may pass; NULL: nothing is asked */
+	struct route *to;  /* a reference, while it asks: where it would pass to */
 	bool form;         /* its request is a form, of which more is to come */
 	bool paged;        /* a page goes out, and the body of its request is dropped */
 	bool body;         /* there is more of it */
@@ -47,6 +51,9 @@ static void kept_free(void *own)
 {
 	struct kept *k = own;
 
+	if (k->asks)
+		ask_cancel(k->asks);
+	route_unref(k->to);
 	route_unref(k->was);
 	text_free(&k->page);
 	free(k);
@@ -143,15 +150,25 @@ static bool page_done(struct guest *g, struct kept *k)
 	return true;
 }
 
+/* Pages behind which a connection can go on. */
+static bool goes_on(const struct reply_page *page)
+{
+	static const int statuses[] = {303, 401, 403, 404, 502, REPLY_NO_VERDICT, 503, 504};
+	bool found = page->told;
+
+	for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+		found |= page->status == statuses[i];
+	return found;
+}
+
 /* Where a request ends is known; who sent it will see the page and may go on behind it. */
-static bool may_keep(struct guest *g, int status)
+static bool may_keep(struct guest *g, const struct reply_page *page)
 {
 	const struct http_head *h = &g->head;
 	bool body = h->chunked || h->length;
 	struct http_span expects;
 
-	if (status != 303 && status != 401 && status != 403 && status != 404 && status != 502 &&
-	    status != 503 && status != 504)
+	if (!goes_on(page))
 		return false;
 	if (g->plain || h->upgrade || h->conn_close || (h->minor == 0 && !h->conn_keep_alive))
 		return false;
@@ -195,9 +212,9 @@ static void answer_with(struct guest *g, struct reply_page *page, const char *wh
 	page->host = (struct reply_host){g->buf + g->head.authority.off, g->head.authority.len};
 	page->head_only = http_span_is(g->buf, g->head.method, "HEAD");
 	page->http10 = g->head.minor == 0;
-	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->peer, text), why);
-	count_page(&g->worker->count, status == REPLY_PLAIN_HTTP ? 400 : status);
-	page->keep = may_keep(g, status);
+	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->origin, text), why);
+	count_page(&g->worker->count, reply_status(status));
+	page->keep = may_keep(g, page);
 	if (page->keep) {
 		keep(g, page);
 		return;
@@ -270,7 +287,7 @@ static void log_in(struct guest *g, const struct route *r)
 	if (status < 0)
 		return;
 	if (!status) {
-		struct visit visit = admit_visit(r, h, g->buf, &g->peer);
+		struct visit visit = admit_visit(r, h, g->buf, &g->origin);
 
 		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
 				     &login);
@@ -313,7 +330,7 @@ static int route(struct guest *g, struct route **route, const char **why)
 	struct worker *w = g->worker;
 	SSL *ssl = stream_ssl(g->stream);
 	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->peer, route, why);
+	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->origin, route, why);
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;
@@ -355,6 +372,7 @@ static void send_home(struct guest *g, struct route *to)
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
 	p->route = to;
+	p->origin = g->origin;
 	p->unread = g->buf;
 	p->unread_len = g->len;
 	g->buf = NULL;
@@ -363,13 +381,89 @@ static void send_home(struct guest *g, struct route *to)
 	parcel_send(p, w, to->home, s);
 }
 
+/* ---- a request that a service decides about ---- */
+
+/* Its head is another from now on. */
+static void change_head(struct guest *g, struct text *head)
+{
+	size_t len = g->head.head_len;
+
+	text_add(head, g->buf + len, g->len - len);
+	xfree_secret(g->buf, g->len);
+	g->len = g->cap = head->len;
+	g->buf = xmalloc(head->len);
+	memcpy(g->buf, head->p, head->len);
+	memset(&g->head, 0, sizeof(g->head));
+}
+
+/* It may pass; takes to. */
+static void pass_on(struct guest *g, struct route *to, const struct ask_answer *a)
+{
+	struct text head = {.secret = true};
+	bool usable = forward_head(&head, g, a) &&
+		      head.len + g->len - g->head.head_len <= PAIR_HELD + PAIR_READ;
+
+	if (usable)
+		change_head(g, &head);
+	text_free(&head);
+	if (usable && (to->home == g->worker->index || may_move(g))) {
+		send_home(g, to);
+		return;
+	}
+	route_unref(to);
+	if (usable)
+		guest_close(g, LOG_DEBUG, "its connection can't be moved");
+	else
+		answer(g, REPLY_NO_VERDICT, "what it is to pass with can't be used");
+}
+
+static void on_verdict(void *arg, const struct ask_answer *a)
+{
+	struct guest *g = arg;
+	struct kept *k = g->own;
+	struct route *to = k->to;
+	struct text fields = {0};
+
+	k->asks = NULL;
+	k->to = NULL;
+	if (!a->why && a->head->status / 100 == 2) {
+		pass_on(g, to, a);
+		return;
+	}
+	route_unref(to);
+	if (a->why) {
+		log_often(LOG_WARN, "lobby", "-forwardAuth: not asked, so not let in: %s", a->why);
+		answer(g, REPLY_NO_VERDICT, a->why);
+		return;
+	}
+	forward_fields(&fields, a);
+	const struct reply_told told = {&fields, a->body, a->body_len};
+
+	answer_with(g, &(struct reply_page){.status = a->head->status, .told = &told},
+		    "refused by the service that decides");
+	text_free(&fields);
+}
+
+/* Takes to. */
+static void ask_first(struct guest *g, struct route *to)
+{
+	struct kept *k = kept_of(g);
+
+	loop_timer_stop(&g->timer);
+	stream_want(g->stream, 0);
+	k->to = to;
+	k->asks = forward_ask(g, on_verdict, g);
+}
+
 static void visit(struct guest *g)
 {
+	struct worker *w = g->worker;
 	struct kept *k = g->own;
 	const char *why = "its client could not be reached";
 	struct route *to = NULL;
 	int status = k ? k->status : 0;
 
+	g->origin = origin_of(w->core->trusted, &g->peer, &g->head, g->buf);
 	if (!status && !g->again && memory_short()) {
 		status = 503;
 		why = "memory is short";
@@ -390,11 +484,14 @@ static void visit(struct guest *g)
 		answer_refused(g, to, status, why);
 	else if (status)
 		answer(g, status, why);
+	else if (to->asks)
+		ask_first(g, to);
 	else
 		send_home(g, to);
 	if (status)
 		route_unref(to);
 }
+
 static void try_again(struct guest *g)
 {
 	g->alarm = NULL;
@@ -403,9 +500,11 @@ static void try_again(struct guest *g)
 
 static void http_hello(struct guest *g)
 {
-	if (g->alarm || (g->own && !page_done(g, g->own)))
+	struct kept *k = g->own;
+
+	if (g->alarm || (k && (k->asks || !page_done(g, k))))
 		return;
-	if (g->own && ((struct kept *)g->own)->form) {
+	if (k && k->form) {
 		visit(g);
 		return;
 	}
@@ -413,6 +512,7 @@ static void http_hello(struct guest *g)
 	while ((g->len && !g->head_begun) || guest_read(g, HTTP_HEAD_MAX)) {
 		if (!g->head_begun) {
 			g->head_begun = true;
+			g->origin = g->peer;
 			loop_after(&g->timer, LIMIT_HEAD_MS);
 		}
 		enum http_rc rc = http_request_scan(&g->head, g->buf, g->len);

@@ -2,11 +2,15 @@
 #include "pgrokd/front/lobby.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/memory.h"
+#include "common/net/nets.h"
+#include "common/net/proxy_head.h"
 #include "common/net/tls.h"
 #include "pgrokd/access/guesses.h"
 #include "pgrokd/core/settings.h"
@@ -66,6 +70,7 @@ static void guest_time_out(void *arg)
 {
 	struct guest *g = arg;
 	static const char *const late[] = {
+		[GUEST_PROXIED] = "no PROXY head in time",
 		[GUEST_HANDSHAKE] = "no TLS handshake in time",
 		[GUEST_FIRST] = "no first bytes in time",
 	};
@@ -137,6 +142,86 @@ static bool guest_decide(struct guest *g)
 	return true;
 }
 
+/* ---- what a trusted proxy says first ---- */
+
+/* Before it costs anything: its address has guessed at tokens too often lately. */
+static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
+{
+	struct guesses *g = w->core->guesses;
+
+	if (port != PORT_TUNNEL || !w->settings->tokens || !g ||
+	    !guesses_must_wait(g, peer, GUESS_TOKENS, loop_now(w->loop)))
+		return false;
+	w->count.shed[SHED_GUESSES]++;
+	return true;
+}
+
+/* From now on it counts as this address. False: which may not come in; the guest is gone. */
+static bool guest_is_from(struct guest *g, const struct addr *from)
+{
+	struct worker *w = g->worker;
+
+	if (g->counted)
+		door_leave(w->core->door, &g->peer);
+	g->peer = g->origin = *from;
+	g->counted = door_enter(w->core->door, from);
+	if (!g->counted)
+		w->count.shed[SHED_ADDRESS]++;
+	if (g->counted && !shut_out(w, g->port, from))
+		return true;
+	guest_close(g, LOG_DEBUG, "too many connections of its address, or wrong tokens");
+	return false;
+}
+
+/* Looks before it reads, so that no byte of what follows is taken. */
+static bool read_proxy_head(struct guest *g, struct proxy_head *h)
+{
+	int fd = stream_fd(g->stream);
+
+	if (!g->buf)
+		g->buf = xmalloc(g->cap = PROXY_HEAD_MAX);
+	ssize_t n = recv(fd, g->buf + g->len, g->cap - g->len, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) { /* as a proxy does that only looks */
+		guest_close(g, LOG_DEBUG, "left before its PROXY head was complete");
+		return false;
+	}
+	enum proxy_rc rc = proxy_head_scan(h, g->buf, g->len + (size_t)n);
+
+	if (rc == PROXY_BAD) {
+		char why[128];
+
+		snprintf(why, sizeof(why), "a trusted proxy must begin with a PROXY head: %s",
+			 h->error);
+		guest_close(g, LOG_WARN, why);
+		return false;
+	}
+	size_t mine = rc == PROXY_OK ? h->len - g->len : (size_t)n;
+
+	if (recv(fd, g->buf + g->len, mine, MSG_DONTWAIT) != (ssize_t)mine) {
+		guest_close(g, LOG_DEBUG, "left with its PROXY head");
+		return false;
+	}
+	g->len += mine;
+	return rc == PROXY_OK;
+}
+
+/* False: more must come, or the guest is gone. */
+static bool guest_learn_origin(struct guest *g)
+{
+	struct proxy_head h;
+
+	if (!read_proxy_head(g, &h))
+		return false;
+	free(g->buf);
+	g->buf = NULL;
+	g->len = g->cap = 0;
+	g->state = GUEST_HANDSHAKE;
+	return !h.from.len || guest_is_from(g, &h.from);
+}
+
 /* ---- events ---- */
 
 static void guest_ready(void *arg, int dirs);
@@ -171,6 +256,8 @@ static void guest_ready(void *arg, int dirs)
 		guest_soon(g);
 		return;
 	}
+	if (g->state == GUEST_PROXIED && !guest_learn_origin(g))
+		return;
 	if (g->state == GUEST_HANDSHAKE) {
 		guest_look(g);
 		switch (stream_handshake(g->stream)) {
@@ -223,7 +310,8 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 
 	g->worker = w;
 	g->port = port;
-	g->peer = *peer;
+	g->state = GUEST_HANDSHAKE;
+	g->peer = g->origin = *peer;
 	g->stream = s;
 	g->soon = (struct loop_tick){.fn = guest_turn, .arg = g};
 	TAILQ_INSERT_TAIL(&w->guests, g, link);
@@ -231,18 +319,6 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 	loop_timer_init(&g->timer, w->loop, guest_time_out, g);
 	stream_on_ready(s, guest_ready, g);
 	return g;
-}
-
-/* Before it costs anything: its address has guessed at tokens too often lately. */
-static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
-{
-	struct guesses *g = w->core->guesses;
-
-	if (port != PORT_TUNNEL || !w->settings->tokens || !g ||
-	    !guesses_must_wait(g, peer, GUESS_TOKENS, loop_now(w->loop)))
-		return false;
-	w->count.shed[SHED_GUESSES]++;
-	return true;
 }
 
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
@@ -264,6 +340,8 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct guest *g = guest_new(w, port, s, peer);
 
 	g->counted = g->silent = true;
+	if (w->core->proxy_heads[port] && nets_have(w->core->trusted, peer))
+		g->state = GUEST_PROXIED;
 	g->since = loop_now(w->loop);
 	TAILQ_INSERT_TAIL(&w->silent, g, silent_link);
 	loop_after(&g->timer, LIMIT_FIRST_MS);

@@ -1,6 +1,8 @@
 /* The requests of a joined visitor, and their answers: what may pass, and what is waited for. */
 #include "common/base/clock.h"
+#include "common/net/nets.h"
 #include "common/net/socket.h"
+#include "pgrokd/access/origin.h"
 #include "pgrokd/core/admit.h"
 #include "pgrokd/visitor/parts.h"
 
@@ -54,16 +56,32 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 	return verdict;
 }
 
+/* On the connection of a proxy: is this request another visitor's than the one before? */
+static bool of_another(struct visitor *v, const struct http_head *h, const char *head)
+{
+	const struct nets *trusted = v->worker->core->trusted;
+
+	if (!nets_have(trusted, &v->peer))
+		return false;
+	struct addr origin = origin_of(trusted, &v->peer, h, head);
+	bool other = !addr_same_ip(&origin, &v->origin);
+
+	v->origin = origin;
+	return other;
+}
+
 int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
-	struct visit visit = admit_visit(v->route, h, head, &v->peer);
+	bool other = of_another(v, h, head);
+	struct visit visit = admit_visit(v->route, h, head, &v->origin);
 
-	v->again = v->at && route_allows(v->route, &visit) == 0;
+	/* Where each request is asked about the first one comes from; the others go back there. */
+	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, &visit) == 0;
 	/* Of several that are asked at once the first is measured. */
 	if (!v->asked_us)
 		v->asked_us = clock_us();
-	if (!v->again || (v->asked && v->at->one_request))
+	if (!v->again || (v->asked && (v->at->one_request || other)))
 		return TRACK_LEAVE;
 	v->asked = true;
 	v->at->last = loop_now(v->worker->loop);
@@ -71,7 +89,7 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 	return 0;
 }
 
-void visitor_answer(void *arg, const struct http_head *h)
+void visitor_answer(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 

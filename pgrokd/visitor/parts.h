@@ -32,10 +32,11 @@ struct visitor {
 	enum visitor_state state;
 	enum visitor_timer timer_for;
 	uint64_t id, born, joined;
-	uint64_t bytes[2];   /* moved so far, for the log */
-	uint64_t bulk_since; /* loop_now() of the last visitor_bulk() */
-	uint64_t asked_us;   /* clock_us() of the request whose answer is awaited; 0: none */
-	struct addr peer;
+	uint64_t bytes[2];     /* moved so far, for the log */
+	uint64_t bulk_since;   /* loop_now() of the last visitor_bulk() */
+	uint64_t asked_us;     /* clock_us() of the request whose answer is awaited; 0: none */
+	struct addr peer;      /* of its connection */
+	struct addr origin;    /* of its request: peer, or whom a trusted proxy speaks of */
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
@@ -59,7 +60,7 @@ void visitor_no_timer(struct visitor *v);
 
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
-void visitor_answer(void *arg, const struct http_head *h);
+void visitor_answer(void *arg, const struct http_head *h, const char *head);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);
 /* Counts what moves, for whoever may ask. */

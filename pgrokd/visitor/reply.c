@@ -33,6 +33,9 @@ static const struct page pages[] = {
 	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
+	{REPLY_NO_VERDICT, NULL,
+	 "It can't be found out just now whether you may visit this tunnel: please try again "
+	 "later.\n"},
 	{501, NULL, "This request has a transfer coding that is not known here.\n"},
 	{502, NULL,
 	 "The client of this tunnel went away, or its service gave an answer that can't be used.\n"},
@@ -69,6 +72,29 @@ static void put_text(struct text *out, const char *text, struct reply_host host)
 	text_add(out, text, (size_t)(at - text));
 	put_host(out, host);
 	text_put(out, at + 2);
+}
+
+static void make_told(struct text *out, const struct reply_page *page)
+{
+	const struct reply_told *told = page->told;
+	bool no_body = page->status == 204 || page->status == 304;
+
+	text_fmt(out, "HTTP/1.1 %d %s\r\n", page->status, http_reason(page->status));
+	text_add(out, told->fields->p, told->fields->len);
+	if (!page->keep)
+		text_put(out, "Connection: close\r\n");
+	else if (page->http10)
+		text_put(out, "Connection: keep-alive\r\n");
+	if (!no_body)
+		text_fmt(out, "Content-Length: %zu\r\n", told->len);
+	text_put(out, "\r\n");
+	if (!no_body && !page->head_only)
+		text_add(out, told->body, told->len);
+}
+
+int reply_status(int number)
+{
+	return number == REPLY_PLAIN_HTTP ? 400 : number == REPLY_NO_VERDICT ? 502 : number;
 }
 
 /* The password's page for people: no script, nothing from elsewhere. */
@@ -122,6 +148,10 @@ void reply_make(struct text *out, const struct reply_page *page)
 	const struct page *p = page_of(page->status);
 	struct text body = {0}, fields = {.secret = true};
 
+	if (page->told) {
+		make_told(out, page);
+		return;
+	}
 	if (page->login)
 		put_form(&body, page->login);
 	else
@@ -129,15 +159,14 @@ void reply_make(struct text *out, const struct reply_page *page)
 	text_put(&fields, p->extra ? p->extra : page->fields ? page->fields : "");
 	if (page->status == 401)
 		put_challenges(&fields, page);
-	answer_head(out,
-		    &(struct answer_head){.status = p->status == REPLY_PLAIN_HTTP ? 400 : p->status,
-					  .mime = page->login ? "text/html; charset=utf-8"
-							      : "text/plain; charset=utf-8",
-					  .content = page->login ? ANSWER_FORM : ANSWER_PAGE,
-					  .length = body.len,
-					  .keep = page->keep,
-					  .http10 = page->http10,
-					  .extra = fields.p});
+	answer_head(out, &(struct answer_head){.status = reply_status(p->status),
+					       .mime = page->login ? "text/html; charset=utf-8"
+								   : "text/plain; charset=utf-8",
+					       .content = page->login ? ANSWER_FORM : ANSWER_PAGE,
+					       .length = body.len,
+					       .keep = page->keep,
+					       .http10 = page->http10,
+					       .extra = fields.p});
 	if (!page->head_only)
 		text_add(out, body.p, body.len);
 	text_free(&body);

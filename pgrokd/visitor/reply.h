@@ -7,6 +7,9 @@
 #include "pgrokd/access/rules.h"
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
+#define REPLY_NO_VERDICT 498 /* a 502: the service that decides about requests can't be asked */
+/* The status that is sent for such a number, or for one of HTTP's. */
+int reply_status(int number);
 
 /* Who was asked for: a 404 says so, escaped and cut. Borrowed for the call. */
 struct reply_host {
@@ -20,8 +23,16 @@ struct reply_login {
 	bool wrong;     /* the password that was given last */
 };
 
+/* An answer that another has given, for us to pass on. Borrowed for the call. */
+struct reply_told {
+	const struct text *fields; /* lines with their ends; none of framing */
+	const char *body;
+	size_t len;
+};
+
 struct reply_page {
 	int status;
+	const struct reply_told *told; /* instead of a page of ours; NULL: none */
 	struct reply_host host;
 	unsigned offers;                 /* of a 401: rules_offers(); 0: Basic */
 	const struct reply_login *login; /* of a 401: the page; NULL: plain text */

@@ -87,7 +87,8 @@ static bool is_http(const struct visitor *v)
 
 /* ---- step 1: made ---- */
 
-static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer)
+static struct visitor *visitor_new(struct visitors *at, struct stream *s, const struct addr *peer,
+				   const struct addr *origin)
 {
 	bool http = at->route->proto != PROTO_TCP;
 	struct visitor *v = xcalloc(1, sizeof(*v) + (http ? sizeof(*v->track) : 0));
@@ -99,6 +100,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->id = id_next();
 	v->born = loop_now(at->worker->loop);
 	v->peer = *peer;
+	v->origin = *origin;
 	v->stream = s;
 	v->half_close = at->half_close;
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
@@ -108,7 +110,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->asked_us = http ? clock_us() : 0;
 	if (log_wants(LOG_DEBUG))
 		log_line(LOG_DEBUG, visitor_prefix(v, prefix), "New visitor of %s from %s",
-			 v->route->url, addr_text(peer, text));
+			 v->route->url, addr_text(origin, text));
 	return v;
 }
 
@@ -167,7 +169,7 @@ static void visitor_claim(struct visitor *v)
 		return;
 	}
 	v->waiter = (struct carrier_waiter){
-		.visit = {v->route->url, &v->peer, v->route->mux}, .fn = visitor_join, .arg = v};
+		.visit = {v->route->url, &v->origin, v->route->mux}, .fn = visitor_join, .arg = v};
 	switch (carrier_serve(v->at->carrier, &v->waiter, &s)) {
 	case CARRIER_OK:
 		visitor_join(v, s);
@@ -190,7 +192,7 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 		w->core->back(w, s, parcel);
 		return;
 	}
-	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer);
+	struct visitor *v = visitor_new(at, stream_settle(s), &parcel->peer, &parcel->origin);
 
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
@@ -205,7 +207,7 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 		close(fd);
 		return;
 	}
-	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer));
+	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer, peer));
 }
 
 /* ---- step 3: joined, and back ---- */
@@ -220,7 +222,7 @@ static void visitor_leave(struct visitor *v, enum pair_end end)
 	v->pair = NULL;
 	visitor_no_timer(v);
 	visitor_state(v, VISITOR_NEW);
-	if (v->at && v->again && v->unread_len)
+	if (v->at && v->again && v->unread_len && !v->route->asks)
 		visitor_claim(v);
 	else
 		visitor_back(v, 0,

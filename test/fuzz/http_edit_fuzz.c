@@ -1,6 +1,6 @@
 /*
- * Fuzzes the editor of request heads: what it makes of a good head is a good head that asks for the
- * same, with exactly what it was told to say.
+ * Fuzzes the editor of heads: what it makes of a good head is a good head that says the same, with
+ * exactly what it was told to say.
  * Input: a byte that chooses the edit, then the head.
  */
 #include <stdint.h>
@@ -54,8 +54,34 @@ static void compare(const struct http_edit *e, const char *in, const struct http
 		says(out, &h, "X-Forwarded-For", e->from);
 		says(out, &h, "X-Forwarded-Proto", e->proto);
 	}
-	if (!e->from && !e->host)
+	if (e->set) {
+		says(out, &h, "X-Env", "dev");
+		check(!http_field(out->p, &h, "Cookie", &(struct http_span){0}));
+	}
+	if (!e->from && !e->host && !e->set)
 		check(out->len == was->head_len && memcmp(in, out->p, out->len) == 0);
+}
+
+static struct http_set_field to_set[] = {{(char[]){"X-Env"}, (char[]){"dev"}},
+					 {(char[]){"Cookie"}, NULL}};
+static const struct http_fields set = {to_set, 2};
+
+/* Its framing is what it was. */
+static void answer(const char *in, size_t len)
+{
+	struct http_head was = {0}, h = {0};
+	struct text out = {0};
+
+	if (http_response_scan(&was, in, len) != HTTP_OK || was.head_len >= HTTP_HEAD_MAX - 512)
+		return;
+	http_edit_answer(&out, &set, &was, in);
+	check(http_response_scan(&h, out.p, out.len) == HTTP_OK && h.head_len == out.len);
+	check(h.status == was.status && h.minor == was.minor && h.chunked == was.chunked);
+	check(h.has_length == was.has_length && h.length == was.length);
+	check(h.conn_close == was.conn_close && h.conn_keep_alive == was.conn_keep_alive);
+	says(&out, &h, "X-Env", "dev");
+	check(!http_field(out.p, &h, "Cookie", &(struct http_span){0}));
+	text_free(&out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -64,13 +90,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	struct http_edit e = {.host = data[0] & 1 ? "127.0.0.1:3000" : NULL,
 			      .from = data[0] & 2 ? "203.0.113.9" : NULL,
-			      .proto = "https"};
+			      .proto = "https",
+			      .set = data[0] & 4 ? &set : NULL};
 	struct http_head h = {0};
 	struct text out = {0};
 	char *in = malloc(size - 1); /* ends where its memory ends */
 
 	check(in != NULL);
 	memcpy(in, data + 1, size - 1);
+	if (data[0] & 8)
+		answer(in, size - 1);
 	/* A longer one is not a head any more for who reads it again. */
 	if (http_request_scan(&h, in, size - 1) == HTTP_OK && h.head_len < HTTP_HEAD_MAX - 512) {
 		http_edit_head(&out, &e, &h, in);

@@ -107,6 +107,65 @@ def test_heads_are_changed_one_by_one(lab, engine):
     assert site.requests[-1].header("X-Forwarded-Proto") == "https"
 
 
+def fields_config(lab, port, *more):
+    return lab.config("tunnels:\n  test:\n    request_headers:\n      X-Env: dev\n      Cookie:\n"
+                      "      Authorization: Bearer t0k\n    response_headers:\n"
+                      "      Server: ''\n      Cache-Control: no-store\n" +
+                      "".join(f"    {line}\n" for line in more) + f"    proto: {{http: {port}}}\n")
+
+
+def test_fields_set_and_removed(lab, engine, workers):
+    """Each request of a kept-alive connection and each answer; bodies that look like heads stay."""
+    looks = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 9\r\n\r\n"
+
+    def app(r, c):
+        c.send(b"HTTP/1.1 103 Early Hints\r\nServer: hint\r\n\r\n")
+        return answer(200, looks * 3000 + r.body, ["Server: x", "cache-control: public"])
+    site = lab.site(app)
+    s = lab.server(engine=engine, workers=workers)
+    lab.client(s, "start", "test", config=fields_config(lab, site.port), engine=engine)
+    forged = ["Cookie: a=b", "x_env: prod", "X-Env: prod"]
+    with dial(s.http_port) as c:
+        for depth in (1, 5):
+            c.send(request(HOST, "/", "POST", forged, body=looks, auth="u:p") * depth)
+            for _ in range(depth):
+                assert c.recv_until(b"\r\n\r\n") == b"HTTP/1.1 103 Early Hints\r\nServer: hint\r\n\r\n"
+                r = c.response()
+                assert r.body == looks * 3001
+                assert r.header("Server") is None and r.header("Cache-Control") == "no-store"
+                assert b"public" not in r.head
+    for r in site.wait_requests(6):
+        assert r.body == looks
+        assert [v for k, v in r.headers if k.lower().replace("_", "-") == "x-env"] == ["dev"]
+        assert r.header("Cookie") is None and r.header("Authorization") == "Bearer t0k"
+
+
+def test_fields_with_a_go_server(lab, certs):
+    """It is the client that changes them."""
+    site = lab.site()
+    go = lab.goserver(certs)
+    client = lab.client(go.addr, "start", "test", config=fields_config(lab, site.port))
+    with go.visit(client.urls()[0]) as c:
+        c.send(request(HOST, headers=["X-Env: prod"]))
+        assert c.response().header("Cache-Control") == "no-store"
+    assert site.requests[-1].header("X-Env") == "dev"
+
+
+def test_upgrade_with_fields(lab, engine):
+    site = lab.backend(websocket)
+    s = lab.server(engine=engine)
+    lab.client(s, "start", "test", config=fields_config(lab, site.port), engine=engine)
+    with dial(s.http_port) as c:
+        c.send(request(HOST, "/ws", headers=["Upgrade: websocket", "Connection: Upgrade",
+                                             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                                             "Sec-WebSocket-Version: 13"]))
+        head = c.recv_until(b"\r\n\r\n")
+        assert b" 101 " in head and b"no-store" not in head
+        looks = b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\n"
+        c.send(ws_frame(looks, mask=True))
+        assert ws_read(c)[1] == looks
+
+
 def test_upgrade_through_changed_heads(lab, engine):
     site = lab.backend(websocket)
     s = lab.server(engine=engine)
@@ -148,6 +207,8 @@ def test_replayed_as_it_was(lab):
     (["-hostheader=a b", "80"], "-hostheader: 'a b' is neither rewrite nor a host name"),
     (["-proto=tcp", "-hostheader=a", "80"], "-hostheader: a tcp tunnel has no Host field"),
     (["-proto=tcp", "-xforwarded", "80"], "-xforwarded: a tcp tunnel has no fields that could tell"),
+    (["-proxyproto=3", "80"], "-proxyproto: 3 is neither 1 nor 2"),
+    (["-proxyproto=1", "/tmp"], "-proxyproto: a folder does not want to know"),
     (["-insecure", "80"], "-insecure: only an https:// address has a certificate"),
     (["unix:x"], "Invalid address  'unix:x': unix:x: the path of a Unix socket begins with a slash"),
 ])

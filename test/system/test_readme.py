@@ -386,7 +386,9 @@ class Reader:
             r = get(int(host.rpartition(":")[2]), "localhost")
         else:
             addr = self.server.flags["httpAddr" if scheme == "http" else "httpsAddr"]
-            r = get(int(addr.rpartition(":")[2]), host, tls=scheme == "https")
+            # Not as the proxy that the server awaits, if it does.
+            source = "127.0.0.2" if "proxyProtocol" in self.server.flags else None
+            r = get(int(addr.rpartition(":")[2]), host, tls=scheme == "https", source=source)
         assert r.status in (200, 401), f"{url}: {r}"
 
     # -- in front of the server --

@@ -64,6 +64,18 @@ static void dump_tunnel(const struct config_tunnel *t, char *out, size_t cap)
 		used += (size_t)snprintf(out + used, cap - used, "header=%s ", t->host_header);
 	if (t->x_forwarded)
 		used += (size_t)snprintf(out + used, cap - used, "xfwd ");
+	if (t->proxy_proto)
+		used += (size_t)snprintf(out + used, cap - used, "head=%d ", t->proxy_proto);
+	for (size_t i = 0; i < t->request_headers.n; i++)
+		used += (size_t)snprintf(
+			out + used, cap - used, ">%s=%s ", t->request_headers.list[i].name,
+			t->request_headers.list[i].value ? t->request_headers.list[i].value : "-");
+	for (size_t i = 0; i < t->response_headers.n; i++)
+		used += (size_t)snprintf(out + used, cap - used, "<%s=%s ",
+					 t->response_headers.list[i].name,
+					 t->response_headers.list[i].value
+						 ? t->response_headers.list[i].value
+						 : "-");
 	for (int p = 0; p < PROTOS; p++) {
 		if (t->local[p].text)
 			used += (size_t)snprintf(out + used, cap - used, "%s=%s ",
@@ -158,6 +170,13 @@ static const struct {
 	 "x(sub=x header=rewrite xfwd http=127.0.0.1:1)", ""},
 	{"tunnels: {x: {host_header: 'a.b:80', proto: {http+tcp: 1}}}",
 	 "x(sub=x header=a.b:80 http=127.0.0.1:1 tcp=127.0.0.1:1)", ""},
+	{"tunnels: {x: {proxy_proto: 2, proto: {http+tcp: 1}}}",
+	 "x(sub=x head=2 http=127.0.0.1:1 tcp=127.0.0.1:1)", ""},
+	{"tunnels: {x: {proxy_proto: 0, request_headers: {A: b, a: 1, B: , C: ~, D: '', E: '~'}, "
+	 "response_headers: {Server: }, proto: {http: 1}}}",
+	 "x(sub=x >a=1 >B=- >C=- >D=- >E=~ <Server=- http=127.0.0.1:1)", ""},
+	{"tunnels: {x: {request_headers: , response_headers: {}, proto: {tcp: 1}}}",
+	 "x(sub=x tcp=127.0.0.1:1)", ""},
 	/* TLS and Unix sockets */
 	{"tunnels: {x: {proto: {http: 'https://a:1/', tcp: 'unix:///a b', https: 'Unix:/c'}}}",
 	 "x(sub=x http=https://a:1 https=unix:/c tcp=unix:/a b)", ""},
@@ -283,6 +302,29 @@ static const struct {
 	 "x.yml:1: tunnels.x.host_header: a b is neither rewrite nor a host name"},
 	{"tunnels: {x: {host_header: a, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.x: host_header: a tcp tunnel has no Host field"},
+	{"tunnels: {x: {proxy_proto: 3, proto: {tcp: 1}}}",
+	 "x.yml:1: tunnels.x.proxy_proto: 3 is neither 1 nor 2"},
+	{"tunnels: {x: {proxy_proto: 1, proto: {http: /tmp}}}",
+	 "x.yml:1: tunnels.x: proxy_proto: a folder does not want to know"},
+	{"tunnels:\n  x:\n    request_headers:\n      A: b\n      Host: c\n    proto: {http: 1}",
+	 "x.yml:5: tunnels.x.request_headers.Host: Host is not to be changed here: write "
+	 "host_header"},
+	{"tunnels: {x: {request_headers: {A: \"b\\r\\nC: d\"}, proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.request_headers.A: a value has at most 4096 bytes, no line ends or "
+	 "control characters"},
+	{"tunnels: {x: {response_headers: {content-length: 1}, proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.response_headers.content-length: content-length is not to be changed"},
+	{"tunnels: {x: {response_headers: {A B: 1}, proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.response_headers.A B: 'A B' can't be the name of a field"},
+	{"tunnels: {x: {response_headers: [A], proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.response_headers: a mapping (key: value) is wanted"},
+	{"tunnels: {x: {request_headers: {A: b}, proto: {tcp: 1}}}",
+	 "x.yml:1: tunnels.x: request_headers: a tcp tunnel has no fields"},
+	{"tunnels: {x: {response_headers: {A: }, proto: {tcp: 1}}}",
+	 "x.yml:1: tunnels.x: response_headers: a tcp tunnel has no fields"},
+	{"tunnels: {x: {x_forwarded: true, request_headers: {X-Forwarded_Proto: a}, proto: "
+	 "{http: 1}}}",
+	 "x.yml:1: tunnels.x: request_headers: X-Forwarded-Proto is what x_forwarded says"},
 	{"tunnels: {x: {x_forwarded: true, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.x: x_forwarded: a tcp tunnel has no fields that could tell"},
 	{"tunnels: {x: {hostname: 'https://a.b', proto: {http: 1}}}",

@@ -482,6 +482,70 @@ static void is_edited_up_to_a_fault(void **state)
 	assert_int_equal(p->rc, STREAM_EOF);
 }
 
+/* Answers: interim ones as they came, final ones changed, what follows a 101 raw. */
+static void has_its_answers_edited(void **state)
+{
+#define FAKE "HTTP/1.1 200 OK\r\nServer: x\r\n\r\n"
+#define HINTS "HTTP/1.1 103 Early Hints\r\nServer: x\r\n\r\n"
+#define SWITCH "HTTP/1.1 101 S\r\nServer: x\r\n\r\n"
+	static const char asked[] = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+				    "GET /b HTTP/1.1\r\nHost: x\r\n\r\n"
+				    "HEAD /c HTTP/1.1\r\nHost: x\r\n\r\n"
+				    "GET /d HTTP/1.1\r\nHost: x\r\nUpgrade: q\r\n\r\n";
+	static const char said[] =
+		"HTTP/1.1 100 Continue\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nServer: x\r\nTransfer-Encoding: chunked\r\n"
+		"\r\n1e\r\n" FAKE "\r\n0\r\n\r\n" HINTS
+		"HTTP/1.1 404 Not\nserver: x\n y\nContent-Length: 30\n\n" FAKE
+		"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-ENV: q\r\n\r\n" SWITCH FAKE;
+	static const char got[] =
+		"HTTP/1.1 100 Continue\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Env: dev\r\n"
+		"\r\n1e\r\n" FAKE "\r\n0\r\n\r\n" HINTS
+		"HTTP/1.1 404 Not\nContent-Length: 30\nX-Env: dev\r\n\r\n" FAKE
+		"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Env: dev\r\n\r\n" SWITCH FAKE;
+	struct play *p = *state;
+	struct err err;
+
+	assert_true(http_fields_set(&p->tunnel->response_headers, "X-Env", "dev", false, &err));
+	assert_true(http_fields_set(&p->tunnel->response_headers, "Server", NULL, false, &err));
+	tunnel_up(p, PROTO_HTTP);
+	come(p, NULL, URL);
+	while (!p->local)
+		loop_run(p->loop);
+	say(p->near, asked);
+	/* Requests are not changed. */
+	assert_string_equal(hear(p, p->local, sizeof(asked) - 1), asked);
+	for (size_t i = 0; said[i]; i++) {
+		say(p->local, (char[]){said[i], '\0'});
+		one_turn(p);
+	}
+	assert_string_equal(hear(p, p->near, sizeof(got) - 1), got);
+	/* What is captured is what the service said. */
+	const struct capture_txn *t = capture_newest(p->capture);
+
+	assert_non_null(t);
+	assert_null(strstr(t->resp_head.text, "X-Env"));
+}
+
+static void is_told_first(void **state)
+{
+	struct play *p = *state;
+	char line[128];
+
+	p->tunnel->local[PROTO_TCP].proxy_proto = 1;
+	tunnel_up(p, PROTO_TCP);
+	come(p, NULL, "tcp://x.me:1");
+	while (!p->local)
+		loop_run(p->loop);
+	struct addr at = addr_of_local(stream_fd(p->local));
+
+	snprintf(line, sizeof(line), "PROXY TCP4 203.0.113.9 127.0.0.1 40112 %u\r\nhello",
+		 addr_get_port(&at));
+	say(p->near, "hello");
+	assert_string_equal(hear(p, p->local, strlen(line)), line);
+}
+
 /* All of them end with the client, in whatever state. */
 static void ends_with_the_client(void **state)
 {
@@ -524,6 +588,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leads_to_another_machine, begin, end),
 		cmocka_unit_test_setup_teardown(is_edited, begin, end),
 		cmocka_unit_test_setup_teardown(is_edited_up_to_a_fault, begin, end),
+		cmocka_unit_test_setup_teardown(has_its_answers_edited, begin, end),
+		cmocka_unit_test_setup_teardown(is_told_first, begin, end),
 		cmocka_unit_test_setup_teardown(ends_with_the_client, begin, end),
 	};
 

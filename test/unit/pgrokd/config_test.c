@@ -78,6 +78,27 @@ static void values(void **state)
 	config_free(&c);
 }
 
+static void proxies(void **state)
+{
+	struct config c;
+	struct addr a;
+
+	assert_int_equal(parse(&c, "-proxyProtocol=", "-trustedProxies=", NULL), CONFIG_OK);
+	assert_null(c.trusted);
+	assert_false(c.proxy_heads[0] || c.proxy_heads[1] || c.proxy_heads[2]);
+	config_free(&c);
+	assert_int_equal(parse(&c, "-proxyProtocol=HTTPS, tunnel", "-trustedProxies=::1,10.0.0.0/8",
+			       NULL),
+			 CONFIG_OK);
+	assert_true(addr_numeric("10.1.1.1", 1, &a));
+	assert_true(nets_have(c.trusted, &a));
+	assert_true(!c.proxy_heads[0] && c.proxy_heads[1] && c.proxy_heads[2]);
+	config_free(&c);
+	assert_int_equal(parse(&c, "-proxyProtocol=all", "-trustedProxies=::1", NULL), CONFIG_OK);
+	assert_true(c.proxy_heads[0] && c.proxy_heads[1] && c.proxy_heads[2]);
+	config_free(&c);
+}
+
 static void refused(void **state)
 {
 	static const struct {
@@ -105,6 +126,10 @@ static void refused(void **state)
 		{"-namesKeep=99999999s", "-namesKeep"},
 		{"-reserved=www,a/b", "-reserved: 'a/b'"},
 		{"-reserved=WWW", "-reserved"},
+		{"-trustedProxies=10.0.0.0/8 10.0.0.1:80", "-trustedProxies: '10.0.0.1:80'"},
+		{"-trustedProxies=10.0.0.1/8", "-trustedProxies: '10.0.0.1/8' is an address"},
+		{"-proxyProtocol=https,smtp", "-proxyProtocol: 'smtp' is none of http"},
+		{"-proxyProtocol=https", "-proxyProtocol: from nobody"},
 		{"-tlsCrt=x", "-tlsKey"},
 		{"-tlsKey=x", "-tlsCrt"},
 		{"-domain=a b", "-domain"},
@@ -311,11 +336,11 @@ static void urls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults),     cmocka_unit_test(values),
-		cmocka_unit_test(refused),      cmocka_unit_test(reloadable),
-		cmocka_unit_test(sizes),        cmocka_unit_test(names),
-		cmocka_unit_test(urls),         cmocka_unit_test(file_values),
-		cmocka_unit_test(file_refused),
+		cmocka_unit_test(defaults),    cmocka_unit_test(values),
+		cmocka_unit_test(proxies),     cmocka_unit_test(refused),
+		cmocka_unit_test(reloadable),  cmocka_unit_test(sizes),
+		cmocka_unit_test(names),       cmocka_unit_test(urls),
+		cmocka_unit_test(file_values), cmocka_unit_test(file_refused),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

@@ -17,6 +17,7 @@
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
+#include "pgrokd/front/guest.h"
 #include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/proto/pgrok.h"
@@ -31,6 +32,7 @@ struct rig {
 	struct settings settings;
 	struct core core;
 	struct worker worker;
+	struct nets *trusted;
 };
 
 static const struct proto_ops *const both[] = {&pgrok_proto, &http_proto, NULL};
@@ -403,6 +405,178 @@ static void test_silent_ones_go_first(void **state)
 	r->core.n_workers = 1;
 }
 
+/* ---- what a proxy says first ---- */
+
+#define LINE "PROXY TCP4 203.0.113.9 192.0.2.80 40112 80\r\n"
+#define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+#define PROXY_IP "192.0.2.1"
+
+static int set_up_behind(void **state)
+{
+	struct err err;
+
+	(void)set_up(state);
+	struct rig *r = *state;
+
+	r->core.trusted = r->trusted = nets_read("192.0.2.0/24, 10.0.0.1", &err);
+	assert_non_null(r->trusted);
+	r->core.proxy_heads[PORT_HTTP] = r->core.proxy_heads[PORT_TUNNEL] = true;
+	door_trust(r->core.door, r->core.trusted);
+	return 0;
+}
+
+static int tear_down_behind(void **state)
+{
+	struct nets *trusted = ((struct rig *)*state)->trusted;
+
+	(void)tear_down(state);
+	nets_free(trusted);
+	return 0;
+}
+
+/* As whom the server knows the only one whose first words are not complete. */
+static void expect_peer(struct rig *r, const char *peer)
+{
+	char text[ADDR_TEXT];
+
+	assert_int_equal(r->worker.n_guests, 1);
+	assert_string_equal(addr_text(&TAILQ_FIRST(&r->worker.guests)->peer, text), peer);
+}
+
+static void test_proxied(void **state)
+{
+	struct rig *r = *state;
+	int v = come_from(r, PORT_HTTP, PROXY_IP);
+
+	for (const char *p = LINE; *p; p++) {
+		expect_peer(r, "192.0.2.1:1234");
+		say(r, v, p, 1);
+	}
+	expect_peer(r, "203.0.113.9:40112");
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 404");
+	expect_peer(r, "203.0.113.9:40112");
+	close(v);
+	pass(r);
+	/* All at once, and to the port of clients. */
+	v = come_from(r, PORT_TUNNEL, PROXY_IP);
+	say_text(r, v, LINE GET);
+	expect(v, "HTTP/1.1 404");
+	close(v);
+	pass(r);
+	v = come_from(r, PORT_HTTP, PROXY_IP);
+	say(r, v, V2_LOCAL, sizeof(V2_LOCAL) - 1);
+	expect_peer(r, "192.0.2.1:1234");
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 404");
+	close(v);
+}
+
+/* From others it is nothing that a request could begin with. */
+static void test_proxied_by_a_stranger(void **state)
+{
+	struct rig *r = *state;
+	int v = come_from(r, PORT_HTTP, "198.51.100.1");
+
+	say_text(r, v, LINE GET);
+	expect(v, "HTTP/1.1 400");
+	close(v);
+	pass(r);
+	v = come_from(r, PORT_HTTP, "198.51.100.1");
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 404");
+	close(v);
+	pass(r);
+	v = come_from(r, PORT_TUNNEL, "198.51.100.1");
+	say_text(r, v, LINE);
+	assert_null(strstr(hear(v), "404"));
+	close(v);
+}
+
+/* The second is the visitor's own. */
+static void test_proxied_twice(void **state)
+{
+	struct rig *r = *state;
+	int v = come_from(r, PORT_HTTP, PROXY_IP);
+
+	say_text(r, v, LINE "PROXY TCP4 127.0.0.1 192.0.2.80 1 80\r\n" GET);
+	expect(v, "HTTP/1.1 400");
+	close(v);
+	v = come_from(r, PORT_HTTP, PROXY_IP);
+	say(r, v, V2_LOCAL V2_LOCAL, 2 * sizeof(V2_LOCAL) - 1);
+	say_text(r, v, GET);
+	expect(v, "HTTP/1.1 400");
+	close(v);
+}
+
+static void test_not_proxied(void **state)
+{
+	static const char *const bad[] = {GET, "PROXY TCP4 1.1.1.1 2.2.2.2 1\r\n", "\x16\x03\x01",
+					  "PROXY TCP9 1.1.1.1 2.2.2.2 1 2\r\n" GET};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		int v = come_from(r, PORT_HTTP, PROXY_IP);
+
+		say_text(r, v, bad[i]);
+		assert_null(hear(v));
+		close(v);
+	}
+	int v = come_from(r, PORT_HTTP, PROXY_IP);
+
+	say_text(r, v, "PROXY TCP4 203.");
+	shutdown(v, SHUT_WR);
+	pass(r);
+	assert_null(hear(v));
+	close(v);
+	assert_int_equal(r->worker.n_guests, 0);
+}
+
+static void test_proxied_in_time(void **state)
+{
+	struct rig *r = *state;
+	int v = come_from(r, PORT_HTTP, PROXY_IP);
+
+	say_text(r, v, "PROXY TCP4 203.");
+	wait_ms(r, LIMIT_FIRST_MS);
+	assert_null(hear(v));
+	close(v);
+}
+
+/* The proxy has as many as it likes, each of its visitors no more than others. */
+static void test_proxied_per_address(void **state)
+{
+	struct rig *r = *state;
+	int v[PER_IP + 1];
+
+	for (int i = 0; i <= PER_IP; i++) {
+		v[i] = come_from(r, PORT_HTTP, PROXY_IP);
+		expect(v[i], "");
+	}
+	for (int i = 0; i <= PER_IP; i++) {
+		say_text(r, v[i], LINE "GET / HTTP/1.1\r\n");
+		if (i < PER_IP)
+			expect(v[i], "");
+	}
+	assert_null(hear(v[PER_IP]));
+	assert_int_equal(r->worker.count.shed[SHED_ADDRESS], 1);
+	int other = come_from(r, PORT_HTTP, PROXY_IP);
+
+	say_text(r, other, "PROXY TCP4 203.0.113.10 192.0.2.80 1 80\r\nGET / HTTP/1.1\r\n");
+	expect(other, "");
+	/* Who has left counts no more. */
+	close(v[0]);
+	pass(r);
+	close(v[PER_IP]);
+	v[PER_IP] = come_from(r, PORT_HTTP, PROXY_IP);
+	say_text(r, v[PER_IP], LINE "GET / HTTP/1.1\r\n");
+	expect(v[PER_IP], "");
+	for (int i = 1; i <= PER_IP; i++)
+		close(v[i]);
+	close(other);
+	pass(r);
+}
+
 int main(void)
 {
 	char scale[16];
@@ -410,6 +584,7 @@ int main(void)
 	snprintf(scale, sizeof(scale), "%g", SCALE);
 	setenv("PGROK_TIME_SCALE", scale, 1);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define BEHIND(name) cmocka_unit_test_setup_teardown(name, set_up_behind, tear_down_behind)
 	const struct CMUnitTest tests[] = {
 		TEST(test_silent_ones_go_first),
 		TEST(test_one_protocol),
@@ -422,6 +597,12 @@ int main(void)
 		TEST(test_head_has_its_own_time),
 		TEST(test_per_address),
 		TEST(test_oldest_goes),
+		BEHIND(test_proxied),
+		BEHIND(test_proxied_by_a_stranger),
+		BEHIND(test_proxied_twice),
+		BEHIND(test_not_proxied),
+		BEHIND(test_proxied_in_time),
+		BEHIND(test_proxied_per_address),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,53 @@
 /* Visitors that leave their tunnel: for another one, or for a page of the server's own. */
+#include "common/net/nets.h"
 #include "test/unit/pgrokd/visitor_rig.h"
+
+/* ---- on the connection of a proxy ---- */
+
+#define FROM(ip) "GET / HTTP/1.1\r\nHost: a.test\r\nX-Forwarded-For: " ip "\r\n\r\n"
+
+/* A stream to the client is one visitor's, since the client is told whose it is. */
+static void test_of_another_visitor(void **state)
+{
+	struct rig *r = *state;
+	struct err err;
+	struct nets *trusted = nets_read("192.0.2.7", &err);
+
+	r->core.trusted = trusted;
+	struct fake *c = connection(r), *d = connection(r);
+	struct fake *v = come(r, FROM("203.0.113.9") FROM("1.1.1.1, 203.0.113.9"));
+
+	hear(c, URL FROM("203.0.113.9") FROM("1.1.1.1, 203.0.113.9"));
+	say(r, v, FROM("203.0.113.10"));
+	hear(d, "");
+	say(r, c, OK5 OK0);
+	hear(v, OK5 OK0);
+	hear(d, URL FROM("203.0.113.10"));
+	say(r, d, OK0);
+	hear(v, OK0);
+	hang_up(r, v);
+	hang_up(r, c);
+	hang_up(r, d);
+	r->core.trusted = NULL;
+	nets_free(trusted);
+}
+
+/* Who is not trusted may write there what he likes. */
+static void test_of_another_as_it_says(void **state)
+{
+	struct rig *r = *state;
+	struct err err;
+	struct nets *trusted = nets_read("192.0.2.8", &err);
+
+	r->core.trusted = trusted;
+	struct fake *c = connection(r), *v = come(r, FROM("203.0.113.9") FROM("203.0.113.10"));
+
+	hear(c, URL FROM("203.0.113.9") FROM("203.0.113.10"));
+	hang_up(r, v);
+	hang_up(r, c);
+	r->core.trusted = NULL;
+	nets_free(trusted);
+}
 
 /* ---- requests for other tunnels ---- */
 
@@ -274,6 +322,8 @@ int main(void)
 {
 	rig_scale();
 	const struct CMUnitTest tests[] = {
+		TEST(test_of_another_visitor),
+		TEST(test_of_another_as_it_says),
 		TEST(test_for_another_tunnel),
 		TEST(test_pipelined_over_tunnels),
 		TEST(test_for_another_tunnel_in_vain),
