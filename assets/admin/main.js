@@ -6,6 +6,7 @@ import { Table } from "./table.js";
 
 const STATS_MS = 2000;
 const ROWS_MS = 3000;
+const SELDOM_MS = 15000;
 const MINUTE_MS = 60000;
 
 async function call(method, path) {
@@ -167,7 +168,6 @@ function choose(name) {
 	for (const other of Object.keys(kinds))
 		$("show-" + other).setAttribute("aria-pressed", String(other === name));
 	table.show(kinds[name]);
-	setText($("note"), "");
 	refreshRows();
 }
 
@@ -179,17 +179,14 @@ async function refreshRows() {
 	try {
 		const rows = await kind.load();
 
-		if (kind === table.kind) {
+		if (kind === table.kind)
 			table.set(rows);
-			setText($("note"), table.shown.length === rows.length ? count(rows.length) :
-				`${count(table.shown.length)} of ${count(rows.length)}`);
-		}
 	} catch (err) {
 		/* /stats says so */
 	}
 	clearTimeout(rowsTimer);
-	/* A long list is asked for less often. */
-	rowsTimer = setTimeout(refreshRows, Math.max(ROWS_MS, 10 * (Date.now() - began)));
+	/* A list that takes its time is asked for less often. */
+	rowsTimer = setTimeout(refreshRows, Math.min(SELDOM_MS, Math.max(ROWS_MS, 10 * (Date.now() - began))));
 }
 
 // ---- cards ----

@@ -1,5 +1,6 @@
 // A table of any length: sorted by a column, filtered by words, drawn only where it is in sight.
 import { $, button, h, setText } from "./dom.js";
+import { count } from "./format.js";
 import { VirtualList } from "./vlist.js";
 
 /*
@@ -128,6 +129,8 @@ export class Table {
 		this.index = new Map(this.shown.map((row, i) => [this.kind.id(row), i]));
 		this.markSort();
 		$("table").setAttribute("aria-rowcount", this.shown.length + 1);
+		setText($("note"), this.shown.length === this.all.length ? count(this.all.length) :
+			`${count(this.shown.length)} of ${count(this.all.length)}`);
 		this.list.refresh();
 		$("empty").hidden = this.shown.length > 0;
 		setText($("empty"), this.all.length ? "No row matches the filter." : this.kind.empty);
