@@ -68,8 +68,8 @@ static void test_all_files(void **state)
 	if (rc < 0)
 		skip(); /* not run from the project's folder */
 	assert_string_equal(trouble, "");
-	assert_int_equal(own_files(&inspect_assets, "inspect/") + own_files(&admin_assets, "admin/"),
-			 seen);
+	assert_int_equal(
+		own_files(&inspect_assets, "inspect/") + own_files(&admin_assets, "admin/"), seen);
 }
 
 static void test_find(void **state)
