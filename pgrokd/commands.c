@@ -36,8 +36,8 @@ static void say_plan(const struct config *c)
 					: "not checked: anyone can open tunnels");
 	if (c->trusted)
 		printf("%-14s%zu\n", "proxies", nets_count(c->trusted));
-	if (c->forward_auth)
-		say("asked first", c->forward_auth, "");
+	if (c->forward[0])
+		say("asked first", c->forward[0], "");
 	say("admin", c->admin_addr, "off");
 	say("certificate", c->tls_crt, "self-signed");
 	say("state", c->state_dir, "in memory");

@@ -23,8 +23,8 @@ struct server {
 	struct addr bound[PORTS];
 	struct settings *settings; /* the newest, in force or on the way to the workers */
 	struct listener_fds admin_fds;
-	struct admin *admin; /* NULL: not started, or not wanted */
-	struct forward *forward;
+	struct admin *admin;                      /* NULL: not started, or not wanted */
+	struct forward *forward[CONFIG_FORWARDS]; /* of those that are configured */
 };
 
 static const char *const port_option[PORTS] = {"-httpAddr", "-httpsAddr", "-tunnelAddr"};
@@ -90,11 +90,15 @@ static bool make_forward(struct server *s, struct err *err)
 {
 	const struct config *c = s->core.config;
 
-	if (!c->forward_auth)
-		return true;
-	s->forward = forward_new(c->forward_auth, c->forward_auth_headers, err);
 	s->core.forward = s->forward;
-	return s->forward || err_set(err, "-forwardAuth: %s", err->text);
+	for (int i = 0; i < CONFIG_FORWARDS; i++) {
+		if (!c->forward[i])
+			continue;
+		s->forward[i] = forward_new(i, c->forward[i], c->forward_auth_headers, err);
+		if (!s->forward[i])
+			return err_set(err, "-forwardAuth: %s", err->text);
+	}
+	return true;
 }
 
 /* ---- workers ---- */
@@ -261,6 +265,7 @@ void server_free(struct server *s)
 	door_free(s->core.door);
 	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
-	forward_free(s->forward);
+	for (int i = 0; i < CONFIG_FORWARDS; i++)
+		forward_free(s->forward[i]);
 	free(s);
 }

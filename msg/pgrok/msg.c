@@ -47,6 +47,7 @@ static const struct field req_tunnel[] = {
 	ROW("VisitPassword", req_tunnel.access.password, TEXT, .omit = true),
 	ROW("MtlsCa", req_tunnel.access.mtls_ca, TEXT, .omit = true),
 	ROW("AuthPreflight", req_tunnel.access.preflight, NUMBER, .omit = true),
+	ROW("ForwardAuth", req_tunnel.forward_auth, TEXT, .omit = true),
 };
 static const struct field new_tunnel[] = {
 	ROW("ReqId", new_tunnel.req_id, TEXT),

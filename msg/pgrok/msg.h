@@ -25,6 +25,7 @@
 #define FEATURE_PING "ping"     /* a client answers the server's Ping */
 #define FEATURE_CLOSE "close"   /* a NewTunnel may close its URL, see there */
 #define FEATURE_ACCESS "access" /* the server enforces struct msg_access */
+#define FEATURE_ASKS "asks"     /* the server asks forward_auth, or refuses the tunnel */
 
 /* The Url of a StartProxy that begins a mux session on this connection. */
 #define START_PROXY_MUX "mux:"
@@ -79,6 +80,7 @@ struct msg_req_tunnel {
 	const char *last_name; /* a random name, without the domain */
 	uint16_t last_port;
 	struct msg_access access;
+	const char *forward_auth; /* extension: URL that decides about its visitors' requests */
 };
 /*
  * If both ends named FEATURE_CLOSE. From a client: this URL is to be closed. From the server, with

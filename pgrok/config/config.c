@@ -45,6 +45,7 @@ static void tunnel_clear(struct config_tunnel *t)
 	http_fields_free(&t->response_headers);
 	xfree_secret_str(t->auth);
 	xfree_secret_str(t->password);
+	free(t->forward_auth);
 	free(t->mtls_ca);
 	for (int i = 0; i < ACCESS_LISTS; i++)
 		xfree_secret_str(t->list[i]);
@@ -174,6 +175,9 @@ static bool rules_fit(const struct config_tunnel *t, const char **which, struct 
 	*which = http;
 	if (http && t->local[PROTO_TCP].text)
 		return err_set(err, "a tcp tunnel can have allow_ips and deny_ips alone");
+	*which = "forward_auth";
+	if (t->forward_auth && t->local[PROTO_TCP].text)
+		return err_set(err, "a tcp tunnel has no requests that could be asked about");
 	*which = "mtls_ca";
 	if (t->mtls_ca && t->local[PROTO_HTTP].text)
 		return err_set(err, "an http tunnel shows no certificates: https alone is wanted");

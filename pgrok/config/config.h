@@ -24,8 +24,9 @@ struct config_tunnel {
 	/* Rules for visitors, as they are sent: config_access(). */
 	char *list[ACCESS_LISTS], *password, *mtls_ca;
 	bool auth_preflight;
-	char *host_header; /* NULL: as it came; "rewrite": the service's address */
-	bool x_forwarded;  /* the service is told who the visitor is */
+	char *forward_auth; /* URL of a service that decides about requests; NULL: none */
+	char *host_header;  /* NULL: as it came; "rewrite": the service's address */
+	bool x_forwarded;   /* the service is told who the visitor is */
 	/* What requests and answers get, whatever came. */
 	struct http_fields request_headers, response_headers;
 	int proxy_proto; /* the service is told first who the visitor is: 1, 2; 0: it is not */

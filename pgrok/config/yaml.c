@@ -10,6 +10,7 @@
 
 #include "common/base/file.h"
 #include "common/base/yaml.h"
+#include "common/http/web_url.h"
 #include "common/net/tls_ca.h"
 #include "common/net/tls_pin.h"
 #include "msg/pgrok/access.h"
@@ -93,6 +94,20 @@ static bool set_hosts(const struct yaml_value *v, void *object)
 	while (c->web_allow_hosts_n)
 		free(c->web_allow_hosts[--c->web_allow_hosts_n]);
 	return yaml_texts(v, "host names", add_host, c);
+}
+
+static bool set_forward_auth(const struct yaml_value *v, void *member)
+{
+	struct web_url u;
+	struct err why;
+	const char *text;
+
+	if (!yaml_text(v, &text))
+		return false;
+	if (!web_url_read(&u, text, &why))
+		return yaml_bad(v, "%s", why.text);
+	web_url_free(&u);
+	return yaml_set_text(v, member);
 }
 
 static bool set_proxy_proto(const struct yaml_value *v, void *member)
@@ -299,6 +314,7 @@ static const struct yaml_field tunnel_fields[] = {
 	{"auth_preflight", yaml_set_bool, OF(auth_preflight)},
 	{"bearer", set_bearer, 0},
 	{"deny_ips", set_deny_ips, 0},
+	{"forward_auth", set_forward_auth, OF(forward_auth)},
 	{"host_header", set_host_header, OF(host_header)},
 	{"hostname", yaml_set_text, OF(hostname)},
 	{"insecure", yaml_set_bool, OF(insecure)},

@@ -44,11 +44,12 @@ struct session {
 	struct backoff backoff;
 	uint64_t since; /* loop_now() of its beginning */
 
-	char client_id[LIMIT_CLIENT_ID + 1];          /* of the last AuthResp; a credential */
-	struct requests requests;                     /* of this session */
-	bool got_tunnel, refused;                     /* in this session */
-	bool server_mux, server_close, server_access; /* features that both ends named */
-	bool worked; /* an earlier session had a tunnel: refusals are not final */
+	char client_id[LIMIT_CLIENT_ID + 1]; /* of the last AuthResp; a credential */
+	struct requests requests;            /* of this session */
+	bool got_tunnel, refused;            /* in this session */
+	bool server_mux, server_close, server_access,
+		server_asks; /* features that both ends named */
+	bool worked;         /* an earlier session had a tunnel: refusals are not final */
 	bool told_trust;
 };
 
@@ -179,7 +180,11 @@ static bool unguarded(const struct session *s, const struct config_tunnel *t, st
 	struct msg_access access = config_access(t);
 	const char *key = access_any(&access);
 
-	if (!key || s->server_access)
+	if (s->server_access)
+		key = NULL;
+	if (!key && t->forward_auth && !s->server_asks)
+		key = "forward_auth";
+	if (!key)
 		return false;
 	err_set(why,
 		"Tunnel %.200s stays closed: this server does not enforce %s, so that everyone "
@@ -346,6 +351,7 @@ static void take_auth_resp(struct session *s, const struct msg_auth_resp *r)
 	s->server_mux = msg_has_feature(r->features, FEATURE_MUX);
 	s->server_close = msg_has_feature(r->features, FEATURE_CLOSE);
 	s->server_access = msg_has_feature(r->features, FEATURE_ACCESS);
+	s->server_asks = msg_has_feature(r->features, FEATURE_ASKS);
 	model_session(s->conf.model, r->mm_version);
 	set_state(s, SESSION_UP);
 	loop_timer_stop(&s->timer);

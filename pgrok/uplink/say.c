@@ -14,7 +14,8 @@ struct msg say_auth(const struct config *c, const char *client_id)
 	m.auth.os = machine_os();
 	m.auth.arch = machine_arch();
 	m.auth.client_id = client_id;
-	m.auth.features = FEATURE_MUX " " FEATURE_PING " " FEATURE_CLOSE " " FEATURE_ACCESS;
+	m.auth.features =
+		FEATURE_MUX " " FEATURE_PING " " FEATURE_CLOSE " " FEATURE_ACCESS " " FEATURE_ASKS;
 	return m;
 }
 
@@ -35,6 +36,7 @@ struct msg say_req_tunnel(const struct request *r, bool mux, const struct say_la
 	m.req_tunnel.last_name = last->name;
 	m.req_tunnel.last_port = last->port;
 	m.req_tunnel.access = config_access(t);
+	m.req_tunnel.forward_auth = t->forward_auth;
 	return m;
 }
 

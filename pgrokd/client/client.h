@@ -59,6 +59,7 @@ int client_tunnels(const struct client *c);
 struct wanted {
 	const char *req_id, *protocols, *hostname, *subdomain, *http_auth, *category;
 	const struct msg_access *access; /* rules for its visitors; NULL: none */
+	const char *forward_auth;        /* URL that decides about its requests; "", NULL: none */
 	const char *last_name;           /* a random one that it had, and wants again; "" */
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
 	bool share;                      /* its visitors may share a connection */

@@ -96,7 +96,7 @@ static struct route *make_route(const struct request *r, enum proto p, char *url
 	if (!route)
 		return NULL;
 	route->mux = r->share && r->client->may_share;
-	route->asks = r->client->worker->core->forward;
+	route->asks = r->asks;
 	return route;
 }
 
@@ -357,8 +357,19 @@ static bool take_rules(struct request *r, const struct wanted *want)
 				  .owner = rules_owner(r->client, hash)};
 	struct err err;
 
+	const struct config *c = r->client->worker->core->config;
+	const char *url = want->forward_auth && *want->forward_auth ? want->forward_auth : NULL;
+
 	if (want->access)
 		r->http_rule = access_any_http(want->access);
+	if (url && !r->http_rule)
+		r->http_rule = "forward_auth";
+	r->asks = config_forward(c, url);
+	if (url && !r->asks) {
+		(void)request_refuse(r, NO_TUNNEL_RULES,
+				     "This server does not ask %.200s (-forwardAuthTunnels).", url);
+		return false;
+	}
 	if (rules_make(&conf, &r->rules, &err))
 		return true;
 	(void)request_refuse(r, NO_TUNNEL_RULES, "%s", err.text);

@@ -13,6 +13,7 @@ struct request {
 	uint16_t remote_port, last_port; /* asked for; had, and wanted again. 0: none */
 	struct rules *rules;             /* a reference: for its visitors; NULL: none */
 	const char *http_rule;           /* the first that a tcp tunnel can't have; NULL: none */
+	int asks;                        /* as of struct route */
 	bool share;
 	const char *at;  /* in protocols: the word at hand; NULL: all are done */
 	char *opened[2]; /* per http and https: a URL that is open but not announced yet */

@@ -382,18 +382,36 @@ static bool take_proxy_heads(struct config *c, const struct option *o, const uni
 	return true;
 }
 
-/* Nothing is kept but that it can be read. An empty one is NULL. */
-static bool take_web_url(struct config *c, const struct option *o, const union value *v,
-			 struct err *why)
+static bool take_forward(struct config *c, size_t i, const char *url, struct err *why)
 {
 	struct web_url u;
 
-	if (*v->text) {
-		if (!web_url_read(&u, v->text, why))
-			return false;
-		web_url_free(&u);
-	}
-	return take_file(c, o, v, why);
+	if (i == CONFIG_FORWARDS)
+		return err_set(why, "more than %d of them", CONFIG_FORWARDS - 1);
+	c->forward[i] = xstrdup(url);
+	if (!web_url_read(&u, url, why))
+		return false;
+	web_url_free(&u);
+	return true;
+}
+
+static bool take_forward_auth(struct config *c, const struct option *o, const union value *v,
+			      struct err *why)
+{
+	return !*v->text || take_forward(c, 0, v->text, why);
+}
+
+/* URLs, commas or blanks between. */
+static bool take_forward_tunnels(struct config *c, const struct option *o, const union value *v,
+				 struct err *why)
+{
+	char *copy = xstrdup(v->text), *rest = copy, *url;
+	bool ok = true;
+
+	for (size_t i = 1; ok && (url = strtok_r(rest, ", ", &rest)); i++)
+		ok = take_forward(c, i, url, why);
+	free(copy);
+	return ok;
 }
 
 /* Names of fields, commas or blanks between. */
@@ -446,7 +464,10 @@ static const struct option options[] = {
 	 FLAG_STRING, RESTART, take_proxy_heads, 0},
 	{"forwardAuth", "",
 	 "URL that is asked about each request of http and https tunnels whether it may pass",
-	 FLAG_STRING, RESTART, take_web_url, AT(forward_auth)},
+	 FLAG_STRING, RESTART, take_forward_auth, 0},
+	{"forwardAuthTunnels", "",
+	 "URLs, one of which a tunnel may name to be asked instead about its own requests",
+	 FLAG_STRING, RESTART, take_forward_tunnels, 0},
 	{"forwardAuthHeaders", "Remote-User,Remote-Groups,Remote-Name,Remote-Email",
 	 "Fields that its answer may set in requests that pass; visitors can't", FLAG_STRING,
 	 RESTART, take_fields, AT(forward_auth_headers)},
@@ -671,6 +692,16 @@ enum config_rc config_parse(struct config *c, int argc, char **argv, struct err 
 	return CONFIG_OK;
 }
 
+int config_forward(const struct config *c, const char *url)
+{
+	if (!url)
+		return c->forward[0] ? 1 : 0;
+	for (int i = 0; i < CONFIG_FORWARDS; i++)
+		if (c->forward[i] && strcmp(c->forward[i], url) == 0)
+			return i + 1;
+	return 0;
+}
+
 void config_free(struct config *c)
 {
 	xfree_secret_str(c->admin_token);
@@ -680,6 +711,8 @@ void config_free(struct config *c)
 	free(c->vhost);
 	config_file_free(c->file);
 	nets_free(c->trusted);
+	for (int i = 0; i < CONFIG_FORWARDS; i++)
+		free(c->forward[i]);
 	tokens_unref(c->tokens);
 	memset(c, 0, sizeof(*c));
 }

@@ -12,6 +12,8 @@
 
 struct config_file;
 
+#define CONFIG_FORWARDS 16
+
 struct config {
 	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
@@ -46,7 +48,8 @@ struct config {
 	const char *auth_tokens;        /* a file; NULL: none */
 	struct tokens *tokens;          /* a reference; NULL: they are not checked */
 	struct nets *trusted;           /* owned: proxies that are believed; NULL: none are */
-	const char *forward_auth;       /* URL that decides about requests; NULL: none */
+	/* URLs that decide about requests: of all tunnels first, then of those that name them. */
+	char *forward[CONFIG_FORWARDS];   /* owned; NULL: none */
 	const char *forward_auth_headers; /* that it may set in them */
 	/* On which ports those begin with a PROXY head: http, https, and that for clients. */
 	bool proxy_heads[3];
@@ -64,6 +67,11 @@ enum config_rc {
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err) MUSTCHECK;
 void config_free(struct config *c);
 void config_usage(FILE *out);
+/*
+ * Which of c->forward a tunnel that names `url` (NULL: none) has decide, 1 for the first. 0: none,
+ * which for a tunnel that names one means that it may not.
+ */
+int config_forward(const struct config *c, const char *url);
 /*
  * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens of -config; the
  * others need a restart.

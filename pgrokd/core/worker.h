@@ -41,13 +41,13 @@ struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
-	const struct forward *forward; /* asked about each request of http and https; NULL: none */
-	struct guesses *guesses;       /* NULL: wrong passwords are not counted */
-	struct name_site site;         /* how URLs are written */
-	bool on[PORTS];                /* which ports are listened on */
-	const struct nets *trusted;    /* proxies that are believed; NULL: none */
-	bool proxy_heads[PORTS];       /* where those begin with a PROXY head */
-	bool admin_tls;                /* the admin listener needs a certificate */
+	struct forward *const *forward;               /* asked about requests, as config->forward */
+	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
+	struct name_site site;                        /* how URLs are written */
+	bool on[PORTS];                               /* which ports are listened on */
+	const struct nets *trusted;                   /* proxies that are believed; NULL: none */
+	bool proxy_heads[PORTS];                      /* where those begin with a PROXY head */
+	bool admin_tls;                               /* the admin listener needs a certificate */
 	const struct proto_ops *const *spoken[PORTS]; /* the protocols of a port; then NULL */
 	/* Where visitors go that left their tunnel, or did not get there: see visitor.h. */
 	void (*back)(struct worker *w, struct stream *s, struct parcel *p);
@@ -70,11 +70,11 @@ struct worker {
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
 	struct loop_timer hear;
-	struct strmap *client_ids; /* ClientId -> struct client */
-	struct idmap *clients;     /* id -> struct client */
-	struct idmap *tunnels;     /* id -> struct visitors, those of the tunnel */
-	struct idmap *tickets;     /* id -> struct takeover_ticket that waits */
-	struct asker *asker;       /* of core->forward; NULL: not needed yet */
+	struct strmap *client_ids;            /* ClientId -> struct client */
+	struct idmap *clients;                /* id -> struct client */
+	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
+	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
+	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

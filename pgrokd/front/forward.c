@@ -10,6 +10,7 @@
 #include "common/net/nets.h"
 
 struct forward {
+	int index;
 	struct web_url to;
 	SSL_CTX *tls;             /* of a service at https */
 	struct http_fields names; /* without values: to be removed */
@@ -17,10 +18,11 @@ struct forward {
 
 /* ---- what is configured ---- */
 
-struct forward *forward_new(const char *url, const char *names, struct err *err)
+struct forward *forward_new(int index, const char *url, const char *names, struct err *err)
 {
 	struct forward *f = xcalloc(1, sizeof(*f));
 
+	f->index = index;
 	if (http_fields_names(&f->names, names, err) && web_url_read(&f->to, url, err) &&
 	    (!f->to.tls || (f->tls = asker_tls(err))))
 		return f;
@@ -153,16 +155,18 @@ static void put_question(struct text *out, const struct forward *f, const struct
 	text_fmt(out, "X-Forwarded-For: %s\r\n\r\n", addr_ip_text(&g->origin, from));
 }
 
-struct ask *forward_ask(struct guest *g, ask_fn *fn, void *arg)
+struct ask *forward_ask(struct guest *g, const struct route *r, ask_fn *fn, void *arg)
 {
-	const struct forward *f = g->worker->core->forward;
+	const struct forward *f = g->worker->core->forward[r->asks - 1];
 	struct worker *w = g->worker;
 	struct text t = {.secret = true};
 
-	if (!w->asker)
-		w->asker = asker_new(w->loop, &f->to, f->tls);
+	struct asker **asker = &w->asker[f->index];
+
+	if (!*asker)
+		*asker = asker_new(w->loop, &f->to, f->tls);
 	put_question(&t, f, g);
-	struct ask *q = ask(w->asker, t.p, t.len, fn, arg);
+	struct ask *q = ask(*asker, t.p, t.len, fn, arg);
 
 	text_free(&t);
 	return q;
@@ -170,8 +174,10 @@ struct ask *forward_ask(struct guest *g, ask_fn *fn, void *arg)
 
 void forward_close(struct worker *w)
 {
-	asker_close(w->asker);
-	w->asker = NULL;
+	for (int i = 0; i < CONFIG_FORWARDS; i++) {
+		asker_close(w->asker[i]);
+		w->asker[i] = NULL;
+	}
 }
 
 /* ---- the answer ---- */
@@ -207,10 +213,11 @@ static bool take_values(struct http_fields *set, const struct forward *f,
 	return ok;
 }
 
-bool forward_head(struct text *out, const struct guest *g, const struct ask_answer *a)
+bool forward_head(struct text *out, const struct guest *g, const struct route *r,
+		  const struct ask_answer *a)
 {
 	struct http_fields set = {0};
-	bool ok = take_values(&set, g->worker->core->forward, a);
+	bool ok = take_values(&set, g->worker->core->forward[r->asks - 1], a);
 
 	if (ok)
 		http_edit_head(out, &(struct http_edit){.set = &set}, &g->head, g->buf);

@@ -14,20 +14,22 @@
 struct forward;
 
 /*
- * names: of the fields that it may set in requests, commas or blanks between. Returns owned; NULL:
- * err says what is wrong with the URL or a name.
+ * index: its place in core->forward. names: of the fields that it may set in requests, commas or
+ * blanks between. Returns owned; NULL: err says what is wrong with the URL or a name.
  */
-struct forward *forward_new(const char *url, const char *names, struct err *err) MUSTCHECK;
+struct forward *forward_new(int index, const char *url, const char *names,
+			    struct err *err) MUSTCHECK;
 /* NULL is fine. */
 void forward_free(struct forward *f);
 
-/* Asks about the request that g has in hand, its head complete. */
-struct ask *forward_ask(struct guest *g, ask_fn *fn, void *arg) MUSTCHECK;
+/* Asks about the request for r that g has in hand, its head complete. */
+struct ask *forward_ask(struct guest *g, const struct route *r, ask_fn *fn, void *arg) MUSTCHECK;
 /*
  * It may pass: appends its head as the tunnel is to see it, with what the service says of who it is
  * and with nothing that the visitor says of that. False: the answer can't be used.
  */
-bool forward_head(struct text *out, const struct guest *g, const struct ask_answer *a) MUSTCHECK;
+bool forward_head(struct text *out, const struct guest *g, const struct route *r,
+		  const struct ask_answer *a) MUSTCHECK;
 /* It may not: appends the fields of the answer that are for the visitor. */
 void forward_fields(struct text *out, const struct ask_answer *a);
 /* This worker asks nothing more. */

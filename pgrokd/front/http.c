@@ -410,7 +410,7 @@ static void change_head(struct guest *g, struct text *head)
 static void pass_on(struct guest *g, struct route *to, const struct ask_answer *a)
 {
 	struct text head = {.secret = true};
-	bool usable = forward_head(&head, g, a) &&
+	bool usable = forward_head(&head, g, to, a) &&
 		      head.len + g->len - g->head.head_len <= PAIR_HELD + PAIR_READ;
 
 	if (usable)
@@ -462,7 +462,7 @@ static void ask_first(struct guest *g, struct route *to)
 	loop_timer_stop(&g->timer);
 	stream_want(g->stream, 0);
 	k->to = to;
-	k->asks = forward_ask(g, on_verdict, g);
+	k->asks = forward_ask(g, to, on_verdict, g);
 }
 
 static void visit(struct guest *g)

@@ -66,7 +66,7 @@ void route_unref(struct route *r)
 
 bool route_guarded(const struct route *r)
 {
-	return r->rules != NULL || r->asks;
+	return r->rules != NULL || r->asks != 0;
 }
 
 int route_allows(const struct route *r, const struct visit *v)

@@ -16,7 +16,7 @@ struct route {
 	uint64_t tunnel_id; /* looked up at home; not found: it has been closed since */
 	uint64_t client;    /* likewise */
 	struct owner owner;
-	bool asks;     /* of each request a service is asked whether it may pass: front/forward.h */
+	int asks;      /* of each request core->forward[asks - 1] is asked; 0: none */
 	bool mux;      /* its visitors may go over the client's mux session */
 	uint16_t port; /* of a tcp tunnel; else 0 */
 	char *key, *url;

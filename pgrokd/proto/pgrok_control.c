@@ -24,9 +24,10 @@ struct pgrok_control {
 	struct stream *stream;
 	struct chan *chan;
 	enum control_state state;
-	bool features;       /* the client speaks our extensions; these of them: */
-	bool feature_ping;   /* answers a Ping */
-	bool feature_close;  /* may send a NewTunnel to have its URL closed */
+	bool features;      /* the client speaks our extensions; these of them: */
+	bool feature_ping;  /* answers a Ping */
+	bool feature_close; /* may send a NewTunnel to have its URL closed */
+	bool feature_asks;
 	bool feature_access; /* wants its rules for visitors enforced; they are, in any case */
 	bool feature_mux;    /* speaks yamux on connections that ask for it */
 	bool linger;         /* the last message tells why: see that it arrives */
@@ -199,6 +200,7 @@ static void take_request(struct pgrok_control *k, const struct msg_req_tunnel *r
 		.subdomain = r->subdomain,
 		.http_auth = r->http_auth,
 		.access = &r->access,
+		.forward_auth = r->forward_auth,
 		.category = r->category,
 		.remote_port = r->remote_port,
 		.last_name = r->last_name,
@@ -351,6 +353,7 @@ static struct pgrok_control *control_new(struct worker *w, struct stream *s,
 	k->feature_ping = msg_has_feature(auth->features, FEATURE_PING);
 	k->feature_close = msg_has_feature(auth->features, FEATURE_CLOSE);
 	k->feature_access = msg_has_feature(auth->features, FEATURE_ACCESS);
+	k->feature_asks = msg_has_feature(auth->features, FEATURE_ASKS);
 	k->feature_mux = w->core->config->mux && msg_has_feature(auth->features, FEATURE_MUX);
 	if (k->features)
 		chan_set_max(k->chan, FRAME_HEADER + FRAME_BODY_MAX);
@@ -367,9 +370,10 @@ static void send_auth_resp(struct pgrok_control *k)
 	struct msg m = msg_new(MSG_AUTH_RESP);
 	char features[64];
 
-	snprintf(features, sizeof(features), "%s%s%s%s", k->feature_mux ? " " FEATURE_MUX : "",
+	snprintf(features, sizeof(features), "%s%s%s%s%s", k->feature_mux ? " " FEATURE_MUX : "",
 		 k->feature_ping ? " " FEATURE_PING : "", k->feature_close ? " " FEATURE_CLOSE : "",
-		 k->feature_access ? " " FEATURE_ACCESS : "");
+		 k->feature_access ? " " FEATURE_ACCESS : "",
+		 k->feature_asks ? " " FEATURE_ASKS : "");
 	m.auth_resp.version = MSG_PROTO_VERSION;
 	m.auth_resp.mm_version = MSG_SOFTWARE_VERSION;
 	m.auth_resp.client_id = client_id(k->client);

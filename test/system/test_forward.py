@@ -1,14 +1,14 @@
 """-forwardAuth: a service decides about each request, as with Traefik's forwardAuth."""
 
-import socket
+import re
 import threading
 
 import pytest
 
-from lib import env
+from lib import env, golike
 from lib.backends import answer, http, read_request, websocket, ws_frame, ws_read
 from lib.env import WAIT, free_port
-from lib.net import dial, dial_tls, eventually, request
+from lib.net import dial, dial_tls, request
 from lib.procs import run
 
 HOST = "test.pgrok.me"
@@ -199,6 +199,64 @@ def test_several_visitors(lab, workers):
         t.join()
 
 
+# ---- a tunnel's own ----
+
+def named(lab, s, url, port, **kw):
+    cfg = lab.config(f"tunnels:\n  test:\n    forward_auth: {url}\n    proto: {{http+https: {port}}}\n"
+                     f"  free:\n    proto: {{http: {port}}}\n")
+    return lab.client(s, "start-all", config=cfg, **kw)
+
+
+def test_of_one_tunnel(lab, workers):
+    """Only that one is asked about, or of all others another."""
+    v, other = Verdicts(lab), Verdicts(lab)
+    site = lab.site()
+    for for_all in (False, True):
+        flags = [f"-forwardAuth={other.url}"] if for_all else []
+        s = lab.server(f"-forwardAuthTunnels=http://127.0.0.1:1/,{v.url}", *flags, workers=workers)
+        c = named(lab, s, v.url, site.port, tunnels=3)
+        with dial(s.http_port) as conn:
+            assert ask(conn, headers=[]).status == 302
+            assert ask(conn).status == 200
+            assert ask(conn, headers=[], host="free.pgrok.me").status == (302 if for_all else 200)
+            assert ask(conn, headers=[]).status == 302
+        with dial_tls(s.https_port) as conn:
+            assert ask(conn, headers=[]).status == 302
+        c.end()
+    assert len(v.asked) == 8 and len(other.asked) == 1
+
+
+def test_not_what_a_stranger_likes(lab):
+    """The server asks no address that its operator has not listed, letter by letter."""
+    v = Verdicts(lab)
+    site = lab.site()
+    for flags in ([], [f"-forwardAuthTunnels={v.url}x"], [f"-forwardAuthTunnels={v.url[:-1]}"]):
+        s = lab.server(*flags)
+        c = named(lab, s, v.url, site.port, wait=False)
+        c.wait_log(re.escape(f"This server does not ask {v.url} (-forwardAuthTunnels)."))
+        c.allow(".*").expect_exit(1)
+    assert not v.backend.accepted
+
+
+def test_towards_a_server_that_does_not_ask(lab, certs):
+    """Of an older one: the tunnel stays closed, the other is opened."""
+    go = lab.goserver(certs)
+    c = named(lab, go.addr, "http://127.0.0.1:1/", 80, tunnels=1)
+    c.wait_log("Tunnel test stays closed: this server does not enforce forward_auth")
+    assert go.wait_control().wait_request()["Subdomain"] == "free"
+
+
+def test_nothing_over_tcp(lab):
+    """A client made otherwise that asks it for a tcp tunnel: it is not opened."""
+    v = Verdicts(lab)
+    s = lab.server(f"-forwardAuthTunnels={v.url}")
+    go = lab.goclient(s)
+    m = golike.req_tunnel("tcp")
+    m["Payload"]["ForwardAuth"] = v.url
+    go.send(m)
+    assert "forward_auth" in go.answers.get(timeout=WAIT)["Error"]
+
+
 # ---- it can't be asked ----
 
 def refused(s, site, status=502):
@@ -338,6 +396,7 @@ def test_tls(lab, certs):
     (["-forwardAuth=http://u@h/"], "-forwardAuth: 'u@h' is not a host"),
     (["-forwardAuth=http://h:0/"], "-forwardAuth: 'h:0': the port is not"),
     (["-forwardAuth=http://h/a b"], "-forwardAuth: '/a b': a path can't have that"),
+    (["-forwardAuthTunnels=http://h/,h2"], "-forwardAuthTunnels: 'h2' is not http://HOST/PATH"),
     (["-forwardAuth=http://h/", "-forwardAuthHeaders=Remote-User Host"], "Host is not to be changed"),
     (["-forwardAuth=http://h/", "-forwardAuthHeaders=a:b"], "'a:b' can't be the name of a field"),
 ])

@@ -302,6 +302,12 @@ static const struct {
 	 "x.yml:1: tunnels.x.host_header: a b is neither rewrite nor a host name"},
 	{"tunnels: {x: {host_header: a, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.x: host_header: a tcp tunnel has no Host field"},
+	{"tunnels: {x: {forward_auth: auth.x.me, proto: {http: 1}}}",
+	 "x.yml:1: tunnels.x.forward_auth: 'auth.x.me' is not http://HOST/PATH or "
+	 "https://HOST/PATH"},
+	{"tunnels: {x: {forward_auth: 'https://a/', proto: {http+tcp: 1}}}",
+	 "x.yml:1: tunnels.x: forward_auth: a tcp tunnel has no requests that could be asked "
+	 "about"},
 	{"tunnels: {x: {proxy_proto: 3, proto: {tcp: 1}}}",
 	 "x.yml:1: tunnels.x.proxy_proto: 3 is neither 1 nor 2"},
 	{"tunnels: {x: {proxy_proto: 1, proto: {http: /tmp}}}",

@@ -558,7 +558,7 @@ static void test_so_many_wait(void **state)
 {
 	struct rig *r = *state;
 	static struct session owner, asker;
-	struct wanted one = {"req", "http", "", "x", "", "", NULL, "", 0, 0, true};
+	struct wanted one = {"req", "http", "", "x", "", "", NULL, NULL, "", 0, 0, true};
 	char name[16];
 
 	come(r, 0, &owner, "owner", "t");
