@@ -29,6 +29,7 @@ struct nets;
 struct parcel;
 struct settings;
 struct stream;
+struct verdicts;
 struct worker;
 
 TAILQ_HEAD(guest_list, guest);
@@ -74,6 +75,7 @@ struct worker {
 	struct idmap *clients;                /* id -> struct client */
 	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
+	struct verdicts *verdicts;            /* NULL: none is remembered */
 	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
