@@ -7,6 +7,7 @@
 
 #include "common/http/path.h"
 #include "common/net/cidr.h"
+#include "common/net/tls_ca.h"
 
 typedef bool valid_fn(const char *text, struct err *err);
 
@@ -108,6 +109,14 @@ bool access_password_valid(const char *text, struct err *err)
 	return !has_control(text) || err_set(err, "a control character in it");
 }
 
+static bool access_ca_valid(const char *pem, struct err *err)
+{
+	struct tls_ca *ca = tls_ca_read(pem, err);
+
+	tls_ca_free(ca);
+	return ca;
+}
+
 /* ---- all of them ---- */
 
 size_t access_next(const char *list, const char **entry)
@@ -162,6 +171,8 @@ bool access_valid(const struct msg_access *a, struct err *err)
 		if (!list_valid((enum access_list)i, a->list[i], err))
 			return false;
 	}
+	if (length(a->mtls_ca) && !access_ca_valid(a->mtls_ca, err))
+		return err_set(err, "mtls_ca: %s", err->text);
 	if (length(a->password) && !access_password_valid(a->password, err))
 		return err_set(err, "password: %s", err->text);
 	if (a->preflight != 0 && a->preflight != 1)
@@ -177,6 +188,8 @@ const char *access_any_http(const struct msg_access *a)
 	}
 	if (length(a->password))
 		return "password";
+	if (length(a->mtls_ca))
+		return "mtls_ca";
 	return a->preflight ? "auth_preflight" : NULL;
 }
 

@@ -7,7 +7,7 @@
 
 #include "msg/pgrok/msg.h"
 
-#define ACCESS_TEXT 10000 /* bytes of all of them together */
+#define ACCESS_TEXT 10000 /* bytes of all of them together, without mtls_ca */
 #define ACCESS_ENTRY 1024 /* of one entry */
 #define ACCESS_PASSWORD 256
 #define ACCESS_METHOD 32
@@ -26,7 +26,7 @@ bool access_password_valid(const char *text, struct err *err) MUSTCHECK;
 bool access_valid(const struct msg_access *a, struct err *err) MUSTCHECK;
 /* Is there any rule? The key of the first one; NULL: there is none. */
 const char *access_any(const struct msg_access *a);
-/* The same of those that need a request, so that a tcp tunnel can't have them. */
+/* The same of those that need a request, or TLS, so that a tcp tunnel can't have them. */
 const char *access_any_http(const struct msg_access *a);
 
 /* The next entry of a list: its length, *entry moves to it; at first it is NULL. 0: no more. */

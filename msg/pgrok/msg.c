@@ -45,6 +45,7 @@ static const struct field req_tunnel[] = {
 	ROW("DenyMethods", req_tunnel.access.list[ACCESS_METHODS], TEXT, .omit = true),
 	ROW("DenyPaths", req_tunnel.access.list[ACCESS_PATHS], TEXT, .omit = true),
 	ROW("VisitPassword", req_tunnel.access.password, TEXT, .omit = true),
+	ROW("MtlsCa", req_tunnel.access.mtls_ca, TEXT, .omit = true),
 	ROW("AuthPreflight", req_tunnel.access.preflight, NUMBER, .omit = true),
 	ROW("ForwardAuth", req_tunnel.forward_auth, TEXT, .omit = true),
 };

@@ -68,6 +68,8 @@ enum access_list {
 struct msg_access {
 	const char *list[ACCESS_LISTS];
 	const char *password;
+	const char
+		*mtls_ca; /* PEM: the CAs of which visitors of an https tunnel show a certificate */
 	int64_t preflight; /* 1: CORS preflights need no credentials */
 };
 struct msg_req_tunnel {

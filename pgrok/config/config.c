@@ -46,6 +46,7 @@ static void tunnel_clear(struct config_tunnel *t)
 	xfree_secret_str(t->auth);
 	xfree_secret_str(t->password);
 	free(t->forward_auth);
+	free(t->mtls_ca);
 	for (int i = 0; i < ACCESS_LISTS; i++)
 		xfree_secret_str(t->list[i]);
 	for (int i = 0; i < PROTOS; i++)
@@ -156,7 +157,8 @@ void config_clear_rules(struct config_tunnel *t, enum access_list which)
 
 struct msg_access config_access(const struct config_tunnel *t)
 {
-	struct msg_access a = {.password = t->password, .preflight = t->auth_preflight};
+	struct msg_access a = {
+		.password = t->password, .mtls_ca = t->mtls_ca, .preflight = t->auth_preflight};
 
 	for (int i = 0; i < ACCESS_LISTS; i++)
 		a.list[i] = t->list[i];
@@ -176,6 +178,9 @@ static bool rules_fit(const struct config_tunnel *t, const char **which, struct 
 	*which = "forward_auth";
 	if (t->forward_auth && t->local[PROTO_TCP].text)
 		return err_set(err, "a tcp tunnel has no requests that could be asked about");
+	*which = "mtls_ca";
+	if (t->mtls_ca && t->local[PROTO_HTTP].text)
+		return err_set(err, "an http tunnel shows no certificates: https alone is wanted");
 	*which = "auth_preflight";
 	if (t->auth_preflight && !credentials)
 		return err_set(err, "there are no credentials that a preflight could do without");

@@ -22,7 +22,7 @@ struct config_tunnel {
 	char *subdomain, *hostname;
 	char *auth; /* the first user; others in list[ACCESS_USERS] */
 	/* Rules for visitors, as they are sent: config_access(). */
-	char *list[ACCESS_LISTS], *password;
+	char *list[ACCESS_LISTS], *password, *mtls_ca;
 	bool auth_preflight;
 	char *forward_auth; /* URL of a service that decides about requests; NULL: none */
 	char *host_header;  /* NULL: as it came; "rewrite": the service's address */

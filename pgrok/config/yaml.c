@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/file.h"
 #include "common/base/yaml.h"
 #include "common/http/web_url.h"
+#include "common/net/tls_ca.h"
 #include "common/net/tls_pin.h"
 #include "msg/pgrok/access.h"
 #include "pgrok/config/limits.h"
@@ -246,11 +248,34 @@ static bool set_password(const struct yaml_value *v, void *member)
 	       (access_password_valid(*out, &why) || yaml_bad(v, "%s", why.text));
 }
 
+/* The file's certificates are what is sent. */
+static bool set_mtls_ca(const struct yaml_value *v, void *member)
+{
+	char **out = member, *text;
+	const char *name;
+	struct tls_ca *ca = NULL;
+	struct err why;
+	size_t len;
+
+	if (!yaml_text(v, &name))
+		return false;
+	text = file_read(name, TLS_CA_TEXT, &len, &why);
+	if (text)
+		ca = tls_ca_read(text, &why);
+	xfree_secret_str(text);
+	if (!ca)
+		return yaml_bad(v, "%s", why.text);
+	free(*out);
+	*out = tls_ca_text(ca);
+	tls_ca_free(ca);
+	return true;
+}
+
 /* A rule whose entries were all commented out would let everyone in. */
 static bool has_value(const struct yaml_value *v, const char *key, void *object)
 {
-	static const char *const keys[] = {"allow_ips", "bearer",   "deny_ips",
-					   "methods",   "password", "paths"};
+	static const char *const keys[] = {"allow_ips", "bearer",   "deny_ips", "methods",
+					   "mtls_ca",   "password", "paths"};
 
 	for (size_t i = 0; yaml_is_null(v) && i < sizeof(keys) / sizeof(keys[0]); i++) {
 		if (strcmp(key, keys[i]) == 0)
@@ -295,6 +320,7 @@ static const struct yaml_field tunnel_fields[] = {
 	{"insecure", yaml_set_bool, OF(insecure)},
 	{"inspect", yaml_set_bool, OF(inspect)},
 	{"methods", set_methods, 0},
+	{"mtls_ca", set_mtls_ca, OF(mtls_ca)},
 	{"mux", yaml_set_bool, OF(mux)},
 	{"password", set_password, OF(password)},
 	{"paths", set_paths, 0},

@@ -102,3 +102,12 @@ struct addr origin_of(const struct nets *trusted, const struct addr *peer,
 	}
 	return origin;
 }
+
+bool origin_https(const struct nets *trusted, const struct addr *peer, const struct http_head *h,
+		  const char *head)
+{
+	struct http_span said;
+
+	return nets_have(trusted, peer) && http_field(head, h, "X-Forwarded-Proto", &said) &&
+	       http_span_is_nocase(head, said, "https");
+}

@@ -13,5 +13,8 @@
  */
 struct addr origin_of(const struct nets *trusted, const struct addr *peer,
 		      const struct http_head *h, const char *head);
+/* Does peer, a trusted proxy, say that its visitor speaks https (X-Forwarded-Proto)? */
+bool origin_https(const struct nets *trusted, const struct addr *peer, const struct http_head *h,
+		  const char *head);
 
 #endif

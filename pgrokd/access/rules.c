@@ -39,6 +39,7 @@ struct rules {
 	struct ranges allow, deny;
 	struct texts methods, paths;
 	struct pass_key pass;
+	struct tls_ca *ca; /* NULL: none */
 };
 
 /* ---- made ---- */
@@ -121,6 +122,13 @@ static void add_access(struct rules *r, const struct msg_access *a)
 	for (int i = 0; i < ACCESS_LISTS; i++)
 		add_list(r, (enum access_list)i, a->list[i]);
 	r->preflight = a->preflight;
+	if (a->mtls_ca && *a->mtls_ca) {
+		struct err err;
+
+		r->ca = tls_ca_read(a->mtls_ca, &err);
+		if (!r->ca)
+			abort(); /* access_valid() has read it */
+	}
 	if (a->password && *a->password) {
 		r->offers |= RULES_PASSWORD;
 		pass_hash(a->password, strlen(a->password), r->pass.password);
@@ -175,12 +183,18 @@ void rules_unref(struct rules *r)
 	free(r->deny.range);
 	free_texts(&r->methods);
 	free_texts(&r->paths);
+	tls_ca_free(r->ca);
 	xfree_secret(r, sizeof(*r));
 }
 
 unsigned rules_offers(const struct rules *r)
 {
 	return r ? r->offers : 0;
+}
+
+const struct tls_ca *rules_ca(const struct rules *r)
+{
+	return r ? r->ca : NULL;
 }
 
 const struct pass_key *rules_pass(const struct rules *r)
@@ -298,12 +312,21 @@ static bool is_login(const struct rules *r, const struct visit *v)
 	       http_span_is(v->bytes, v->head->target, RULES_LOGIN_PATH);
 }
 
+/* A name in the ClientHello other than the tunnel's, or none, had no certificate asked for. */
+static bool is_vouched(const struct rules *r, const struct visit *v)
+{
+	return !r->ca || (v->vouch && strcmp(v->vouch->tunnel, v->tunnel) == 0 &&
+			  memcmp(v->vouch->ca, tls_ca_hash(r->ca), TLS_CA_HASH) == 0);
+}
+
 int rules_allow(const struct rules *r, const struct visit *v)
 {
 	if (!r)
 		return 0;
 	if (!rules_admit(r, v->from))
 		return 403;
+	if (!is_vouched(r, v))
+		return 421;
 	if (is_login(r, v))
 		return RULES_LOGIN;
 	if (method_denied(r, v) || path_denied(r, v))

@@ -259,6 +259,13 @@ static enum request_rc open_random(struct request *r, enum proto first)
 
 static enum request_rc open_http(struct request *r, enum proto p)
 {
+	if (rules_ca(r->rules) && p == PROTO_HTTP)
+		return request_refuse(r, NO_TUNNEL_RULES,
+				      "Invalid rules: mtls_ca: an http tunnel can't have that");
+	if (rules_ca(r->rules) && r->client->worker->core->config->client_ca)
+		return request_refuse(r, NO_TUNNEL_RULES,
+				      "Invalid rules: mtls_ca: this server asks all visitors for "
+				      "certificates of its own CA");
 	if (*r->hostname || *r->subdomain)
 		return open_wanted(r, p);
 	if (!r->opened[p]) {

@@ -3,15 +3,19 @@
 
 #include "common/base/clock.h"
 #include "pgrokd/access/guesses.h"
+#include "pgrokd/core/certs.h"
 #include "pgrokd/core/settings.h"
 
 struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
-			 const struct addr *from)
+			 const struct admit_from *from)
 {
-	return (struct visit){.from = from,
+	int64_t now = clock_wall_us() / 1000000;
+
+	return (struct visit){.from = from->addr,
 			      .tunnel = r->key,
-			      .secure = r->proto == PROTO_HTTPS,
-			      .now = clock_wall_us() / 1000000,
+			      .secure = r->proto == PROTO_HTTPS || from->https,
+			      .vouch = rules_ca(r->rules) ? certs_vouch(from->ssl, now) : NULL,
+			      .now = now,
 			      .head = h,
 			      .bytes = head};
 }

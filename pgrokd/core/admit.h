@@ -8,12 +8,15 @@
 #include "pgrokd/access/login.h"
 #include "pgrokd/core/worker.h"
 
-/*
- * A request for r, with this head (its bytes: head), as its rules look at it: the one place that
- * says whose it is. from: the visitor's address. All borrowed.
- */
+/* Where a request comes from; borrowed. */
+struct admit_from {
+	const struct addr *addr; /* the visitor's, as far as it is known */
+	SSL *ssl;                /* of its connection; NULL: plain */
+	bool https;              /* or a trusted proxy's, to which the visitor speaks https */
+};
+/* A request for r, with this head (its bytes: head), as its rules look at it. All borrowed. */
 struct visit admit_visit(const struct route *r, const struct http_head *h, const char *head,
-			 const struct addr *from);
+			 const struct admit_from *from);
 /* On any worker: 0, or the status to refuse it with: that of route_allows(), or 429. */
 int admit(const struct worker *w, const struct route *r, const struct visit *v) MUSTCHECK;
 /* The same for the form that comes with a RULES_LOGIN: the status of login_judge(), or 429. */

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/net/tls.h"
+#include "pgrokd/core/certs.h"
 
 /* ---- certificates ---- */
 
@@ -41,6 +42,8 @@ static bool load_tls(struct settings *s, const struct core *core, const struct c
 		s->tls[p] = tls_server_ctx(&conf, note, err);
 		if (!s->tls[p])
 			return false;
+		if (p == PORT_HTTPS && core->registry)
+			certs_watch(s->tls[p], core->registry);
 		/* Of a pair made for the first port nothing is to be said at the second. */
 		if (*note && !*first)
 			memcpy(first, note, sizeof(first));

@@ -232,6 +232,16 @@ static void answer(struct guest *g, int status, const char *why)
 	answer_with(g, &(struct reply_page){.status = status}, why);
 }
 
+/* Of the request at hand. */
+static struct admit_from from_of(const struct guest *g)
+{
+	return (struct admit_from){
+		.addr = &g->origin,
+		.ssl = stream_ssl(g->stream),
+		.https = origin_https(g->worker->core->trusted, &g->peer, &g->head, g->buf),
+	};
+}
+
 /* ---- a tunnel's password ---- */
 
 /* Does a person ask? Programs get a line of text. */
@@ -287,7 +297,8 @@ static void log_in(struct guest *g, const struct route *r)
 	if (status < 0)
 		return;
 	if (!status) {
-		struct visit visit = admit_visit(r, h, g->buf, &g->origin);
+		struct admit_from from = from_of(g);
+		struct visit visit = admit_visit(r, h, g->buf, &from);
 
 		status = admit_login(g->worker, r, &visit, g->buf + h->head_len, (size_t)h->length,
 				     &login);
@@ -328,9 +339,8 @@ static bool may_move(struct guest *g)
 static int route(struct guest *g, struct route **route, const char **why)
 {
 	struct worker *w = g->worker;
-	SSL *ssl = stream_ssl(g->stream);
-	const char *sni = ssl ? SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-	int status = route_visitor(w, g->port, sni, &g->head, g->buf, &g->origin, route, why);
+	struct admit_from from = from_of(g);
+	int status = route_visitor(w, g->port, &from, &g->head, g->buf, route, why);
 
 	if (status || (*route)->home == w->index || may_move(g))
 		return status;

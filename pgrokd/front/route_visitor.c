@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#include "pgrokd/core/admit.h"
-
 static struct route *find(const struct worker *w, enum proto proto, const char *host, size_t len)
 {
 	char key[ROUTE_KEY_MAX];
@@ -27,26 +25,28 @@ static bool misdirected(const struct worker *w, const struct route *route, const
 	return other;
 }
 
-static int judge(const struct worker *w, const struct route *route, const char *sni,
-		 const struct http_head *h, const char *head, const struct addr *peer,
-		 const char **why)
+static int judge(const struct worker *w, const struct route *route, const struct admit_from *from,
+		 const struct http_head *h, const char *head, const char **why)
 {
+	const char *sni =
+		from->ssl ? SSL_get_servername(from->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+
 	*why = "the connection was made for another tunnel";
 	if (misdirected(w, route, sni))
 		return 421;
 	*why = "refused by the tunnel's rules";
-	struct visit visit = admit_visit(route, h, head, peer);
+	struct visit visit = admit_visit(route, h, head, from);
 
 	return admit(w, route, &visit);
 }
 
-int route_visitor(const struct worker *w, enum port port, const char *sni,
-		  const struct http_head *h, const char *head, const struct addr *peer,
-		  struct route **route, const char **why)
+int route_visitor(const struct worker *w, enum port port, const struct admit_from *from,
+		  const struct http_head *h, const char *head, struct route **route,
+		  const char **why)
 {
 	enum proto proto = port == PORT_HTTP ? PROTO_HTTP : PROTO_HTTPS;
 
 	*why = "no such tunnel";
 	*route = find(w, proto, head + h->authority.off, h->authority.len);
-	return *route ? judge(w, *route, sni, h, head, peer, why) : 404;
+	return *route ? judge(w, *route, from, h, head, why) : 404;
 }

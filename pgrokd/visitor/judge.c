@@ -74,7 +74,12 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 	bool other = of_another(v, h, head);
-	struct visit visit = admit_visit(v->route, h, head, &v->origin);
+	struct admit_from from = {
+		.addr = &v->origin,
+		.ssl = stream_ssl(pair_stream(v->pair, SIDE_VISITOR)),
+		.https = origin_https(v->worker->core->trusted, &v->peer, h, head),
+	};
+	struct visit visit = admit_visit(v->route, h, head, &from);
 
 	/* Where each request is asked about the first one comes from; the others go back there. */
 	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, &visit) == 0;

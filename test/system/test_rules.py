@@ -21,9 +21,9 @@ HTML = "Accept: text/html,*/*;q=0.1"
 LOGIN = "/.pgrok/login"
 
 
-def tunnel(lab, site, rules, proto="http+https", **kw):
+def tunnel(lab, site, rules, proto="http+https", flags=(), **kw):
     """A server, and a client with a tunnel that has these rules (YAML, one a line)."""
-    s = lab.server(**kw)
+    s = lab.server(*flags, **kw)
     lines = "".join(f"    {line}\n" for line in rules)
     config = lab.config(f"tunnels:\n  test:\n    proto: {{{proto}: {site.port}}}\n{lines}")
     c = lab.client(s, "start", "test", config=config, tunnels=len(proto.split("+")))
@@ -303,6 +303,29 @@ def test_guesses(lab, kind):
     assert not r.header("Set-Cookie")
     assert guess(kind, True, source="127.0.0.5").status in (200, 303), "another address is not affected"
     assert get(s.http_port, HOST, headers=[value]).status == 200, "who has logged in stays"
+
+
+# ---- behind a proxy that ends TLS ----
+
+def test_a_trusted_front(lab):
+    """Its visitors' addresses and https count as it says; what they say of themselves stands further left."""
+    site = lab.site()
+    s, _ = tunnel(lab, site, ["password: sesame", "deny_ips: 203.0.113.9"], proto="http",
+                  flags=["-trustedProxies=127.0.0.1"])
+    https = "X-Forwarded-Proto: https"
+    form_fields = [https, "X-Forwarded-For: 203.0.113.7"]
+    r = get(s.http_port, HOST, LOGIN, method="POST", body=form(), headers=form_fields)
+    assert r.status == 303 and re.match(r"__Host-pgrok=.*; Secure$", r.header("Set-Cookie"))
+    value = cookie_of(r)
+    assert get(s.http_port, HOST, headers=[value, https]).status == 200
+    assert get(s.http_port, HOST, headers=[value]).status == 401, "it is not for http"
+    assert get(s.http_port, HOST, headers=[value, https], source="127.0.0.2").status == 401, "nobody is believed"
+    for chain in ("203.0.113.9", "203.0.113.7, 203.0.113.9", "127.0.0.1, 203.0.113.9", "::ffff:203.0.113.9"):
+        assert get(s.http_port, HOST, headers=[value, https, f"X-Forwarded-For: {chain}"]).status == 403, chain
+    with dial(s.http_port) as c:  # one connection of the proxy carries many visitors
+        for address, status in (("203.0.113.7", 200), ("203.0.113.9", 403), ("203.0.113.8", 200)):
+            c.send(request(HOST, headers=[value, https, f"X-Forwarded-For: {address}"]))
+            assert c.response().status == status
 
 
 # ---- between client and server ----

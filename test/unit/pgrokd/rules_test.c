@@ -37,6 +37,7 @@ static struct rules *make(const char *auth, const struct msg_access *a)
 /* A request: its line, then fields, each with its CRLF. */
 struct ask {
 	const char *line, *fields, *from, *tunnel;
+	const struct vouch *vouch;
 	bool plain;
 	int64_t now;
 };
@@ -49,6 +50,7 @@ static int judge(const struct rules *r, const struct ask *ask)
 	struct visit v = {.from = &from,
 			  .tunnel = ask->tunnel ? ask->tunnel : TUNNEL,
 			  .secure = !ask->plain,
+			  .vouch = ask->vouch,
 			  .now = ask->now ? ask->now : NOW,
 			  .head = &h,
 			  .bytes = text};
@@ -278,6 +280,53 @@ static void test_preflight(void **state)
 	rules_unref(r);
 }
 
+/* Two CAs, made for this test. */
+static const char ca_a[] = "-----BEGIN CERTIFICATE-----\n"
+			   "MIIBcDCCARWgAwIBAgIUXHF/3D6KCd+97KTm7wyWpfRUZGswCgYIKoZIzj0EAwIw\n"
+			   "DDEKMAgGA1UEAwwBYTAgFw0yNjExMjkxMjQwNTZaGA8yMTI2MTEwNTEyNDA1Nlow\n"
+			   "DDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABB7JipaYmRoX\n"
+			   "BiBRHcs0eybcGNsHMOW0sWfGHXEWZw9Lx/XiLjEgF31z2py1mJI4Jp5I4SsYAZ1k\n"
+			   "Q2WT9mqLIAKjUzBRMB0GA1UdDgQWBBTOl4OA73qQI/EOORjjSDHGB+KmBjAfBgNV\n"
+			   "HSMEGDAWgBTOl4OA73qQI/EOORjjSDHGB+KmBjAPBgNVHRMBAf8EBTADAQH/MAoG\n"
+			   "CCqGSM49BAMCA0kAMEYCIQCff22DMFQOG6orjsyQgFyzxs6ZL0zuP0DrTR1lnwQr\n"
+			   "UQIhALSXFO0YTIz7VwS5c52u8iZMgKw6KONrt5DbrphdA+wm\n"
+			   "-----END CERTIFICATE-----\n";
+static const char ca_b[] = "-----BEGIN CERTIFICATE-----\n"
+			   "MIIBbzCCARWgAwIBAgIUdowC01jzzFPEBmvjZgtEGINIRpcwCgYIKoZIzj0EAwIw\n"
+			   "DDEKMAgGA1UEAwwBYjAgFw0yNjExMjkxMjQwNTZaGA8yMTI2MTEwNTEyNDA1Nlow\n"
+			   "DDEKMAgGA1UEAwwBYjBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEbNhpbIuKtn\n"
+			   "qG1sbrtRYJsw2cYvedZnXby9KCqEezKV9ob1IVt9e9wJfgpla+sAWzWQMSoUyNBa\n"
+			   "eDvn+fmY+W6jUzBRMB0GA1UdDgQWBBSRjlKtN6Jl4OnYnCW/MQAcoVIfTTAfBgNV\n"
+			   "HSMEGDAWgBSRjlKtN6Jl4OnYnCW/MQAcoVIfTTAPBgNVHRMBAf8EBTADAQH/MAoG\n"
+			   "CCqGSM49BAMCA0gAMEUCIQCtQJUDuA9EC63O/e0MjIZEoHRpkoXoXJ/GMjDlUTRG\n"
+			   "KAIgewdVMnMxQ/d5dZafiXl4MjTeYWYHPs3w39izLqGZEnY=\n"
+			   "-----END CERTIFICATE-----\n";
+
+/* The connection was made for this tunnel, and its CA has vouched for it; the other rules hold. */
+static void test_certificates(void **state)
+{
+	const struct msg_access a = {
+		.mtls_ca = ca_a,
+		.list = {[ACCESS_DENY_IPS] = "10.0.0.0/8", [ACCESS_PATHS] = "/admin"}};
+	const struct msg_access b = {.mtls_ca = ca_b};
+	struct rules *r = make("", &a), *other = make("", &b), *both = make("u:p", &b);
+	struct vouch v = {.tunnel = TUNNEL};
+
+	memcpy(v.ca, tls_ca_hash(rules_ca(r)), sizeof(v.ca));
+	assert_int_equal(judge(r, &(struct ask){.vouch = &v}), 0);
+	assert_int_equal(judge(r, &(struct ask){.vouch = NULL}), 421);
+	assert_int_equal(judge(other, &(struct ask){.vouch = &v}), 421);
+	assert_int_equal(judge(r, &(struct ask){.vouch = &v, .tunnel = "https://b.x"}), 421);
+	assert_int_equal(judge(r, &(struct ask){.vouch = &v, .from = "10.1.1.1"}), 403);
+	assert_int_equal(judge(r, &(struct ask){.vouch = &v, .line = "GET /admin"}), 403);
+	memcpy(v.ca, tls_ca_hash(rules_ca(other)), sizeof(v.ca));
+	assert_int_equal(judge(both, &(struct ask){.vouch = &v}), 401);
+	assert_null(rules_ca(NULL));
+	rules_unref(r);
+	rules_unref(other);
+	rules_unref(both);
+}
+
 /* A client is a stranger: nothing it may have forgotten to check gets in. */
 static void test_bad_rules(void **state)
 {
@@ -289,6 +338,7 @@ static void test_bad_rules(void **state)
 		{.list = {[ACCESS_METHODS] = "GET /"}},
 		{.list = {[ACCESS_PATHS] = "admin"}},
 		{.password = "a\tb"},
+		{.mtls_ca = "nonsense"},
 		{.preflight = -1},
 	};
 	struct rules *r;
@@ -498,12 +548,19 @@ static void test_no_open_redirect(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_basic),           cmocka_unit_test(test_no_rules),
-		cmocka_unit_test(test_odd_credentials), cmocka_unit_test(test_users_and_tokens),
-		cmocka_unit_test(test_addresses),       cmocka_unit_test(test_methods_and_paths),
-		cmocka_unit_test(test_preflight),       cmocka_unit_test(test_bad_rules),
-		cmocka_unit_test(test_password),        cmocka_unit_test(test_forged_cookies),
-		cmocka_unit_test(test_forms),           cmocka_unit_test(test_no_open_redirect),
+		cmocka_unit_test(test_basic),
+		cmocka_unit_test(test_no_rules),
+		cmocka_unit_test(test_odd_credentials),
+		cmocka_unit_test(test_users_and_tokens),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_methods_and_paths),
+		cmocka_unit_test(test_preflight),
+		cmocka_unit_test(test_certificates),
+		cmocka_unit_test(test_bad_rules),
+		cmocka_unit_test(test_password),
+		cmocka_unit_test(test_forged_cookies),
+		cmocka_unit_test(test_forms),
+		cmocka_unit_test(test_no_open_redirect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
