@@ -493,7 +493,7 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status == RULES_LOGIN)
+	if (status == RULES_LOGIN && to)
 		log_in(g, to);
 	else if (status && to)
 		answer_refused(g, to, status, why);
