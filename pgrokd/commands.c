@@ -42,6 +42,7 @@ static void say_plan(const struct config *c)
 	say("certificate", c->tls_crt, "self-signed");
 	say("state", c->state_dir, "in memory");
 	say("log", c->log, "");
+	say("access log", c->access_log, "off");
 }
 
 /*

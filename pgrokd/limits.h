@@ -9,16 +9,19 @@
 #define LIMIT_SILENT_MS 1000       /* rather one that has sent nothing for so long */
 #define LIMIT_HALF_OPEN_PER_IP 256 /* not for loopback; a Go client opens 50 at once */
 
+#define LIMIT_MOST 1000000 /* what may be asked for of any of the limits of the file */
+
 /* Visitors. */
-#define LIMIT_GUESSES 10       /* wrong passwords at one tunnel from one address... */
-#define LIMIT_GUESS_MS 60000   /* ...within that time: 429 until it is over */
-#define LIMIT_WAIT_MS 10000    /* for a proxy connection, then 504 */
-#define LIMIT_HEAR_MS 10000    /* for the client to take notice of a visitor, then 504 */
-#define LIMIT_ASK_MS 5000      /* after which it is asked whether it has */
-#define LIMIT_LOOK_MS 1000     /* how often that is looked at */
-#define LIMIT_GONE_MS 60000    /* how often it is seen whether who ended its direction has gone */
-#define LIMIT_WAITING 1024     /* waiting visitors per client, then 503 */
-#define LIMIT_WAITING_LONG 256 /* the same once the first has waited for LIMIT_ASKED_MS */
+#define LIMIT_GUESSES 10     /* wrong passwords at one tunnel from one address... */
+#define LIMIT_GUESS_MS 60000 /* ...within that time: 429 until it is over */
+#define LIMIT_WAIT_MS 10000  /* for a proxy connection, then 504 */
+#define LIMIT_HEAR_MS 10000  /* for the client to take notice of a visitor, then 504 */
+#define LIMIT_ASK_MS 5000    /* after which it is asked whether it has */
+#define LIMIT_LOOK_MS 1000   /* how often that is looked at */
+#define LIMIT_GONE_MS 60000  /* how often it is seen whether who ended its direction has gone */
+#define LIMIT_WAITING 1024   /* waiting visitors per client, then 503 */
+#define LIMIT_WAITING_PART 4 /* one in so many once the first has waited for LIMIT_ASKED_MS */
+#define LIMIT_WAITING_LONG (LIMIT_WAITING / LIMIT_WAITING_PART)
 #define LIMIT_BULK (4u << 20)  /* bytes to a visitor... */
 #define LIMIT_BULK_MS 250      /* ...within that time: it reads fast, */
 #define LIMIT_BULK_VISITORS 16 /* and so many of those may have the kernel's whole queue */
@@ -43,12 +46,13 @@
 #define LIMIT_PONG_MS 5     /* a Pong to a Go client, which can be too early for it */
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
-#define LIMIT_TOKENS 1024   /* of a server */
-#define LIMIT_WRONG_MS 250  /* each further wrong token from an address is answered later by it */
-#define LIMIT_OWNER 64      /* characters of the name of a token */
-#define LIMIT_AUTH 1024     /* characters of user:password */
-#define LIMIT_NAME 253      /* characters of a public name */
-#define LIMIT_MESSAGES 64   /* handled per wake-up, so that no control starves the others */
+#define LIMIT_REVOKED_FILE (1u << 20) /* bytes of revoked.txt */
+#define LIMIT_TOKENS 1024             /* of a server */
+#define LIMIT_WRONG_MS 250 /* each further wrong token from an address is answered later by it */
+#define LIMIT_OWNER 64     /* characters of the name of a token */
+#define LIMIT_AUTH 1024    /* characters of user:password */
+#define LIMIT_NAME 253     /* characters of a public name */
+#define LIMIT_MESSAGES 64  /* handled per wake-up, so that no control starves the others */
 #define LIMIT_CONTROL_QUEUE (64 << 10)  /* bytes that wait for one to read them */
 #define LIMIT_CONTROL_SOCKET (64 << 10) /* and so many in its socket, about */
 #define LIMIT_CONTROL_WRITE_MS 10000    /* is how long they may wait */

@@ -60,12 +60,12 @@ static void on_hangup(struct program *p, int sig)
 	char files[256];
 	struct err err;
 
-	log_reopen();
+	server_reopen_logs(p->server);
 	config_reloadable(files);
 	log_info(
 		"server",
-		"Log reopened; reloading the files of %s, and the tokens of -config (other options "
-		"need a restart)",
+		"Logs reopened; reloading the files of %s, and tokens and limits of -config (other "
+		"options need a restart)",
 		files);
 	if (config_parse(&next, p->argc, p->argv, &err) == CONFIG_OK)
 		server_reload(p->server, &next);

@@ -7,8 +7,12 @@
 #include "common/net/listener.h"
 #include "common/net/tls.h"
 #include "pgrokd/access/guesses.h"
+#include "pgrokd/access/rate.h"
+#include "pgrokd/access/revoked.h"
 #include "pgrokd/admin/admin.h"
 #include "pgrokd/client/client.h"
+#include "pgrokd/core/crowd.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/forward.h"
@@ -22,7 +26,10 @@ struct server {
 	struct core core;
 	struct addr bound[PORTS];
 	struct settings *settings; /* the newest, in force or on the way to the workers */
+	struct logfile access_file;
+	struct journal_conf journal;
 	struct listener_fds admin_fds;
+	struct revoked *revoked;
 	struct admin *admin;                      /* NULL: not started, or not wanted */
 	struct forward *forward[CONFIG_FORWARDS]; /* of those that are configured */
 };
@@ -86,6 +93,33 @@ static bool bind_admin(struct server *s, struct err *err)
 	return !*c->admin_addr || admin_bind(c, &s->admin_fds, &s->core.admin_tls, err);
 }
 
+/* ---- the access log ---- */
+
+static bool open_access_log(struct server *s, struct err *err)
+{
+	const struct config *c = s->core.config;
+
+	s->access_file = (struct logfile)LOGFILE_INIT;
+	s->journal = (struct journal_conf){
+		.file = &s->access_file,
+		.form = c->access_json ? JOURNAL_JSON : JOURNAL_COMBINED,
+		.query = c->access_query,
+	};
+	logfile_set_max(&s->access_file, c->log_max);
+	return !c->access_log ||
+	       logfile_open(&s->access_file, c->access_log, LOGFILE_APPEND, err) ||
+	       err_set(err, "-accessLog: %s", err->text);
+}
+
+void server_reopen_logs(struct server *s)
+{
+	struct err err;
+
+	log_reopen();
+	if (!logfile_reopen(&s->access_file, &err))
+		log_warn("access", "%s", err.text);
+}
+
 static bool make_forward(struct server *s, struct err *err)
 {
 	const struct config *c = s->core.config;
@@ -124,7 +158,31 @@ static void stop(struct worker *w, void *arg)
 	loop_stop(w->loop);
 }
 
+/* ---- settings ---- */
+
+/* NULL: err says why. What was revoked stays so. */
+static struct settings *load_settings(struct server *s, const struct config *c, struct err *err)
+{
+	if (!revoked_read(s->revoked, s->core.config->state_dir, err))
+		return NULL;
+	struct config with = *c;
+
+	with.tokens = revoked_apply(s->revoked, c->tokens);
+	struct settings *next = settings_load(&s->core, &with, s->settings, err);
+
+	tokens_unref(with.tokens);
+	return next;
+}
+
 /* ---- life ---- */
+
+static void set_limits(struct server *s, const struct limits *l)
+{
+	door_set(s->core.door, l->half_open, l->address_half_open);
+	crowd_set(s->core.crowd, l->connections, l->address_connections);
+	rate_set(s->core.visitor_rate, l->visitor_rate);
+	rate_set(s->core.tunnel_rate, l->tunnel_rate);
+}
 
 struct server *server_new(const struct config *c, struct err *err)
 {
@@ -139,7 +197,12 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.trusted = c->trusted;
 	memcpy(s->core.proxy_heads, c->proxy_heads, sizeof(s->core.proxy_heads));
 	s->core.door = door_new(LIMIT_HALF_OPEN_PER_IP, c->loopback_exempt);
+	s->core.crowd = crowd_new(c->loopback_exempt);
+	s->core.visitor_rate = rate_new(c->loopback_exempt);
+	s->core.tunnel_rate = rate_new(c->loopback_exempt);
 	door_trust(s->core.door, c->trusted);
+	crowd_trust(s->core.crowd, c->trusted);
+	set_limits(s, &c->limits);
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
@@ -151,11 +214,15 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
-	if (make_forward(s, err) && bind_admin(s, err))
-		s->settings = settings_load(&s->core, c, NULL, err);
+	s->revoked = revoked_new();
+	if (open_access_log(s, err) && make_forward(s, err) && bind_admin(s, err))
+		s->settings = load_settings(s, c, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
+	for (int i = 0; c->access_log && i < s->core.n_workers; i++)
+		s->core.worker[i].journal =
+			journal_new(&s->journal, s->core.worker[i].loop, &s->core.worker[i].count);
 	if (s->settings && bind_ports(s, err))
 		return s;
 	for (int i = 0; i < s->core.n_workers; i++)
@@ -197,20 +264,51 @@ static void say_ready(const struct server *s)
 				 addr_text(&s->bound[p], text));
 }
 
+/* ---- what the admin listener asks for ---- */
+
+static const struct tokens *tokens_in_force(void *arg)
+{
+	return ((struct server *)arg)->settings->tokens;
+}
+
+static bool revoke(void *arg, const char *owner, struct err *err)
+{
+	struct server *s = arg;
+	struct tokens *was = s->settings->tokens;
+
+	if (!was || !revoked_add(s->revoked, was, owner))
+		return err_set(err, "No token has this name.");
+	struct settings *next = settings_but(&s->core, s->settings, revoked_apply(s->revoked, was));
+
+	settings_publish(&s->core, next);
+	settings_unref(s->settings);
+	s->settings = next;
+	if (revoked_write(s->revoked, s->core.config->state_dir, err))
+		log_info("server", "The token of %s was revoked by the operator", owner);
+	else
+		log_warn("server",
+			 "The token of %s was revoked by the operator, until the server ends: %s",
+			 owner, err->text);
+	return true;
+}
+
+static const struct admin_hooks admin_hooks = {tokens_in_force, revoke};
+
 void server_start(struct server *s, struct loop *l)
 {
 	for (int i = 0; i < s->core.n_workers; i++)
 		if (!worker_start(&s->core.worker[i]))
 			fatal("-workers: no thread for worker %d", i);
 	if (*s->core.config->admin_addr)
-		s->admin = admin_start(l, &s->admin_fds, &s->core, s->settings->admin_tls);
+		s->admin = admin_start(l, &s->admin_fds, &s->core, s->settings->admin_tls,
+				       &admin_hooks, s);
 	say_ready(s);
 }
 
 void server_reload(struct server *s, const struct config *c)
 {
 	struct err err;
-	struct settings *next = settings_load(&s->core, c, s->settings, &err);
+	struct settings *next = load_settings(s, c, &err);
 
 	if (!next) {
 		log_error("server", "Not reloaded: %s", err.text);
@@ -219,6 +317,7 @@ void server_reload(struct server *s, const struct config *c)
 	bool say = next->tokens || s->settings->tokens;
 
 	settings_publish(&s->core, next);
+	set_limits(s, &next->limits);
 	settings_unref(s->settings);
 	s->settings = next;
 	if (say)
@@ -257,12 +356,18 @@ void server_free(struct server *s)
 {
 	for (int i = 0; i < s->core.n_workers; i++) {
 		settings_unref(s->core.worker[i].settings);
+		journal_free(s->core.worker[i].journal);
 		worker_free(&s->core.worker[i]);
 	}
 	free(s->core.worker);
+	logfile_close(&s->access_file);
 	listener_fds_close(&s->admin_fds);
 	settings_unref(s->settings);
+	revoked_free(s->revoked);
 	door_free(s->core.door);
+	crowd_free(s->core.crowd);
+	rate_free(s->core.visitor_rate);
+	rate_free(s->core.tunnel_rate);
 	guesses_free(s->core.guesses);
 	registry_free(s->core.registry);
 	for (int i = 0; i < CONFIG_FORWARDS; i++)

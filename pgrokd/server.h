@@ -17,6 +17,8 @@ struct server *server_new(const struct config *c, struct err *err) MUSTCHECK;
 struct registry *server_registry(struct server *s);
 /* Starts the threads, and the admin listener on l, the main thread's; says so in the log. */
 void server_start(struct server *s, struct loop *l);
+/* Both logs go on in files of their names. */
+void server_reopen_logs(struct server *s);
 /*
  * Loads the settings again, as c says: certificates for connections from now on, tokens for all
  * clients. What can't be loaded is logged, and the old settings stay.

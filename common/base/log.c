@@ -13,12 +13,11 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/line.h"
 #include "common/base/logfile.h"
 #include "common/base/out.h"
-#include "common/base/utf8.h"
 
 #define LINE_BYTES 2048 /* below PIPE_BUF: a write to a pipe is whole or not at all */
-#define LINE_TAIL 8     /* kept free for the mark of a cut and the end of a JSON object */
 #define LOG_NOTHING (LOG_ERROR + 1)
 
 enum stamp_form { STAMP_TEXT, STAMP_JSON };
@@ -37,84 +36,7 @@ static atomic_int threshold = LOG_NOTHING;
 static atomic_int out_format = LOG_TEXT;
 static atomic_bool events_on_stdout;
 static struct out event_out = {.fd = -1};
-
-struct line {
-	char bytes[LINE_BYTES];
-	size_t len;
-	bool json;
-	bool cut; /* something did not fit; nothing is added any more */
-};
-
-static void put(struct line *l, const char *s, size_t len)
-{
-	if (l->cut || l->len + len > LINE_BYTES - LINE_TAIL) {
-		l->cut = true;
-		return;
-	}
-	memcpy(l->bytes + l->len, s, len);
-	l->len += len;
-}
-
-static void put_str(struct line *l, const char *s)
-{
-	put(l, s, strlen(s));
-}
-
-/* Into the reserved tail, where there is always room. */
-static void put_tail(struct line *l, const char *s)
-{
-	size_t len = strlen(s);
-
-	memcpy(l->bytes + l->len, s, len);
-	l->len += len;
-}
-
-/*
- * The code point, if a terminal or a reader of lines would act on it (C0, DEL, C1, the Unicode
- * line and paragraph separators); 0 for harmless ones. NUL does not occur in these strings.
- */
-static unsigned control_char(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	if (len == 1 && (p[0] < 0x20 || p[0] == 0x7F))
-		return p[0];
-	if (len == 2 && p[0] == 0xC2 && p[1] < 0xA0)
-		return p[1];
-	if (len == 3 && p[0] == 0xE2 && p[1] == 0x80 && (p[2] == 0xA8 || p[2] == 0xA9))
-		return 0x2000U + (p[2] & 0x3F);
-	return 0;
-}
-
-static void put_escaped(struct line *l, const char *s)
-{
-	size_t left = strlen(s);
-
-	while (left > 0 && !l->cut) {
-		size_t n = utf8_len(s, left);
-		unsigned control = n ? control_char(s, n) : 0;
-		char esc[16];
-		size_t esc_len = 0;
-		if (l->json && control) {
-			esc_len = (size_t)snprintf(esc, sizeof(esc), "\\u%04x", control);
-		} else if (n == 0 || control) {
-			n = n ? n : 1;
-			for (size_t i = 0; i < n; i++)
-				esc_len += (size_t)snprintf(esc + esc_len, sizeof(esc) - esc_len,
-							    l->json ? "\\\\x%02x" : "\\x%02x",
-							    (unsigned char)s[i]);
-		} else if (l->json && (*s == '"' || *s == '\\')) {
-			esc[esc_len++] = '\\';
-			esc[esc_len++] = *s;
-		}
-		if (esc_len)
-			put(l, esc, esc_len);
-		else
-			put(l, s, n);
-		s += n;
-		left -= n;
-	}
-}
+static struct logfile file = LOGFILE_INIT;
 
 static size_t format_second(time_t sec, enum stamp_form form, char *out, size_t cap)
 {
@@ -142,24 +64,22 @@ static void put_stamp(struct line *l, enum stamp_form form)
 		cached.form = form;
 		cached.len = format_second(now.tv_sec, form, cached.text, sizeof(cached.text));
 	}
-	put(l, cached.text, cached.len);
+	line_put(l, cached.text, cached.len);
 	if (form == STAMP_JSON) {
 		char ms[8];
 		int n = snprintf(ms, sizeof(ms), ".%03dZ", (int)(now.tv_nsec / 1000000 % 1000));
-		put(l, ms, (size_t)n);
+		line_put(l, ms, (size_t)n);
 	}
 }
 
 /* Begins a line; fields are appended by put_member, the object is closed by json_end. */
 static void json_begin(struct line *l)
 {
-	l->json = true;
-	put_str(l, "{\"t\":\"");
+	line_str(l, "{\"t\":\"");
 	put_stamp(l, STAMP_JSON);
-	put_str(l, "\"");
+	line_str(l, "\"");
 }
 
-/* ,"name":"value"; a value that does not fit is cut with "...", a name that does not is left out */
 /* "retry_ms" and the like. */
 static bool names_number(const char *name)
 {
@@ -168,6 +88,7 @@ static bool names_number(const char *name)
 	return len > 3 && strcmp(name + len - 3, "_ms") == 0;
 }
 
+/* ,"name":"value"; a value that does not fit is cut with "...", a name that does not is left out */
 static void put_member(struct line *l, const char *name, const char *value)
 {
 	size_t before = l->len;
@@ -175,37 +96,36 @@ static void put_member(struct line *l, const char *name, const char *value)
 
 	if (l->cut)
 		return;
-	put_str(l, ",\"");
-	put_escaped(l, name);
-	put_str(l, "\":");
-	put_str(l, quote);
+	line_str(l, ",\"");
+	line_escaped(l, name, strlen(name));
+	line_str(l, "\":");
+	line_str(l, quote);
 	if (l->cut) {
 		l->len = before;
 		return;
 	}
-	put_escaped(l, value);
+	line_escaped(l, value, strlen(value));
 	if (l->cut)
-		put_tail(l, "...");
-	put_tail(l, quote);
+		line_tail(l, "...");
+	line_tail(l, quote);
 }
 
 static void json_end(struct line *l)
 {
-	put_tail(l, "}");
+	line_tail(l, "}");
 }
 
 static bool line_write(struct line *l)
 {
-	put_tail(l, "\n");
-	return logfile_write(l->bytes, l->len);
+	line_tail(l, "\n");
+	return logfile_write(&file, l->bytes, l->len);
 }
 
 static bool write_json(enum log_level level, const char *prefix, const char *msg)
 {
-	struct line l;
+	char bytes[LINE_BYTES];
+	struct line l = line_of(bytes, sizeof(bytes), LINE_JSON);
 
-	l.len = 0;
-	l.cut = false;
 	json_begin(&l);
 	put_member(&l, "level", level_names[level].json);
 	if (prefix && *prefix)
@@ -217,22 +137,21 @@ static bool write_json(enum log_level level, const char *prefix, const char *msg
 
 static bool write_text(enum log_level level, const char *prefix, const char *msg)
 {
-	struct line l;
+	char bytes[LINE_BYTES];
+	struct line l = line_of(bytes, sizeof(bytes), LINE_TEXT);
 
-	l.len = 0;
-	l.cut = l.json = false;
 	put_stamp(&l, STAMP_TEXT);
-	put_str(&l, " [");
-	put_str(&l, level_names[level].text);
-	put_str(&l, "] ");
+	line_str(&l, " [");
+	line_str(&l, level_names[level].text);
+	line_str(&l, "] ");
 	if (prefix && *prefix) {
-		put_str(&l, "[");
-		put_escaped(&l, prefix);
-		put_str(&l, "] ");
+		line_str(&l, "[");
+		line_escaped(&l, prefix, strlen(prefix));
+		line_str(&l, "] ");
 	}
-	put_escaped(&l, msg);
+	line_escaped(&l, msg, strlen(msg));
 	if (l.cut)
-		put_tail(&l, "...");
+		line_tail(&l, "...");
 	return line_write(&l);
 }
 
@@ -247,7 +166,7 @@ static void log_message(enum log_level level, const char *prefix, const char *ms
 
 	if (!write_message(level, prefix, msg))
 		return;
-	unsigned long lost = logfile_take_lost();
+	unsigned long lost = logfile_take_lost(&file);
 
 	if (!lost)
 		return;
@@ -302,15 +221,14 @@ void log_closed(enum log_level level, const char *prefix, const char *why, uint6
 
 void log_event(const char *event, ...)
 {
-	struct line l;
+	char bytes[LINE_BYTES];
+	struct line l = line_of(bytes, sizeof(bytes), LINE_JSON);
 	const char *name;
 	int saved = errno;
 	va_list ap;
 
 	if (!log_is_json())
 		return;
-	l.len = 0;
-	l.cut = false;
 	json_begin(&l);
 	put_member(&l, "event", event);
 	va_start(ap, event);
@@ -344,7 +262,7 @@ bool log_wants(enum log_level level)
 
 bool log_to_stdout(void)
 {
-	return logfile_is_stdout();
+	return logfile_is_stdout(&file);
 }
 
 void log_set_format(enum log_format format)
@@ -390,7 +308,7 @@ bool log_open(const char *target, const char *level, struct err *err)
 		return true;
 	/* Whoever read our output may leave: that is an EPIPE, not our end. */
 	signal(SIGPIPE, SIG_IGN);
-	if (!logfile_open(target, err))
+	if (!logfile_open(&file, target, LOGFILE_FRESH, err))
 		return false;
 	atomic_store(&threshold, wanted);
 	return true;
@@ -398,27 +316,27 @@ bool log_open(const char *target, const char *level, struct err *err)
 
 void log_set_max(uint64_t bytes)
 {
-	logfile_set_max(bytes);
+	logfile_set_max(&file, bytes);
 }
 
 void log_reopen(void)
 {
 	struct err err;
 
-	if (!logfile_reopen(&err))
+	if (!logfile_reopen(&file, &err))
 		log_warn(NULL, "%s", err.text);
 }
 
 void log_close(void)
 {
 	atomic_store(&threshold, LOG_NOTHING);
-	logfile_close();
+	logfile_close(&file);
 }
 
 void fatal(const char *fmt, ...)
 {
-	char msg[LINE_BYTES];
-	struct line l;
+	char msg[LINE_BYTES], bytes[LINE_BYTES];
+	struct line l = line_of(bytes, sizeof(bytes), LINE_TEXT);
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -427,10 +345,8 @@ void fatal(const char *fmt, ...)
 	/* Who reads stdout mostly reads stderr, too. */
 	if (log_wants(LOG_ERROR) && !log_to_stdout())
 		log_message(LOG_ERROR, NULL, msg);
-	l.len = 0;
-	l.cut = l.json = false;
-	put_escaped(&l, msg);
-	put_tail(&l, "\n");
+	line_escaped(&l, msg, strlen(msg));
+	line_tail(&l, "\n");
 	if (write(STDERR_FILENO, l.bytes, l.len) < 0) {
 		/* nobody left to tell */
 	}

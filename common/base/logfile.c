@@ -1,9 +1,8 @@
-/* Where the lines of the log go. */
+/* Where the lines of a log go. */
 #include "common/base/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,15 +10,6 @@
 #include <unistd.h>
 
 #include "common/base/out.h"
-
-/* Any thread writes; the descriptor's number stays the same while a file is open. */
-static struct out out = {.fd = -1};
-static atomic_bool on_stdout;
-static atomic_ullong written; /* bytes in the file */
-static atomic_ullong max_bytes;
-static pthread_mutex_t rotating = PTHREAD_MUTEX_INITIALIZER; /* held by whoever renames */
-static char *file_name;                                      /* NULL: no file */
-static bool is_regular;
 
 /* O_NONBLOCK: a named pipe that nobody reads must not hang the daemon. */
 static int open_append(const char *path)
@@ -62,118 +52,119 @@ static bool shift(const char *path)
 	return true;
 }
 
-static bool open_file(const char *path, struct err *err)
+static bool open_file(struct logfile *f, const char *path, enum logfile_begin begin,
+		      struct err *err)
 {
 	struct stat st;
 
 	if (!may_follow(path, err))
 		return false;
 	/* Only plain files: never /dev/null. */
-	if (lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !shift(path))
+	if (begin == LOGFILE_FRESH && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && !shift(path))
 		return err_set(err, "cannot rename log file %s: %s", path, strerror(errno));
 	int fd = open_append(path);
 
 	if (fd < 0)
 		return err_set(err, "cannot open log file %s: %s", path, strerror(errno));
-	is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-	atomic_store(&written, is_regular ? (unsigned long long)st.st_size : 0);
-	file_name = xstrdup(path);
-	out_init(&out, fd);
+	f->is_regular = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	atomic_store(&f->written, f->is_regular ? (unsigned long long)st.st_size : 0);
+	f->name = xstrdup(path);
+	out_init(&f->out, fd);
 	return true;
 }
 
-bool logfile_open(const char *target, struct err *err)
+bool logfile_open(struct logfile *f, const char *target, enum logfile_begin begin, struct err *err)
 {
-	logfile_close();
+	logfile_close(f);
 	bool to_stdout = strcmp(target, "stdout") == 0 || strcmp(target, "/dev/stdout") == 0;
 
 	if (to_stdout || strcmp(target, "/dev/stderr") == 0) {
-		atomic_store(&on_stdout, to_stdout);
-		out_init(&out, to_stdout ? STDOUT_FILENO : STDERR_FILENO);
+		atomic_store(&f->on_stdout, to_stdout);
+		out_init(&f->out, to_stdout ? STDOUT_FILENO : STDERR_FILENO);
 		return true;
 	}
-	return open_file(target, err);
+	return open_file(f, target, begin, err);
 }
 
 /* Onto the same number: a thread in the middle of a line needs to know nothing of it. */
-static bool follow_name(struct err *err)
+static bool follow_name(struct logfile *f, struct err *err)
 {
-	int fd = open_append(file_name);
-	bool ok = fd >= 0 && dup2(fd, out.fd) >= 0 && fcntl(out.fd, F_SETFD, FD_CLOEXEC) == 0;
+	int fd = open_append(f->name);
+	bool ok = fd >= 0 && dup2(fd, f->out.fd) >= 0 && fcntl(f->out.fd, F_SETFD, FD_CLOEXEC) == 0;
 	struct stat st;
 
 	if (!ok)
-		err_set(err, "cannot reopen log file %s: %s", file_name, strerror(errno));
-	else if (is_regular && fstat(out.fd, &st) == 0)
-		atomic_store(&written, (unsigned long long)st.st_size);
+		err_set(err, "cannot reopen log file %s: %s", f->name, strerror(errno));
+	else if (f->is_regular && fstat(f->out.fd, &st) == 0)
+		atomic_store(&f->written, (unsigned long long)st.st_size);
 	if (fd >= 0)
 		close(fd);
 	return ok;
 }
 
-bool logfile_reopen(struct err *err)
+bool logfile_reopen(struct logfile *f, struct err *err)
 {
-	if (!file_name)
+	if (!f->name)
 		return true;
-	pthread_mutex_lock(&rotating);
-	bool ok = follow_name(err);
+	pthread_mutex_lock(&f->rotating);
+	bool ok = follow_name(f, err);
 
-	pthread_mutex_unlock(&rotating);
+	pthread_mutex_unlock(&f->rotating);
 	return ok;
 }
 
-void logfile_close(void)
+void logfile_close(struct logfile *f)
 {
-	int fd = out.fd;
-	bool owned = out.owned;
+	int fd = f->out.fd;
+	bool owned = f->out.owned;
 
-	out_end(&out);
+	out_end(&f->out);
 	/* What out_init() was given for a file is ours, too; a pipe was opened a second time. */
-	if (file_name && !owned)
+	if (f->name && !owned)
 		close(fd);
-	free(file_name);
-	file_name = NULL;
-	is_regular = false;
-	atomic_store(&on_stdout, false);
+	free(f->name);
+	f->name = NULL;
+	f->is_regular = false;
+	atomic_store(&f->on_stdout, false);
 }
 
-bool logfile_is_stdout(void)
+bool logfile_is_stdout(const struct logfile *f)
 {
-	return atomic_load_explicit(&on_stdout, memory_order_relaxed);
+	return atomic_load_explicit(&f->on_stdout, memory_order_relaxed);
 }
 
-void logfile_set_max(uint64_t bytes)
+void logfile_set_max(struct logfile *f, uint64_t bytes)
 {
-	atomic_store(&max_bytes, bytes);
+	atomic_store(&f->max_bytes, bytes);
 }
 
 /*
  * The file is full: its name goes to a new one. Where the folder does not allow that, it is
  * emptied: a full disk would hurt more than lost lines.
  */
-static void rotate(void)
+static void rotate(struct logfile *f)
 {
 	struct err err;
 
-	if (pthread_mutex_trylock(&rotating) != 0)
+	if (pthread_mutex_trylock(&f->rotating) != 0)
 		return; /* another thread is at it */
-	if (atomic_load(&written) > atomic_load(&max_bytes) &&
-	    !(shift(file_name) && follow_name(&err)) && ftruncate(out.fd, 0) == 0)
-		atomic_store(&written, 0);
-	pthread_mutex_unlock(&rotating);
+	if (atomic_load(&f->written) > atomic_load(&f->max_bytes) &&
+	    !(shift(f->name) && follow_name(f, &err)) && ftruncate(f->out.fd, 0) == 0)
+		atomic_store(&f->written, 0);
+	pthread_mutex_unlock(&f->rotating);
 }
 
-bool logfile_write(const char *line, size_t len)
+bool logfile_write(struct logfile *f, const char *lines, size_t len)
 {
-	bool ok = out_line(&out, line, len);
-	unsigned long long max = atomic_load_explicit(&max_bytes, memory_order_relaxed);
+	bool ok = out_line(&f->out, lines, len);
+	unsigned long long max = atomic_load_explicit(&f->max_bytes, memory_order_relaxed);
 
-	if (ok && is_regular && atomic_fetch_add(&written, len) + len > max && max)
-		rotate();
+	if (ok && f->is_regular && atomic_fetch_add(&f->written, len) + len > max && max)
+		rotate(f);
 	return ok;
 }
 
-unsigned long logfile_take_lost(void)
+unsigned long logfile_take_lost(struct logfile *f)
 {
-	return out_take_dropped(&out);
+	return out_take_dropped(&f->out);
 }

@@ -71,6 +71,8 @@ static void maybe_resume(struct http_track *t)
 
 static void answer_complete(struct http_track *t)
 {
+	if (t->hooks->complete)
+		t->hooks->complete(t->arg);
 	t->resp_state = RESP_HEAD;
 	t->owed_head = (t->owed_head + 1) % TRACK_OWED_MAX;
 	t->owed--;
@@ -213,6 +215,7 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 		status = t->req.status;
 		break;
 	case HTTP_OK:
+		t->req_at = t->req_passed + *pos;
 		status = t->hooks->allow(t->arg, &t->req, head);
 		break;
 	}
@@ -252,7 +255,7 @@ static enum judge request_body(struct http_track *t, const char *buf, size_t len
 	return JUDGE_PASS;
 }
 
-enum judge http_track_request(struct http_track *t, const char *buf, size_t len, size_t *pass)
+static enum judge judge_request(struct http_track *t, const char *buf, size_t len, size_t *pass)
 {
 	enum judge verdict = JUDGE_PASS;
 	bool more = true;
@@ -268,6 +271,14 @@ enum judge http_track_request(struct http_track *t, const char *buf, size_t len,
 		verdict = t->req_state == REQ_HEAD ? request_head(t, buf, len, pass, &more)
 						   : request_body(t, buf, len, pass, &more);
 	}
+	return verdict;
+}
+
+enum judge http_track_request(struct http_track *t, const char *buf, size_t len, size_t *pass)
+{
+	enum judge verdict = judge_request(t, buf, len, pass);
+
+	t->req_passed += *pass;
 	return verdict;
 }
 
@@ -333,6 +344,7 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 		return true;
 	}
 	*pos += t->resp.head_len;
+	t->resp_at = t->resp_passed + *pos;
 	bool switches = t->resp.status == 101 && (kind & OWED_UPGRADE);
 
 	if (t->hooks->answer && (switches || t->resp.status >= 200))
@@ -360,13 +372,14 @@ static void response_body(struct http_track *t, const char *buf, size_t len, siz
 		rc = http_chunked_scan(&t->resp_chunks, buf + *pos, n, &n, NULL, NULL);
 	}
 	*pos += n;
+	t->resp_at = t->resp_passed + *pos;
 	if (rc == HTTP_OK)
 		answer_complete(t);
 	else if (rc == HTTP_BAD)
 		unfollow(t);
 }
 
-enum judge http_track_response(struct http_track *t, const char *buf, size_t len, size_t *pass)
+static enum judge judge_response(struct http_track *t, const char *buf, size_t len, size_t *pass)
 {
 	*pass = 0;
 	for (;;) {
@@ -383,6 +396,14 @@ enum judge http_track_response(struct http_track *t, const char *buf, size_t len
 		else if (!response_head(t, buf, len, pass))
 			return JUDGE_PASS;
 	}
+}
+
+enum judge http_track_response(struct http_track *t, const char *buf, size_t len, size_t *pass)
+{
+	enum judge verdict = judge_response(t, buf, len, pass);
+
+	t->resp_passed += *pass;
+	return verdict;
 }
 
 void http_track_response_eof(struct http_track *t)

@@ -45,6 +45,8 @@ struct http_track_hooks {
 	 * its bytes. NULL: nobody wants to know.
 	 */
 	void (*answer)(void *arg, const struct http_head *h, const char *head);
+	/* An answer is complete; its last bytes are about to pass. NULL: nobody wants to know. */
+	void (*complete)(void *arg);
 };
 
 struct http_track {
@@ -53,6 +55,8 @@ struct http_track {
 	struct http_head req, resp;
 	struct http_chunked req_chunks, resp_chunks;
 	uint64_t req_left, resp_left;
+	uint64_t req_passed, resp_passed; /* bytes that have passed, up to the last call */
+	uint64_t req_at, resp_at; /* ... up to what a hook is told of: a head, an answer's end */
 	uint8_t req_state, resp_state;
 	uint8_t owed_kind[TRACK_OWED_MAX]; /* a ring: what the request was, as far as it matters */
 	uint8_t owed_head, owed;           /* owed: requests passed whose answer is not complete */

@@ -22,6 +22,7 @@ struct half {
 	/* Bits, so that the compiler asks for several at once: that is done at every wake-up. */
 	bool rejudge : 1;  /* held bytes are to be judged again, without new ones */
 	bool hold : 1;     /* the judge wants no more until pair_release() */
+	bool paused : 1;   /* there is no budget until pair_resume() */
 	bool stopped : 1;  /* nothing more is read from this side */
 	bool eof : 1;      /* this side has ended */
 	bool eof_told : 1; /* ... and that may be passed on */
@@ -34,6 +35,7 @@ struct pair {
 	struct half side[2];
 	const struct pair_hooks *hooks;
 	void *arg;
+	pair_budget_fn *budget; /* NULL: no limit */
 	struct loop *loop;
 	struct loop_tick tick;      /* start and release */
 	struct loop_timer *silence; /* NULL until half-closed */
@@ -296,30 +298,41 @@ static void pass_end(struct half *h)
 	watch_silence(p);
 }
 
-/* Passes on what can be seen where it is. False: it has to be read. */
-static bool pass_seen(struct half *h)
+/* Passes on what can be seen where it is, at most `most`. False: it has to be read. */
+static bool pass_seen(struct half *h, size_t most)
 {
 	size_t n;
 	const char *from = stream_peek(h->s, &n);
 
 	if (!from)
 		return false;
-	if (n > PAIR_READ)
-		n = PAIR_READ;
+	if (n > most)
+		n = most;
 	pass_on(h, from, n);
 	stream_skip(h->s, n);
 	return true;
 }
 
 /* Where to read to, and how much: best where the other side would put it anyway. */
-static char *reading_place(struct half *h, size_t *cap)
+static char *reading_place(struct half *h, size_t most, size_t *cap)
 {
 	char *room = h->held ? NULL : stream_room(h->peer->s, cap);
 
-	if (room && *cap >= ROOM_MIN)
+	if (room && *cap >= ROOM_MIN) {
+		*cap = *cap < most ? *cap : most;
 		return room;
-	*cap = PAIR_READ;
+	}
+	*cap = most < PAIR_READ ? most : PAIR_READ;
 	return io_buf;
+}
+
+/* What may be read now; 0: nothing, it is paused. */
+static size_t ask_budget(struct half *h)
+{
+	size_t most = h->pair->budget(h->pair->arg, side_of(h));
+
+	h->paused = !most;
+	return most;
 }
 
 /*
@@ -328,16 +341,18 @@ static char *reading_place(struct half *h, size_t *cap)
  */
 static bool read_once(struct half *h)
 {
-	size_t n, cap, held = h->held;
+	size_t n, cap, held = h->held, most = SIZE_MAX;
 	char *buf;
 
 	if (held > PAIR_HELD) {
 		over(h->pair, PAIR_ABORT); /* a judge that never decides */
 		return false;
 	}
-	if (!held && pass_seen(h))
+	if (h->pair->budget && !(most = ask_budget(h)))
 		return false;
-	buf = reading_place(h, &cap);
+	if (!held && pass_seen(h, most < PAIR_READ ? most : PAIR_READ))
+		return false;
+	buf = reading_place(h, most, &cap);
 	if (held)
 		memcpy(buf, h->buf + h->off, held);
 	switch (stream_read(h->s, buf + held, cap, &n)) {
@@ -360,7 +375,7 @@ static bool step(struct half *h)
 {
 	if (h->pair->over || h->dead || !flush_pending(h))
 		return false;
-	if (h->stopped || h->hold || h->pair->ending)
+	if (h->stopped || h->hold || h->paused || h->pair->ending)
 		return false;
 	if (h->rejudge) {
 		h->rejudge = false;
@@ -394,7 +409,7 @@ static void pump(struct half *h)
 static void want(struct half *h)
 {
 	const struct half *t = h->peer;
-	bool reads = !h->eof && !h->stopped && !h->hold && !h->dead && !h->pending;
+	bool reads = !h->eof && !h->stopped && !h->hold && !h->paused && !h->dead && !h->pending;
 	bool writes = t->pending || (t->eof && !t->finished && !t->dead && !t->eof_held &&
 				     !t->stopped && !h->pair->ending);
 
@@ -513,6 +528,19 @@ void pair_release(struct pair *p, enum side from)
 	h->hold = false;
 	h->eof_held = false;
 	h->rejudge = true;
+	loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_pace(struct pair *p, pair_budget_fn *fn)
+{
+	p->budget = fn;
+}
+
+void pair_resume(struct pair *p, enum side from)
+{
+	if (p->over)
+		return;
+	p->side[from].paused = false;
 	loop_next_tick(p->loop, &p->tick);
 }
 

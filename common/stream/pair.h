@@ -57,6 +57,12 @@ struct pair_hooks {
 	void (*done)(void *arg, enum pair_end why);
 };
 
+/*
+ * How many bytes may be read from side `from` now, at most. 0: none until pair_resume(), which is
+ * not called from inside.
+ */
+typedef size_t pair_budget_fn(void *arg, enum side from);
+
 struct pair;
 
 /* Takes both streams (settled, handshakes done). hooks and arg are borrowed. Returns owned. */
@@ -68,6 +74,10 @@ void pair_feed(struct pair *p, enum side side, const void *buf, size_t len);
 void pair_start(struct pair *p);
 /* Ends a JUDGE_HOLD or a held-back end of side `from`; may be called from inside a judge. */
 void pair_release(struct pair *p, enum side from);
+/* Nothing is read from now on without asking fn, with the arg of the hooks. NULL: as at first. */
+void pair_pace(struct pair *p, pair_budget_fn *fn);
+/* Side `from` may be read again. */
+void pair_resume(struct pair *p, enum side from);
 /* What a judge can say, from outside: JUDGE_CUT, and JUDGE_LEAVE of `side`. done() comes later. */
 void pair_cut(struct pair *p);
 void pair_let_go(struct pair *p, enum side side);

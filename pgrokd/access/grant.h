@@ -13,6 +13,7 @@
 #include "common/base/err.h"
 #include "common/base/xalloc.h"
 #include "msg/pgrok/proto.h"
+#include "pgrokd/access/pace.h"
 
 /* Why a client or a wish of it is refused. */
 enum refusal {
@@ -30,6 +31,7 @@ enum refusal {
 struct tally {
 	atomic_uint refs;
 	atomic_int tunnels, visitors;
+	struct pace pace[2]; /* bytes of visitors, and of tunnels */
 };
 struct tally *tally_ref(struct tally *t);
 /* NULL is fine, here and below: nothing is counted. */
@@ -59,6 +61,7 @@ struct grant {
 	size_t n_ports;
 	unsigned protos;       /* bits, 1 << enum proto */
 	int tunnels, visitors; /* at once; INT_MAX: any number */
+	uint64_t bandwidth;    /* bytes a second in each direction; 0: any */
 	struct tally *tally;
 };
 

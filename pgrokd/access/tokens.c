@@ -167,6 +167,18 @@ static bool set_visitors(const struct yaml_value *v, void *object)
 	return yaml_set_count(v, &((struct draft *)object)->grant->visitors);
 }
 
+static bool set_bandwidth(const struct yaml_value *v, void *object)
+{
+	struct grant *g = ((struct draft *)object)->grant;
+	const char *text;
+
+	if (!yaml_text(v, &text))
+		return false;
+	if (pace_parse(text, &g->bandwidth))
+		return true;
+	return yaml_bad(v, "'%.40s' is not a bandwidth such as 500K, 10MB/s or 80Mbit/s", text);
+}
+
 static bool set_expires(const struct yaml_value *v, void *object)
 {
 	struct grant *g = ((struct draft *)object)->grant;
@@ -186,14 +198,13 @@ static bool set_expires(const struct yaml_value *v, void *object)
 
 static const char *other_words(const char *key)
 {
-	if (strcmp(key, "bandwidth") == 0)
-		return "bandwidth is not limited by this version";
 	if (strcmp(key, "ports") == 0 || strcmp(key, "remote_ports") == 0)
 		return "write tcp_ports";
 	return NULL;
 }
 
 static const struct yaml_field entry_fields[] = {
+	{"bandwidth", set_bandwidth, 0},
 	{"expires", set_expires, 0},
 	{"hostnames", set_hostnames, 0},
 	{"name", set_name, 0},
@@ -241,12 +252,19 @@ static bool take_entry(const struct yaml_value *v, void *arg)
 	return ok;
 }
 
-bool tokens_set(const struct yaml_value *v, void *member)
+static struct tokens *tokens_new(void)
 {
-	struct tokens **out = member, *t = xcalloc(1, sizeof(*t));
+	struct tokens *t = xcalloc(1, sizeof(*t));
 
 	atomic_init(&t->refs, 1);
 	t->entry = xcalloc(LIMIT_TOKENS, sizeof(*t->entry));
+	return t;
+}
+
+bool tokens_set(const struct yaml_value *v, void *member)
+{
+	struct tokens **out = member, *t = tokens_new();
+
 	tokens_unref(*out);
 	*out = t;
 	return yaml_items(v, "tokens", LIMIT_TOKENS, take_entry, t);
@@ -335,6 +353,22 @@ size_t tokens_count(const struct tokens *t)
 const struct grant *tokens_at(const struct tokens *t, size_t i)
 {
 	return t->entry[i].grant;
+}
+
+const struct token *tokens_token(const struct tokens *t, size_t i)
+{
+	return &t->entry[i].token;
+}
+
+struct tokens *tokens_without(const struct tokens *t, const bool gone[])
+{
+	struct tokens *rest = tokens_new();
+
+	for (size_t i = 0; i < t->n; i++)
+		if (!gone[i])
+			rest->entry[rest->n++] =
+				(struct entry){t->entry[i].token, grant_ref(t->entry[i].grant)};
+	return rest;
 }
 
 struct grant *tokens_find(const struct tokens *t, const struct token *token)

@@ -20,12 +20,14 @@ struct number {
 };
 
 static const char *const ports[PORTS] = {"http", "https", "tunnel"};
-static const char *const sheds[SHEDS] = {"half_open", "address", "memory", "guesses"};
+static const char *const sheds[SHEDS] = {
+	"half_open", "address", "memory", "guesses", "connections", "address_connections", "rate"};
 static const char *const no_clients[NO_CLIENTS] = {"version", "unknown", "message", "token",
 						   "expired", "guesses", "other"};
-static const char *const no_tunnels[NO_TUNNELS] = {"taken",    "held",  "name",   "port",
-						   "protocol", "limit", "rights", "rules"};
+static const char *const no_tunnels[NO_TUNNELS] = {"taken", "held",   "name", "port", "protocol",
+						   "limit", "rights", "rate", "rules"};
 static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit", "rules"};
+static const char *const lines[LINES] = {"written", "lost"};
 static const char *const states[] = {"waiting", "joined"};
 static const char *const sources[] = {"visitors", "tunnels"};
 static const char *const classes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -64,6 +66,8 @@ static const struct number numbers[] = {
 	{"requests_total", "HTTP requests led to a client.", METRIC_COUNTER, ONE(count.requests)},
 	{"answers_total", "Answers to them, by class of status.", METRIC_COUNTER,
 	 MANY(count.answers, "status", classes)},
+	{"access_log_lines_total", "Lines of the access log.", METRIC_COUNTER,
+	 MANY(count.journal, "result", lines)},
 	{"pages_total", "Pages of the server's own, by status.", METRIC_COUNTER,
 	 MANY(count.pages, "status", counted_pages)},
 };

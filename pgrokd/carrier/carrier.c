@@ -2,6 +2,7 @@
 #include "pgrokd/carrier/carrier.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdlib.h>
 
 #include "common/base/log.h"
@@ -23,10 +24,16 @@ struct carrier *carrier_new(struct loop *l, const char *name, const struct carri
 	c->hooks = hooks;
 	c->arg = arg;
 	TAILQ_INIT(&c->waiting);
+	c->most_waiting = LIMIT_WAITING;
 	TAILQ_INIT(&c->shared);
 	pool_init(c);
 	c->memory = mux_account_new();
 	return c;
+}
+
+void carrier_bound(struct carrier *c, int most)
+{
+	c->most_waiting = most ? most : INT_MAX;
 }
 
 static void close_all(struct link_list *list, const char *why)
@@ -126,7 +133,7 @@ static bool enough_wait(struct carrier *c)
 	const struct carrier_waiter *first = TAILQ_FIRST(&c->waiting);
 	bool takes = !first || loop_now(c->loop) - first->since < loop_scaled(LIMIT_ASKED_MS);
 
-	return c->n_waiting >= (takes ? LIMIT_WAITING : LIMIT_WAITING_LONG);
+	return c->n_waiting >= (takes ? c->most_waiting : c->most_waiting / LIMIT_WAITING_PART);
 }
 
 enum carrier_rc carrier_serve(struct carrier *c, struct carrier_waiter *w, struct stream **s)

@@ -51,6 +51,8 @@ struct carrier;
 /* name (for the log), hooks and arg are borrowed. Returns owned. */
 struct carrier *carrier_new(struct loop *l, const char *name, const struct carrier_hooks *hooks,
 			    void *arg) MUSTCHECK;
+/* So many visitors may wait; 0: any number. LIMIT_WAITING at first. */
+void carrier_bound(struct carrier *c, int most);
 /*
  * Takes c; no visitor may be waiting any more. Idle connections are closed, the others when their
  * last visitor has gone.

@@ -61,7 +61,7 @@ struct carrier {
 	const struct carrier_hooks *hooks;
 	void *arg;
 	struct waiter_list waiting; /* oldest first */
-	int n_waiting;
+	int n_waiting, most_waiting;
 	struct link_list shared; /* all connections of kinds that share */
 	int n_shared;
 	struct pool pool;           /* all others */

@@ -13,6 +13,7 @@
 #include "pgrokd/client/rights.h"
 #include "pgrokd/client/takeover.h"
 #include "pgrokd/client/tunnel.h"
+#include "pgrokd/core/settings.h"
 
 static void client_end(struct client *c, bool replaced, const char *why);
 static void client_later(void *arg);
@@ -45,6 +46,8 @@ struct client *client_new(struct worker *w, const struct client_conf *conf)
 	TAILQ_INIT(&c->requests);
 	c->later = (struct loop_tick){.fn = client_later, .arg = c};
 	c->carrier = carrier_new(w->loop, c->name, conf->proto->carry, conf->session);
+	if (w->settings)
+		carrier_bound(c->carrier, w->settings->limits.waiting);
 	idmap_put(w->clients, c->id, c);
 	strmap_put(w->client_ids, c->client_id, c);
 	w->count.clients++;

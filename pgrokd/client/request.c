@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "msg/pgrok/access.h"
+#include "pgrokd/access/rate.h"
 #include "pgrokd/client/rights.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/settings.h"
@@ -398,10 +399,15 @@ void request_start(struct client *c, const struct wanted *want)
 		r->hostname[len - 1] = '\0';
 	TAILQ_INSERT_TAIL(&c->requests, r, link);
 	c->n_requests++;
-	if (take_rules(r, want))
+	if (!rate_take(c->worker->core->tunnel_rate, &c->peer, loop_now(c->worker->loop)))
+		(void)request_refuse(r, NO_TUNNEL_RATE,
+				     "Too many tunnels were asked for from your address just now. "
+				     "Try again in a second.");
+	else if (take_rules(r, want)) {
 		request_run(r);
-	else
-		request_cancel(r);
+		return;
+	}
+	request_cancel(r);
 }
 
 /* It was opened together with another, but an error came before the client heard of it. */

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "pgrokd/client/tunnel.h"
 #include "pgrokd/core/admit.h"
+#include "pgrokd/core/settings.h"
 
 bool rights_allow(const struct client *c, const struct route *route, struct err *why)
 {
@@ -120,6 +121,8 @@ void client_settle(struct client *c)
 	} else {
 		grant_unref(c->grant);
 		c->grant = grant_ref(grant);
+		if (c->worker->settings)
+			carrier_bound(c->carrier, c->worker->settings->limits.waiting);
 		settle_tunnels(c);
 		rights_watch(c);
 	}

@@ -11,6 +11,8 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "common/net/listener.h"
+#include "pgrokd/access/rate.h"
+#include "pgrokd/core/settings.h"
 
 struct tunnel {
 	TAILQ_ENTRY(tunnel) link;
@@ -42,6 +44,15 @@ static int visitors_of(const struct client *c)
 	return c->grant ? c->grant->visitors : 0;
 }
 
+static void limit(struct tunnel *t)
+{
+	const struct client *c = t->client;
+	const struct settings *s = c->worker->settings;
+
+	visitors_limit(&t->visitors, s ? s->limits.tunnel_bandwidth : 0,
+		       c->grant ? c->grant->bandwidth : 0);
+}
+
 static struct tunnel *tunnel_new(struct client *c, struct route *route)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
@@ -55,12 +66,14 @@ static struct tunnel *tunnel_new(struct client *c, struct route *route)
 		.carrier = c->carrier,
 		.half_close = c->half_close,
 		.one_request = c->proto->one_request,
+		.owner = client_owner(c),
 		.sum = &c->count,
 		.tally = tally_of(c),
 		.most = visitors_of(c),
 	};
 	t->tally = tally_ref(t->visitors.tally);
 	visitors_open(&t->visitors);
+	limit(t);
 	TAILQ_INSERT_TAIL(&c->tunnels, t, link);
 	c->n_tunnels++;
 	c->had_tunnel = true;
@@ -107,16 +120,31 @@ bool tunnel_open(struct client *c, struct route **routes, int n, struct obstacle
 	return ok;
 }
 
+/* Counts it in; false: why is set. */
+static bool let_in(const struct worker *w, const struct addr *peer, struct seat *seat,
+		   enum shed *why)
+{
+	*why = SHED_MEMORY;
+	if (memory_short())
+		return false;
+	*why = SHED_RATE;
+	return rate_take(w->core->visitor_rate, peer, loop_now(w->loop)) &&
+	       crowd_enter(w->core->crowd, peer, seat, why);
+}
+
 static void tunnel_accept(void *arg, int fd, const struct addr *peer)
 {
 	struct tunnel *t = arg;
+	struct worker *w = t->client->worker;
+	struct seat seat;
+	enum shed why;
 
-	if (memory_short()) {
-		t->client->worker->count.shed[SHED_MEMORY]++;
+	if (!let_in(w, peer, &seat, &why)) {
+		w->count.shed[why]++;
 		close(fd);
 		return;
 	}
-	visitor_accept(&t->visitors, fd, peer);
+	visitor_accept(&t->visitors, fd, peer, seat);
 }
 
 static bool bind_port(const struct core *core, uint16_t port, struct listener_fds *fds,
@@ -185,6 +213,8 @@ const struct route *tunnel_route(const struct tunnel *t)
 void tunnel_regrant(struct tunnel *t)
 {
 	t->visitors.most = visitors_of(t->client);
+	t->visitors.owner = client_owner(t->client);
+	limit(t);
 }
 
 /* lost: its joined visitors go, too. */

@@ -13,6 +13,7 @@
 #include "common/base/metrics.h"
 #include "common/http/fields.h"
 #include "common/http/web_url.h"
+#include "pgrokd/access/pace.h"
 #include "pgrokd/config/file.h"
 #include "pgrokd/limits.h"
 #include "pgrokd/names/name.h"
@@ -150,6 +151,15 @@ static bool take_log_format(struct config *c, const struct option *o, const unio
 	return err_set(why, "'%.40s' is neither text nor json", v->text);
 }
 
+static bool take_access_format(struct config *c, const struct option *o, const union value *v,
+			       struct err *why)
+{
+	c->access_json = strcasecmp(v->text, "json") == 0;
+	if (c->access_json || strcasecmp(v->text, "combined") == 0)
+		return true;
+	return err_set(why, "'%.40s' is neither combined nor json", v->text);
+}
+
 static bool take_at_least(int min, struct config *c, const struct option *o, const union value *v,
 			  struct err *why)
 {
@@ -170,6 +180,26 @@ static bool take_megabytes_or_none(struct config *c, const struct option *o, con
 				   struct err *why)
 {
 	return take_at_least(0, c, o, v, why);
+}
+
+static bool take_limit(struct config *c, const struct option *o, const union value *v,
+		       struct err *why)
+{
+	*(int *)field_of(c, o) = v->number;
+	if (v->number >= 0 && v->number <= LIMIT_MOST)
+		return true;
+	return err_set(why, "%d is not from 0 to %d", v->number, LIMIT_MOST);
+}
+
+static bool take_bandwidth(struct config *c, const struct option *o, const union value *v,
+			   struct err *why)
+{
+	uint64_t *rate = field_of(c, o);
+
+	*rate = 0;
+	if (!*v->text || strcmp(v->text, "0") == 0 || pace_parse(v->text, rate))
+		return true;
+	return err_set(why, "'%.40s' is not a bandwidth such as 500K, 10MB/s or 80Mbit/s", v->text);
 }
 
 /* systemd may name several directories; the first one counts. */
@@ -498,8 +528,17 @@ static const struct option options[] = {
 	{"log-format", "text", "Log lines as text or json", FLAG_STRING, RESTART, take_log_format,
 	 0},
 	{"log-max", "100",
-	 "Megabytes after which a new log file is begun (five old ones are kept), 0 for never",
+	 "Megabytes after which a new file of either log is begun (five old ones are kept), 0 for "
+	 "never",
 	 FLAG_INT, RESTART, take_megabytes_or_none, AT(log_max)},
+	{"accessLog", "",
+	 "Write a line for each request to this file, empty string for none. 'stdout' has a "
+	 "special meaning",
+	 FLAG_STRING, RESTART, take_file, AT(access_log)},
+	{"accessLogFormat", "combined", "Its lines: combined, as web servers write them, or json",
+	 FLAG_STRING, RESTART, take_access_format, 0},
+	{"accessLogQuery", "true", "With the queries of URLs, which may contain secrets", FLAG_BOOL,
+	 RESTART, take_bool, AT(access_query)},
 	{"", NULL, "For the operator:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"adminAddr", "",
 	 "Address of the admin listener (state, tunnels, metrics), empty string for none",
@@ -512,6 +551,25 @@ static const struct option options[] = {
 	{"stopDelay", "0",
 	 "Seconds from SIGTERM to the end, in which /ready of the admin listener says no", FLAG_INT,
 	 RESTART, take_delay, AT(stop_delay)},
+	{"", NULL, "Limits, 0 for none (in the file below 'limits'):", FLAG_BOOL, RESTART,
+	 take_nothing, 0},
+	{"maxConnections", "0", "Connections of visitors at once", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.connections)},
+	{"maxConnectionsPerAddress", "0", "The same from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.address_connections)},
+	{"maxHalfOpen", "4096", "Connections whose first words are not complete", FLAG_INT, RELOAD,
+	 take_limit, AT(limits.half_open)},
+	{"maxHalfOpenPerAddress", "256", "The same from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.address_half_open)},
+	{"maxWaiting", "1024", "Visitors that wait for one client", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.waiting)},
+	{"visitorRate", "0", "New visitors a second from one address", FLAG_INT, RELOAD, take_limit,
+	 AT(limits.visitor_rate)},
+	{"tunnelRate", "0", "Requests for tunnels a second from one address", FLAG_INT, RELOAD,
+	 take_limit, AT(limits.tunnel_rate)},
+	{"tunnelBandwidth", "0",
+	 "Bytes a second that each tunnel may carry in each direction: 10MB/s, 80Mbit/s",
+	 FLAG_STRING, RELOAD, take_bandwidth, AT(limits.tunnel_bandwidth)},
 	{"", NULL, "Further:", FLAG_BOOL, RESTART, take_nothing, 0},
 	{"engine", "direct", "How bytes are moved: direct or bufferevent", FLAG_STRING, RESTART,
 	 take_engine, 0},
@@ -532,6 +590,12 @@ static const struct option options[] = {
 };
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+/* Does its key stand below `limits` in the file? */
+static bool is_limit(const struct option *o)
+{
+	return o->field >= AT(limits) && o->field < AT(limits) + sizeof(struct limits);
+}
 
 /* Which of the rows are on the command line. */
 static struct flag make_flag(size_t i, union value *values, bool *given)
@@ -570,7 +634,7 @@ void config_reloadable(char names[static 256])
 	size_t len = 0;
 
 	for (size_t i = 0; i < OPTIONS; i++)
-		if (options[i].when == RELOAD && len < 256)
+		if (options[i].when == RELOAD && !is_limit(&options[i]) && len < 256)
 			len += (size_t)snprintf(names + len, 256 - len, "%s-%s", len ? ", " : "",
 						options[i].name);
 }
@@ -586,6 +650,7 @@ static bool lay_file(struct config *c, union value *values, bool *given, struct 
 	f->n = OPTIONS;
 	for (size_t i = 0; i < OPTIONS; i++) {
 		f->row[i].type = options[i].type;
+		f->row[i].is_limit = is_limit(&options[i]);
 		if (*options[i].name && options[i].when != COMMAND)
 			f->row[i].name = options[i].name;
 	}
@@ -606,8 +671,8 @@ static bool at_fault(const struct config *c, size_t i, bool given, struct err *e
 {
 	if (given || !c->file || !c->file->row[i].text)
 		return err_set(err, "-%s: %s", options[i].name, err->text);
-	return err_set(err, "%s:%u: %s: %s", c->config_file, c->file->row[i].line, options[i].name,
-		       err->text);
+	return err_set(err, "%s:%u: %s%s: %s", c->config_file, c->file->row[i].line,
+		       is_limit(&options[i]) ? "limits." : "", options[i].name, err->text);
 }
 
 static bool take_all(struct config *c, const union value *values, const bool *given,
@@ -618,6 +683,8 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 			return at_fault(c, i, given[i], err);
 	if (!c->tls_crt != !c->tls_key)
 		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
+	if (c->access_log && strcmp(c->access_log, c->log) == 0 && strcmp(c->log, "stdout") != 0)
+		return err_set(err, "-accessLog: %.200s is the file of -log", c->log);
 	if (!c->trusted && (c->proxy_heads[0] || c->proxy_heads[1] || c->proxy_heads[2]))
 		return err_set(err, "-proxyProtocol: from nobody, without -trustedProxies");
 	if (*c->domain)

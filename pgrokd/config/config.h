@@ -14,6 +14,16 @@ struct config_file;
 
 #define CONFIG_FORWARDS 16
 
+/* Of the file's `limits`; 0: none. */
+struct limits {
+	int connections, address_connections; /* visitors' */
+	int half_open, address_half_open;
+	int waiting;               /* visitors, for each client */
+	int visitor_rate;          /* new ones a second, of an address */
+	int tunnel_rate;           /* asked for in a second, from an address */
+	uint64_t tunnel_bandwidth; /* bytes a second, in each direction */
+};
+
 struct config {
 	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
@@ -26,7 +36,10 @@ struct config {
 	int stop_delay;                           /* seconds from the signal to the end */
 	const char *log, *log_level;
 	enum log_format log_format;
-	uint64_t log_max; /* bytes, 0: no limit */
+	uint64_t log_max;       /* bytes, 0: no limit */
+	const char *access_log; /* NULL: none */
+	bool access_json;       /* its form: combined, or JSON */
+	bool access_query;      /* with queries */
 	enum stream_engine engine;
 	bool version;         /* asked for: nothing else is to be done */
 	bool check;           /* nothing is to be served: would it work? */
@@ -37,17 +50,18 @@ struct config {
 	int workers;
 	int tcp_port_min, tcp_port_max; /* that may be asked for */
 	int tcp_port_random;            /* from here on they are given unasked */
-	const char *reserved;           /* words, see reserved.h */
-	uint64_t keep_ms[2];            /* how long names are held; with a token that is checked */
-	char *domain;                   /* owned, lower-case */
-	char *tcp_host;                 /* owned: "", "10.0.0.1" or "[::1]" */
-	char *state_dir;                /* owned, NULL: nowhere */
-	char *vhost;                    /* owned, lower-case, NULL: not set */
-	const char *cache_file;         /* NULL: none */
-	struct config_file *file;       /* owned: what the file says; NULL: there is none */
-	const char *auth_tokens;        /* a file; NULL: none */
-	struct tokens *tokens;          /* a reference; NULL: they are not checked */
-	struct nets *trusted;           /* owned: proxies that are believed; NULL: none are */
+	struct limits limits;
+	const char *reserved;     /* words, see reserved.h */
+	uint64_t keep_ms[2];      /* how long names are held; with a token that is checked */
+	char *domain;             /* owned, lower-case */
+	char *tcp_host;           /* owned: "", "10.0.0.1" or "[::1]" */
+	char *state_dir;          /* owned, NULL: nowhere */
+	char *vhost;              /* owned, lower-case, NULL: not set */
+	const char *cache_file;   /* NULL: none */
+	struct config_file *file; /* owned: what the file says; NULL: there is none */
+	const char *auth_tokens;  /* a file; NULL: none */
+	struct tokens *tokens;    /* a reference; NULL: they are not checked */
+	struct nets *trusted;     /* owned: proxies that are believed; NULL: none are */
 	/* URLs that decide about requests: of all tunnels first, then of those that name them. */
 	char *forward[CONFIG_FORWARDS];   /* owned; NULL: none */
 	const char *forward_auth_headers; /* that it may set in them */
@@ -74,8 +88,8 @@ void config_usage(FILE *out);
  */
 int config_forward(const struct config *c, const char *url);
 /*
- * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens of -config; the
- * others need a restart.
+ * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens and limits of
+ * -config; the others need a restart.
  */
 void config_reloadable(char names[static 256]);
 

@@ -48,21 +48,43 @@ static bool set_row(const struct yaml_value *v, void *member)
 	return false;
 }
 
-/* What yaml_read() wants. Owned. */
-static struct yaml_field *make_fields(const struct config_file *f)
+/* The rows that stand at the top, or those below `limits`, and room for more. Owned. */
+static struct yaml_field *make_rows(const struct config_file *f, bool limits, size_t *n)
 {
-	struct yaml_field *fields = xcalloc(f->n + 2, sizeof(*fields));
+	struct yaml_field *fields = xcalloc(f->n + 3, sizeof(*fields));
 	size_t k = 0;
 
 	for (size_t i = 0; i < f->n; i++)
-		if (f->row[i].name)
+		if (f->row[i].name && f->row[i].is_limit == limits)
 			fields[k++] = (struct yaml_field){
 				.name = f->row[i].name,
 				.set = set_row,
 				.offset = offsetof(struct config_file, row) + i * sizeof(*f->row)};
-	fields[k] = (struct yaml_field){.name = "tokens",
-					.set = tokens_set,
-					.offset = offsetof(struct config_file, tokens)};
+	*n = k;
+	return fields;
+}
+
+static bool set_limits(const struct yaml_value *v, void *object)
+{
+	size_t n;
+	struct yaml_field *fields = make_rows(object, true, &n);
+	const struct yaml_table table = {.fields = fields};
+	bool ok = yaml_fields(v, &table, object);
+
+	free(fields);
+	return ok;
+}
+
+/* What yaml_read() wants. Owned. */
+static struct yaml_field *make_fields(const struct config_file *f)
+{
+	size_t n;
+	struct yaml_field *fields = make_rows(f, false, &n);
+
+	fields[n++] = (struct yaml_field){.name = "tokens",
+					  .set = tokens_set,
+					  .offset = offsetof(struct config_file, tokens)};
+	fields[n] = (struct yaml_field){.name = "limits", .set = set_limits};
 	return fields;
 }
 

@@ -10,7 +10,8 @@
 struct file_row {
 	const char *name; /* NULL: none, the row has no key */
 	enum flag_type type;
-	char *text; /* what the file says, as a flag would spell it: owned; NULL: nothing */
+	bool is_limit; /* its key is below `limits` */
+	char *text;    /* what the file says, as a flag would spell it: owned; NULL: nothing */
 	unsigned line;
 };
 

@@ -111,11 +111,13 @@ static void log_row(const char *who, const struct census_row *row)
 		 ", visitors waiting %" PRIu64 ", joined %" PRIu64
 		 "; since the start accepted http %" PRIu64 ", https %" PRIu64 ", tunnel %" PRIu64
 		 ", shed %" PRIu64 ", moved %" PRIu64 ", clients %" PRIu64 ", tunnels %" PRIu64
-		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64,
+		 ", visitors %" PRIu64 ", pages %" PRIu64 ", bytes in %" PRIu64 ", out %" PRIu64
+		 ", access log lines lost %" PRIu64,
 		 who, row->half_open, row->clients, row->tunnels, c->waiting_now, c->joined_now,
 		 c->accepted[PORT_HTTP], c->accepted[PORT_HTTPS], c->accepted[PORT_TUNNEL],
 		 counted_sum(c->shed, SHEDS), c->moved, c->clients, c->tunnels, c->joined,
-		 counted_sum(c->pages, COUNTED_PAGES), c->bytes[0], c->bytes[1]);
+		 counted_sum(c->pages, COUNTED_PAGES), c->bytes[0], c->bytes[1],
+		 c->journal[LINES_LOST]);
 }
 
 void census_log(void *arg, const struct census *c)

@@ -11,7 +11,10 @@ enum shed {
 	SHED_HALF_OPEN, /* too many of them; the oldest went */
 	SHED_ADDRESS,   /* too many of its address */
 	SHED_MEMORY,
-	SHED_GUESSES, /* too many wrong tokens of its address */
+	SHED_GUESSES,             /* too many wrong tokens of its address */
+	SHED_CONNECTIONS,         /* too many of visitors */
+	SHED_ADDRESS_CONNECTIONS, /* ... of its address */
+	SHED_RATE,                /* too many new visitors of its address lately */
 	SHEDS
 };
 
@@ -36,9 +39,13 @@ enum no_tunnel {
 	NO_TUNNEL_PROTOCOL, /* nothing listens for that protocol here */
 	NO_TUNNEL_LIMIT,    /* too many tunnels, or too long a text */
 	NO_TUNNEL_RIGHTS,   /* its token does not allow that name, port or protocol */
+	NO_TUNNEL_RATE,     /* too many requests of its address lately */
 	NO_TUNNEL_RULES,    /* its rules for visitors are none */
 	NO_TUNNELS
 };
+
+/* What became of lines of the access log. */
+enum lines { LINES_WRITTEN, LINES_LOST, LINES };
 
 /* Why a visitor was not led to its tunnel's client. */
 enum no_visit {
@@ -70,6 +77,7 @@ struct counters {
 	uint64_t lost; /* clients that were silent too long */
 	uint64_t no_client[NO_CLIENTS];
 	uint64_t no_tunnel[NO_TUNNELS];
+	uint64_t journal[LINES];     /* lines of the access log */
 	uint64_t requests;           /* over http and https, let through to a client */
 	uint64_t answers[6];         /* to them, by the first digit of their status; 0: others */
 	struct histogram first_byte; /* from a request's head to its answer's */

@@ -8,6 +8,7 @@
 
 #include "common/stream/stream.h"
 #include "msg/pgrok/msg.h"
+#include "pgrokd/core/crowd.h"
 #include "pgrokd/core/worker.h"
 
 struct parcel;
@@ -26,13 +27,15 @@ struct parcel {
 	SSL *ssl;
 	struct addr peer;
 	struct addr origin; /* of the request in what was read: peer, or whom a proxy speaks of */
+	struct seat seat;   /* a visitor's */
 	/* What was read from it. */
 	struct msg first;                    /* owner NULL: none */
 	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */
 	struct route *route;                 /* a reference; NULL: none */
 	char *unread;                        /* bytes that are the adopter's to read; NULL: none */
 	size_t unread_len;
-	int status; /* the page that the request in them is to get; 0: none was decided on */
+	uint64_t asked_us; /* clock_us() of the request in them; 0: not known */
+	int status;        /* the page that the request in them is to get; 0: none was decided on */
 };
 
 /* drop NULL: nothing to undo. */

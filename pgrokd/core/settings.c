@@ -107,9 +107,24 @@ struct settings *settings_load(const struct core *core, const struct config *c,
 		return NULL;
 	}
 	s->reserved = load_reserved(s, core->config);
+	s->limits = c->limits;
 	s->tokens = tokens_ref(c->tokens);
 	if (s->tokens && was)
 		tokens_inherit(s->tokens, was->tokens);
+	return s;
+}
+
+struct settings *settings_but(const struct core *core, const struct settings *was,
+			      struct tokens *tokens)
+{
+	struct settings *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	keep_tls(s, was);
+	s->tls_kept = was->tls_kept;
+	s->limits = was->limits;
+	s->reserved = load_reserved(s, core->config);
+	s->tokens = tokens;
 	return s;
 }
 

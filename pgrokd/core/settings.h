@@ -18,7 +18,8 @@ struct settings {
 	SSL_CTX *admin_tls;        /* of the admin listener; NULL: it has none */
 	bool tls_kept;             /* these stay in a reload: others could only have another key */
 	struct reserved *reserved; /* names of no tunnel, some from the certificate */
-	struct tokens *tokens;     /* a reference; NULL: they are not checked */
+	struct limits limits;
+	struct tokens *tokens; /* a reference; NULL: they are not checked */
 };
 
 /*
@@ -27,6 +28,11 @@ struct settings {
  */
 struct settings *settings_load(const struct core *core, const struct config *c,
 			       const struct settings *was, struct err *err) MUSTCHECK;
+/*
+ * As was, but with these tokens (taken). Returns owned, one reference.
+ */
+struct settings *settings_but(const struct core *core, const struct settings *was,
+			      struct tokens *tokens) MUSTCHECK;
 struct settings *settings_ref(struct settings *s);
 /* The last one frees; NULL is fine. */
 void settings_unref(struct settings *s);

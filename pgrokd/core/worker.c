@@ -27,6 +27,7 @@ void worker_init(struct worker *w, const struct core *core, int index, struct se
 	TAILQ_INIT(&w->silent);
 	TAILQ_INIT(&w->visitors);
 	TAILQ_INIT(&w->unheard);
+	TAILQ_INIT(&w->paused);
 	w->client_ids = strmap_new();
 	w->clients = idmap_new();
 	w->tunnels = idmap_new();

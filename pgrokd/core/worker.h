@@ -20,13 +20,16 @@
 #include "pgrokd/names/registry.h"
 
 struct asker;
+struct crowd;
 struct door;
 struct forward;
 struct guesses;
+struct journal;
 struct proto_ops;
 struct listener;
 struct nets;
 struct parcel;
+struct rate;
 struct settings;
 struct stream;
 struct verdicts;
@@ -34,15 +37,19 @@ struct worker;
 
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(visitor_list, visitor);
+TAILQ_HEAD(pause_list, pause);
 
 /*
- * Set before the first worker runs, then never changed; registry, door and guesses lock themselves.
+ * Set before the first worker runs, then never changed; registry, door, crowd, guesses and rates
+ * lock themselves.
  */
 struct core {
 	const struct config *config;
 	struct registry *registry;
 	struct door *door;
 	struct forward *const *forward;               /* asked about requests, as config->forward */
+	struct crowd *crowd;                          /* NULL: any number of visitors */
+	struct rate *visitor_rate, *tunnel_rate;      /* NULL: any number in a second */
 	struct guesses *guesses;                      /* NULL: wrong passwords are not counted */
 	struct name_site site;                        /* how URLs are written */
 	bool on[PORTS];                               /* which ports are listened on */
@@ -71,12 +78,16 @@ struct worker {
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
 	struct loop_timer hear;
+	struct pause_list paused;             /* too fast for their limits: see speed.c */
+	struct loop_timer pace;               /* the first of them may go on */
+	uint64_t pace_due;                    /* then, as clock_ns() */
 	struct strmap *client_ids;            /* ClientId -> struct client */
 	struct idmap *clients;                /* id -> struct client */
 	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
 	struct verdicts *verdicts;            /* NULL: none is remembered */
 	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
+	struct journal *journal;              /* NULL: there is no access log */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/http/head.h"
 #include "common/stream/stream.h"
+#include "pgrokd/core/crowd.h"
 #include "pgrokd/core/proto.h"
 #include "pgrokd/core/worker.h"
 
@@ -40,6 +41,7 @@ struct guest {
 	void (*own_free)(void *own);
 	struct addr peer;
 	struct addr origin; /* of the request at hand: peer, or whom a trusted proxy speaks of */
+	struct seat seat;   /* of a visitor's connection */
 	struct loop_timer timer;
 	void (*alarm)(struct guest *g); /* when it rings; NULL: the guest is closed */
 	struct loop_tick soon;          /* more to do in the next turn, though nothing comes */

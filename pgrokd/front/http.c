@@ -7,9 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/stream/pair.h"
+#include "pgrokd/access/rate.h"
 #include "pgrokd/core/admit.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/access/origin.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/forward.h"
@@ -23,6 +26,7 @@
 /* What is known of a visitor besides its request. */
 struct kept {
 	struct route *was; /* a reference: the tunnel that it was with; NULL: none */
+	uint64_t asked_us; /* clock_us() of the request that status is for; 0: of none */
 	uint64_t waits;    /* since then (loop_now()) for that one to come back; 0: no */
 	int status;        /* of the page that its request is to get; 0: none was decided on */
 	struct ask *asks;  /* whether its request may pass; NULL: nothing is asked */
@@ -179,12 +183,14 @@ static bool may_keep(struct guest *g, const struct reply_page *page)
 	return g->counted;
 }
 
-static void keep(struct guest *g, const struct reply_page *page)
+/* Returns the length of the page. */
+static size_t keep(struct guest *g, const struct reply_page *page)
 {
 	struct kept *k = kept_of(g);
 	size_t head_len = g->head.head_len;
 
 	k->status = 0;
+	k->asked_us = 0;
 	k->form = false;
 	k->paged = true;
 	k->body = g->head.chunked || g->head.length;
@@ -193,6 +199,8 @@ static void keep(struct guest *g, const struct reply_page *page)
 	k->dropped = 0;
 	http_chunked_init(&k->chunked, true);
 	reply_make(&k->page, page);
+	size_t bytes = k->page.len;
+
 	memset(&g->head, 0, sizeof(g->head));
 	g->head_begun = false;
 	g->again = true;
@@ -202,6 +210,35 @@ static void keep(struct guest *g, const struct reply_page *page)
 	guest_soon(g);
 	/* At once all the same: the server may stop. */
 	(void)!write_page(g, k);
+	return bytes;
+}
+
+/* For the access log; NULL: there is none. */
+static struct journal_entry *note(struct guest *g, int status)
+{
+	struct journal *j = g->worker->journal;
+	const struct kept *k = g->own;
+	uint64_t now = clock_us();
+
+	if (!j)
+		return NULL;
+	struct journal_entry *e = journal_begin(
+		j, &(struct journal_request){.peer = &g->origin,
+					     .owner = "",
+					     .head = &g->head,
+					     .bytes = g->buf,
+					     .https = g->port == PORT_HTTPS && !g->plain,
+					     .began_us = k && k->asked_us ? k->asked_us : now});
+
+	e->mark = g->head.head_len ? g->head.head_len : g->len;
+	journal_answer(e, status, now);
+	return e;
+}
+
+static void note_sent(struct worker *w, struct journal_entry *e, size_t bytes)
+{
+	if (e)
+		journal_end(w->journal, e, e->mark, bytes);
 }
 
 static void answer_with(struct guest *g, struct reply_page *page, const char *why)
@@ -209,21 +246,25 @@ static void answer_with(struct guest *g, struct reply_page *page, const char *wh
 	char text[ADDR_TEXT];
 	int status = page->status;
 
+	struct worker *w = g->worker;
+	int shown = reply_status(status);
+	struct journal_entry *e = note(g, shown);
+
 	page->host = (struct reply_host){g->buf + g->head.authority.off, g->head.authority.len};
 	page->head_only = http_span_is(g->buf, g->head.method, "HEAD");
 	page->http10 = g->head.minor == 0;
 	log_debug("lobby", "%d to %s: %s", status, addr_text(&g->origin, text), why);
-	count_page(&g->worker->count, reply_status(status));
+	count_page(&w->count, shown);
 	page->keep = may_keep(g, page);
 	if (page->keep) {
-		keep(g, page);
+		note_sent(w, e, keep(g, page));
 		return;
 	}
 	char *buf = g->buf;
 	size_t len = g->len;
 
 	g->buf = NULL; /* it outlives the guest */
-	reply_send(guest_leave(g), page);
+	note_sent(w, e, reply_send(guest_leave(g), page));
 	xfree_secret(buf, len);
 }
 
@@ -365,8 +406,10 @@ static bool wait_for_name(struct guest *g)
 	    !route_key(k->was->proto, g->buf + h->authority.off, h->authority.len, key) ||
 	    strcmp(key, k->was->key) != 0 || !registry_held(w->core->registry, key))
 		return false;
-	if (!k->waits)
+	if (!k->waits) {
 		k->waits = loop_now(w->loop);
+		k->asked_us = clock_us();
+	}
 	if (loop_now(w->loop) - k->waits >= loop_scaled(LIMIT_NAME_MS))
 		return false;
 	g->alarm = try_again;
@@ -375,12 +418,31 @@ static bool wait_for_name(struct guest *g)
 	return true;
 }
 
+/* The first request of a connection: 0, or why not. */
+static int admit_first(struct guest *g, const char **why)
+{
+	struct worker *w = g->worker;
+	const struct kept *k = g->own;
+
+	if (g->again || (k && k->form))
+		return 0;
+	*why = "memory is short";
+	if (memory_short())
+		return 503;
+	*why = "too many new visitors of its address";
+	if (rate_take(w->core->visitor_rate, &g->origin, loop_now(w->loop)))
+		return 0;
+	w->count.shed[SHED_RATE]++;
+	return REPLY_RATE;
+}
+
 /* Takes to. */
 static void send_home(struct guest *g, struct route *to)
 {
 	struct worker *w = g->worker;
 	struct parcel *p = parcel_new(visitor_adopt, NULL, &g->peer);
 
+	p->seat = seat_take(&g->seat);
 	p->route = to;
 	p->origin = g->origin;
 	p->unread = g->buf;
@@ -479,10 +541,8 @@ static void visit(struct guest *g)
 	int status = k ? k->status : 0;
 
 	g->origin = origin_of(w->core->trusted, &g->peer, &g->head, g->buf);
-	if (!status && !g->again && memory_short()) {
-		status = 503;
-		why = "memory is short";
-	}
+	if (!status)
+		status = admit_first(g, &why);
 	if (!status)
 		status = route(g, &to, &why);
 	if (status == 404 && wait_for_name(g))
@@ -560,8 +620,10 @@ void http_back(struct worker *w, struct stream *s, struct parcel *p)
 	g->buf = p->unread;
 	g->len = g->cap = p->unread_len;
 	p->unread = NULL;
+	g->seat = seat_take(&p->seat);
 	kept_of(g)->was = route_ref(p->route);
 	kept_of(g)->status = p->status;
+	kept_of(g)->asked_us = p->status ? p->asked_us : 0;
 	loop_after(&g->timer, g->len ? LIMIT_HEAD_MS : LIMIT_KEPT_MS);
 	if (p->status) {
 		http_hello(g);

@@ -44,6 +44,7 @@ struct stream *guest_leave(struct guest *g)
 	loop_tick_cancel(g->worker->loop, &g->soon);
 	if (g->counted)
 		door_leave(g->worker->core->door, &g->peer);
+	crowd_leave(g->worker->core->crowd, &g->seat);
 	if (g->own)
 		g->own_free(g->own);
 	if (g->buf)
@@ -165,9 +166,12 @@ static bool guest_is_from(struct guest *g, const struct addr *from)
 		door_leave(w->core->door, &g->peer);
 	g->peer = g->origin = *from;
 	g->counted = door_enter(w->core->door, from);
-	if (!g->counted)
-		w->count.shed[SHED_ADDRESS]++;
-	if (g->counted && !shut_out(w, g->port, from))
+	enum shed why = SHED_ADDRESS;
+	bool in = g->counted && crowd_move(w->core->crowd, from, &g->seat, &why);
+
+	if (!in)
+		w->count.shed[why]++;
+	else if (!shut_out(w, g->port, from))
 		return true;
 	guest_close(g, LOG_DEBUG, "too many connections of its address, or wrong tokens");
 	return false;
@@ -304,7 +308,7 @@ void guest_soon(struct guest *g)
 
 struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
 {
-	if (w->n_guests >= LIMIT_HALF_OPEN / w->core->n_workers)
+	if (w->n_guests >= door_share(w->core->door, w->core->n_workers))
 		lobby_shed(w);
 	struct guest *g = xcalloc(1, sizeof(*g));
 
@@ -321,17 +325,32 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s, cons
 	return g;
 }
 
+/* Counts it in; false: why not has been counted. */
+static bool let_in(struct worker *w, enum port port, const struct addr *peer, struct seat *seat)
+{
+	const struct core *core = w->core;
+	enum shed why = SHED_MEMORY;
+	bool ok = !memory_short();
+
+	*seat = (struct seat){0};
+	if (ok && port != PORT_TUNNEL)
+		ok = crowd_enter(core->crowd, peer, seat, &why);
+	if (ok && !door_enter(core->door, peer)) {
+		crowd_leave(core->crowd, seat);
+		why = SHED_ADDRESS;
+		ok = false;
+	}
+	if (!ok)
+		w->count.shed[why]++;
+	return ok;
+}
+
 void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *peer)
 {
-	w->count.accepted[port]++;
-	if (shut_out(w, port, peer)) {
-		close(fd);
-		return;
-	}
-	bool full = memory_short();
+	struct seat seat;
 
-	if (full || !door_enter(w->core->door, peer)) {
-		w->count.shed[full ? SHED_MEMORY : SHED_ADDRESS]++;
+	w->count.accepted[port]++;
+	if (shut_out(w, port, peer) || !let_in(w, port, peer, &seat)) {
 		close(fd);
 		return;
 	}
@@ -339,6 +358,7 @@ void lobby_accept(struct worker *w, enum port port, int fd, const struct addr *p
 	struct stream *s = stream_new_direct(w->loop, fd, tls ? tls_accept_ssl(tls) : NULL);
 	struct guest *g = guest_new(w, port, s, peer);
 
+	g->seat = seat;
 	g->counted = g->silent = true;
 	if (w->core->proxy_heads[port] && nets_have(w->core->trusted, peer))
 		g->state = GUEST_PROXIED;

@@ -56,6 +56,82 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 	return verdict;
 }
 
+/* ---- the access log ---- */
+
+static void end_first(struct visitor *v, uint64_t out)
+{
+	struct journal_entry *e = STAILQ_FIRST(&v->entries), *next = STAILQ_NEXT(e, link);
+	uint64_t in = (next ? next->mark : v->track->req_passed) - e->mark;
+
+	STAILQ_REMOVE_HEAD(&v->entries, link);
+	journal_end(v->worker->journal, e, in, out);
+}
+
+void visitor_broken_off(struct visitor *v)
+{
+	uint64_t out = v->track->resp_passed - v->told;
+
+	while (!STAILQ_EMPTY(&v->entries)) {
+		end_first(v, out);
+		out = 0;
+	}
+}
+
+static struct journal_entry *begin(struct visitor *v, const struct http_head *h, const char *head)
+{
+	/* Of several that are asked at once the first is measured. */
+	bool first = STAILQ_EMPTY(&v->entries) && v->asked_us;
+
+	return journal_begin(v->worker->journal,
+			     &(struct journal_request){
+				     .peer = &v->origin,
+				     .owner = v->at && v->at->owner ? v->at->owner : "",
+				     .head = h,
+				     .bytes = head,
+				     .https = v->route->proto == PROTO_HTTPS,
+				     .began_us = first ? v->asked_us : clock_us(),
+			     });
+}
+
+/* A request passes. */
+static void note_request(struct visitor *v, const struct http_head *h, const char *head)
+{
+	if (v->track->unfollowed) /* whose answers can't be told apart */
+		visitor_broken_off(v);
+	struct journal_entry *e = begin(v, h, head);
+
+	e->mark = v->track->req_at;
+	STAILQ_INSERT_TAIL(&v->entries, e, link);
+}
+
+void visitor_paged(struct visitor *v, int status, size_t bytes)
+{
+	struct journal_entry *e;
+
+	if (!v->worker->journal)
+		return;
+	if (STAILQ_EMPTY(&v->entries)) {
+		e = begin(v, NULL, NULL);
+		e->mark = v->track->req_passed;
+		STAILQ_INSERT_TAIL(&v->entries, e, link);
+	}
+	journal_answer(STAILQ_FIRST(&v->entries), status, clock_us());
+	end_first(v, bytes);
+	visitor_broken_off(v);
+}
+
+void visitor_complete(void *arg)
+{
+	struct visitor *v = arg;
+
+	if (STAILQ_EMPTY(&v->entries))
+		return;
+	end_first(v, v->track->resp_at - v->told);
+	v->told = v->track->resp_at;
+}
+
+/* ---- hooks ---- */
+
 /* On the connection of a proxy: is this request another visitor's than the one before? */
 static bool of_another(struct visitor *v, const struct http_head *h, const char *head)
 {
@@ -91,6 +167,8 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 	v->asked = true;
 	v->at->last = loop_now(v->worker->loop);
 	v->worker->count.requests++;
+	if (v->worker->journal)
+		note_request(v, h, head);
 	return 0;
 }
 
@@ -98,8 +176,12 @@ void visitor_answer(void *arg, const struct http_head *h, const char *head)
 {
 	struct visitor *v = arg;
 
-	count_answer(&v->worker->count, h->status, v->asked_us ? clock_us() - v->asked_us : 0);
+	uint64_t now = v->asked_us || !STAILQ_EMPTY(&v->entries) ? clock_us() : 0;
+
+	count_answer(&v->worker->count, h->status, v->asked_us ? now - v->asked_us : 0);
 	v->asked_us = 0;
+	if (!STAILQ_EMPTY(&v->entries))
+		journal_answer(STAILQ_FIRST(&v->entries), h->status, now);
 }
 
 static void add(struct visitor_count *count, enum side from, size_t len)
@@ -112,6 +194,8 @@ void visitor_tap(void *arg, enum side from, const char *buf, size_t len)
 	struct visitor *v = arg;
 
 	v->bytes[from] += len;
+	if (v->paced)
+		visitor_pay(v, from, len);
 	if (from == SIDE_SERVICE &&
 	    v->bytes[from] / LIMIT_BULK != (v->bytes[from] - len) / LIMIT_BULK)
 		visitor_bulk(v);

@@ -4,6 +4,8 @@
 
 #include "common/http/track.h"
 #include "common/stream/pair.h"
+#include "pgrokd/access/pace.h"
+#include "pgrokd/core/journal.h"
 #include "pgrokd/visitor/visitor.h"
 
 enum visitor_state {
@@ -32,11 +34,14 @@ struct visitor {
 	enum visitor_state state;
 	enum visitor_timer timer_for;
 	uint64_t id, born, joined;
-	uint64_t bytes[2];     /* moved so far, for the log */
-	uint64_t bulk_since;   /* loop_now() of the last visitor_bulk() */
-	uint64_t asked_us;     /* clock_us() of the request whose answer is awaited; 0: none */
-	struct addr peer;      /* of its connection */
-	struct addr origin;    /* of its request: peer, or whom a trusted proxy speaks of */
+	uint64_t bytes[2];   /* moved so far, for the log */
+	uint64_t bulk_since; /* loop_now() of the last visitor_bulk() */
+	uint64_t asked_us;   /* clock_us() of the request whose answer is awaited; 0: none */
+	struct journal_list entries; /* requests without an answer, or a complete one */
+	uint64_t told;               /* the tracker's resp_at when the answer before ended */
+	struct addr peer;            /* of its connection */
+	struct addr origin;          /* of its request: peer, or whom a trusted proxy speaks of */
+	struct seat seat;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
 	size_t unread_len;
@@ -50,6 +55,7 @@ struct visitor {
 	bool bulk;                 /* its socket has a long queue; counted */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
 	struct pair *pair;         /* VISITOR_JOINED */
+	struct paced *paced;       /* JOINED, and its bandwidth is limited; else NULL */
 	struct loop_timer *timer;  /* NULL: never needed yet */
 	struct http_track track[]; /* one if it is http(s), none on TCP: there are many of these */
 };
@@ -58,11 +64,28 @@ struct visitor {
 void visitor_set_timer(struct visitor *v, enum visitor_timer what, uint64_t ms);
 void visitor_no_timer(struct visitor *v);
 
+/* speed.c */
+/* Joined: it asks before it reads, if its tunnel has limits. */
+void visitor_pace(struct visitor *v);
+/* It leaves its pair. */
+void visitor_unpace(struct visitor *v);
+/* It has moved so many bytes, and v->paced is not NULL. */
+void visitor_pay(struct visitor *v, enum side from, size_t len);
+/* The tunnel closes; what its visitors still carry stays limited. */
+void visitors_unlimit(struct visitors *at);
+
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
 void visitor_answer(void *arg, const struct http_head *h, const char *head);
+void visitor_complete(void *arg);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);
+/*
+ * For the access log: the request whose answer is awaited gets a page, of that many bytes; NULL:
+ * nobody waits, so that a request that could not be read gets it. All others are broken off.
+ */
+void visitor_paged(struct visitor *v, int status, size_t bytes);
+void visitor_broken_off(struct visitor *v);
 /* Counts what moves, for whoever may ask. */
 void visitor_tap(void *arg, enum side from, const char *buf, size_t len);
 /* bulk.c: LIMIT_BULK more bytes have gone to it. May they stand in a long queue? */

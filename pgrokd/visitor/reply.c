@@ -33,6 +33,8 @@ static const struct page pages[] = {
 	 "Too many wrong passwords from your address: please try again in a minute.\n"},
 	{431, NULL, "The head of this request is too large: 64 KiB is the limit.\n"},
 	{REPLY_PLAIN_HTTP, NULL, "This port speaks https: please ask for https://, not http://.\n"},
+	{REPLY_RATE, "Retry-After: 1\r\n",
+	 "Too many connections from your address just now: please try again in a second.\n"},
 	{REPLY_NO_VERDICT, NULL,
 	 "It can't be found out just now whether you may visit this tunnel: please try again "
 	 "later.\n"},
@@ -94,6 +96,8 @@ static void make_told(struct text *out, const struct reply_page *page)
 
 int reply_status(int number)
 {
+	if (number == REPLY_RATE)
+		return 429;
 	return number == REPLY_PLAIN_HTTP ? 400 : number == REPLY_NO_VERDICT ? 502 : number;
 }
 
@@ -226,13 +230,15 @@ static void reply_ready(void *arg, int dirs)
 		reply_close(r, rc == STREAM_OK);
 }
 
-void reply_send(struct stream *s, const struct reply_page *page)
+size_t reply_send(struct stream *s, const struct reply_page *page)
 {
 	struct loop *l = stream_loop(s);
 	struct reply *r = xcalloc(1, sizeof(*r));
 
 	r->stream = s;
 	reply_make(&r->text, page);
+	size_t bytes = r->text.len;
+
 	r->at_exit = (struct loop_exit){.fn = reply_give_up, .arg = r};
 	loop_exit_add(l, &r->at_exit);
 	loop_timer_init(&r->timer, l, reply_give_up, r);
@@ -240,4 +246,5 @@ void reply_send(struct stream *s, const struct reply_page *page)
 	stream_on_ready(s, reply_ready, r);
 	stream_want(s, STREAM_WRITE);
 	reply_ready(r, STREAM_WRITE);
+	return bytes;
 }

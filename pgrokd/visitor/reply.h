@@ -8,6 +8,7 @@
 
 #define REPLY_PLAIN_HTTP 497 /* a 400 that says so; the number is nginx's */
 #define REPLY_NO_VERDICT 498 /* a 502: the service that decides about requests can't be asked */
+#define REPLY_RATE 499       /* a 429 for too many new visitors */
 /* The status that is sent for such a number, or for one of HTTP's. */
 int reply_status(int number);
 
@@ -45,8 +46,8 @@ struct reply_page {
 void reply_make(struct text *out, const struct reply_page *page);
 /*
  * Takes s: writes the answer, then closes lingering, so that the visitor sees it even while it is
- * still sending. Needs no owner.
+ * still sending. Needs no owner. Returns the answer's length.
  */
-void reply_send(struct stream *s, const struct reply_page *page);
+size_t reply_send(struct stream *s, const struct reply_page *page);
 
 #endif

@@ -103,6 +103,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->origin = *origin;
 	v->stream = s;
 	v->half_close = at->half_close;
+	STAILQ_INIT(&v->entries);
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
 	TAILQ_INSERT_TAIL(&at->list, v, at_link);
 	at->now++;
@@ -124,7 +125,9 @@ static void visitor_back(struct visitor *v, int status, const char *why)
 	struct parcel *p = parcel_new(w->core->back, NULL, &v->peer);
 
 	p->route = route_ref(v->route);
+	p->seat = seat_take(&v->seat);
 	p->status = status;
+	p->asked_us = v->asked_us;
 	p->unread = v->unread;
 	p->unread_len = v->unread_len;
 	v->unread = NULL;
@@ -197,17 +200,24 @@ void visitor_adopt(struct worker *w, struct stream *s, struct parcel *parcel)
 	v->unread = parcel->unread;
 	v->unread_len = parcel->unread_len;
 	parcel->unread = NULL;
+	v->seat = seat_take(&parcel->seat);
 	visitor_claim(v);
 }
 
-void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct seat seat)
 {
+	struct worker *w = at->worker;
+
 	if (!rules_admit(at->route->rules, peer)) {
-		at->worker->count.no_visit[NO_VISIT_RULES]++;
+		w->count.no_visit[NO_VISIT_RULES]++;
+		crowd_leave(w->core->crowd, &seat);
 		close(fd);
 		return;
 	}
-	visitor_claim(visitor_new(at, stream_new(at->worker->loop, fd, NULL), peer, peer));
+	struct visitor *v = visitor_new(at, stream_new(w->loop, fd, NULL), peer, peer);
+
+	v->seat = seat;
+	visitor_claim(v);
 }
 
 /* ---- step 3: joined, and back ---- */
@@ -216,6 +226,7 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer)
 static void visitor_leave(struct visitor *v, enum pair_end end)
 {
 	visitor_heard(v);
+	visitor_unpace(v);
 	v->stream = end == PAIR_LEFT ? pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len)
 				     : pair_take(v->pair, SIDE_VISITOR);
 	pair_close(v->pair, false);
@@ -238,8 +249,11 @@ static void visitor_refused(struct visitor *v)
 	snprintf(reason, sizeof(reason), "its request got %d%s%.80s", t->refused,
 		 t->error ? ": " : "", t->error ? t->error : "");
 	count_page(&v->worker->count, t->refused);
-	reply_send(pair_take(v->pair, SIDE_VISITOR),
-		   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
+	size_t bytes =
+		reply_send(pair_take(v->pair, SIDE_VISITOR),
+			   &(struct reply_page){.status = t->refused, .head_only = t->head_only});
+
+	visitor_paged(v, t->refused, bytes);
 	visitor_close(v, false, reason);
 }
 
@@ -317,8 +331,8 @@ static void hear_later(struct worker *w)
 	loop_after(&w->hear, LIMIT_LOOK_MS);
 }
 
-static const struct http_track_hooks track_hooks = {.allow = visitor_allow,
-						    .answer = visitor_answer};
+static const struct http_track_hooks track_hooks = {
+	.allow = visitor_allow, .answer = visitor_answer, .complete = visitor_complete};
 static const struct pair_hooks http_hooks = {.judge = visitor_judge,
 					     .eof = visitor_eof,
 					     .awaited = visitor_awaited,
@@ -335,6 +349,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->asked = false;
 	if (is_http(v))
 		http_track_init(v->track, route_guarded(v->route), &track_hooks, v);
+	v->told = 0;
 	v->pair = pair_new(v->stream, s, is_http(v) ? &http_hooks : &tcp_hooks, v);
 	v->stream = NULL;
 	if (v->unread_len)
@@ -351,6 +366,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->doubts = 0;
 	TAILQ_INSERT_TAIL(&v->worker->unheard, v, new_link);
 	hear_later(v->worker);
+	visitor_pace(v);
 	pair_start(v->pair);
 }
 
@@ -371,6 +387,9 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 
 	visitor_heard(v);
 	visitor_bulk_end(v);
+	if (!STAILQ_EMPTY(&v->entries))
+		visitor_broken_off(v);
+	visitor_unpace(v);
 	if (v->pair)
 		pair_close(v->pair, abort);
 	else if (v->stream)
@@ -387,6 +406,7 @@ static void visitor_close(struct visitor *v, bool abort, const char *why)
 	if (v->at)
 		visitor_leave_tunnel(v);
 	TAILQ_REMOVE(&v->worker->visitors, v, link);
+	crowd_leave(v->worker->core->crowd, &v->seat);
 	if (v->tally)
 		atomic_fetch_sub(&v->tally->visitors, 1);
 	tally_unref(v->tally);
@@ -447,6 +467,7 @@ void visitors_close(struct visitors *at, bool lost)
 	idmap_del(at->worker->tunnels, at->route->tunnel_id);
 	while (!TAILQ_EMPTY(&at->list))
 		visitor_bereft(TAILQ_FIRST(&at->list), lost);
+	visitors_unlimit(at);
 }
 
 void visitor_close_all(struct worker *w, const char *why)

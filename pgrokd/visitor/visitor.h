@@ -19,15 +19,22 @@ struct visitors {
 	struct carrier *carrier; /* how they get there */
 	bool half_close;         /* the client carries half-close */
 	bool one_request;        /* a stream to the client carries one request */
+	const char *owner;       /* the name of its token; NULL or "": tokens are not checked */
 	struct visitor_count count;
 	struct visitor_count *sum; /* of all tunnels of its client */
 	struct tally *tally;       /* NULL: there is no limit; borrowed */
 	int most;                  /* of the owner's visitors at once */
 	uint64_t now;              /* visitors in the list */
 	uint64_t last;             /* loop_now() of the last request or visitor; 0: none came */
+	struct speed *speed;       /* the limits of its bandwidth; NULL: none */
 	struct visitor_list list;
 };
 
+/*
+ * So many bytes a second, in each direction, may all its visitors together carry, and those of all
+ * tunnels of its tally (where it has one); 0: any number.
+ */
+void visitors_limit(struct visitors *at, uint64_t rate, uint64_t owner_rate);
 /* From now on visitors may come. */
 void visitors_open(struct visitors *at);
 /*
@@ -37,8 +44,11 @@ void visitors_open(struct visitors *at);
  */
 void visitors_close(struct visitors *at, bool lost);
 
-/* A visitor of a TCP tunnel; takes fd. Closed at once if the tunnel's rules do not let it in. */
-void visitor_accept(struct visitors *at, int fd, const struct addr *peer);
+/*
+ * A visitor of a TCP tunnel; takes fd, and what it is counted by. Closed at once if the tunnel's
+ * rules do not let it in.
+ */
+void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct seat seat);
 /*
  * Parcels with a visitor of an http or https tunnel go here: route (its tunnel is looked up at
  * home), unread (from the head of its request on).

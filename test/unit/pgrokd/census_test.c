@@ -156,9 +156,10 @@ static void test_log(void **state)
 	unlink(path);
 	assert_non_null(strstr(text, "[census] worker:0: now half-open 7, clients 2, tunnels 3, "
 				     "visitors waiting 1000, joined 1001; since the start "
-				     "accepted http 1002, https 1003, tunnel 1004, shed 4026, "
-				     "moved 1009, clients 1033, tunnels 1034, visitors 1025, "
-				     "pages 15255, bytes in 1031, out 1032\n"));
+				     "accepted http 1002, https 1003, tunnel 1004, shed 7056, "
+				     "moved 1012, clients 1036, tunnels 1037, visitors 1028, "
+				     "pages 15300, bytes in 1034, out 1035, "
+				     "access log lines lost 1056\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));

@@ -229,6 +229,14 @@ static void file_refused(void **state)
 		{"config: x\n", ":1: config: unknown key"},
 		{"version: true\n", ":1: version: unknown key"},
 		{"workers: {\n", "line 2"},
+		{"limits:\n  visitorRate: -1\n",
+		 ":2: limits.visitorRate: -1 is not from 0 to 1000000"},
+		{"limits: {visitorRate: fast}\n",
+		 ":1: limits.visitorRate: fast is not a whole number"},
+		{"limits: {visitorrate: 1}\n", ":1: limits.visitorrate: unknown key; did you mean"},
+		{"limits: {workers: 1}\n", ":1: limits.workers: unknown key"},
+		{"limits: 3\n", ":1: limits: a mapping (key: value) is wanted"},
+		{"visitorRate: 1\n", ":1: visitorRate: unknown key"},
 		{"[]\n", ":1: a mapping (key: value) is wanted"},
 	};
 	struct config c;
@@ -278,6 +286,26 @@ static void sizes(void **state)
 	assert_string_equal(c.tls_crt, "a");
 	assert_string_equal(c.tls_key, "b");
 	assert_null(c.client_ca);
+	config_free(&c);
+}
+
+static void limits(void **state)
+{
+	struct config c;
+
+	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_OK);
+	assert_int_equal(c.limits.half_open, LIMIT_HALF_OPEN);
+	assert_int_equal(c.limits.address_half_open, LIMIT_HALF_OPEN_PER_IP);
+	assert_int_equal(c.limits.waiting, LIMIT_WAITING);
+	assert_int_equal(c.limits.connections | c.limits.visitor_rate | c.limits.tunnel_rate, 0);
+	config_free(&c);
+	assert_int_equal(parse_file(&c,
+				    "workers: 2\nlimits:\n  maxConnections: 10\n  visitorRate: 3\n",
+				    "-visitorRate=4"),
+			 CONFIG_OK);
+	assert_int_equal(c.limits.connections, 10);
+	assert_int_equal(c.limits.visitor_rate, 4);
+	assert_int_equal(c.workers, 2);
 	config_free(&c);
 }
 
@@ -341,6 +369,7 @@ int main(void)
 		cmocka_unit_test(reloadable),  cmocka_unit_test(sizes),
 		cmocka_unit_test(names),       cmocka_unit_test(urls),
 		cmocka_unit_test(file_values), cmocka_unit_test(file_refused),
+		cmocka_unit_test(limits),
 	};
 
 	return cmocka_run_group_tests(tests, make_file, remove_file);

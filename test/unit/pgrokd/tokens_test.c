@@ -95,8 +95,8 @@ static void test_bad(void **state)
 		 "t.yml:3: tokens[1]: a has the same token"},
 		{"tokens:\n- {name: a, token: x, subdomain: b}\n",
 		 "tokens[0].subdomain: unknown key; did you mean subdomains?"},
-		{"tokens:\n- {name: a, token: x, bandwidth: 1M}\n",
-		 "tokens[0].bandwidth: unknown key; bandwidth is not limited"},
+		{"tokens:\n- {name: a, token: x, bandwidth: fast}\n",
+		 "tokens[0].bandwidth: 'fast' is not a bandwidth"},
 		/* what is left empty is neither nothing nor everything */
 		{"tokens:\n- {name: a, token: x, subdomains: }\n", "subdomains: a value is wanted"},
 		{"tokens:\n- {name: a, token: x, subdomains: ['']}\n", "a name may not be empty"},

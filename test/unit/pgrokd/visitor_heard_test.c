@@ -155,7 +155,7 @@ static void test_frozen_tcp(void **state)
 	visitors_open(&at);
 	link_up(r, &f, CARRIER_SHARED, true);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	visitor_accept(&at, fd[0], &peer);
+	visitor_accept(&at, fd[0], &peer, (struct seat){0});
 	wait_ms(r, LIMIT_HEAR_MS / 2);
 	assert_int_equal(read(fd[1], &c, 1), -1);
 	wait_ms(r, LIMIT_LOOK_MS * 2 + LIMIT_HEAR_MS);
