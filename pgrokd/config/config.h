@@ -65,6 +65,7 @@ struct config {
 	/* URLs that decide about requests: of all tunnels first, then of those that name them. */
 	char *forward[CONFIG_FORWARDS];   /* owned; NULL: none */
 	const char *forward_auth_headers; /* that it may set in them */
+	int forward_auth_cache;           /* seconds for which who was let in is not asked about */
 	/* On which ports those begin with a PROXY head: http, https, and that for clients. */
 	bool proxy_heads[3];
 };

@@ -32,6 +32,7 @@ struct parcel;
 struct rate;
 struct settings;
 struct stream;
+struct verdicts;
 struct worker;
 
 TAILQ_HEAD(guest_list, guest);
@@ -84,6 +85,7 @@ struct worker {
 	struct idmap *clients;                /* id -> struct client */
 	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
+	struct verdicts *verdicts;            /* NULL: none is remembered */
 	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
 	struct journal *journal;              /* NULL: there is no access log */
 	struct counters count;
