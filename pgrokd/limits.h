@@ -49,12 +49,13 @@
 #define LIMIT_PONG_MS 5     /* a Pong to a Go client, which can be too early for it */
 #define LIMIT_TUNNELS 256   /* per control */
 #define LIMIT_CLIENT_ID 64  /* characters */
-#define LIMIT_TOKENS 1024   /* of a server */
-#define LIMIT_WRONG_MS 250  /* each further wrong token from an address is answered later by it */
-#define LIMIT_OWNER 64      /* characters of the name of a token */
-#define LIMIT_AUTH 1024     /* characters of user:password */
-#define LIMIT_NAME 253      /* characters of a public name */
-#define LIMIT_MESSAGES 64   /* handled per wake-up, so that no control starves the others */
+#define LIMIT_REVOKED_FILE (1u << 20) /* bytes of revoked.txt */
+#define LIMIT_TOKENS 1024             /* of a server */
+#define LIMIT_WRONG_MS 250 /* each further wrong token from an address is answered later by it */
+#define LIMIT_OWNER 64     /* characters of the name of a token */
+#define LIMIT_AUTH 1024    /* characters of user:password */
+#define LIMIT_NAME 253     /* characters of a public name */
+#define LIMIT_MESSAGES 64  /* handled per wake-up, so that no control starves the others */
 #define LIMIT_CONTROL_QUEUE (64 << 10)  /* bytes that wait for one to read them */
 #define LIMIT_CONTROL_SOCKET (64 << 10) /* and so many in its socket, about */
 #define LIMIT_CONTROL_WRITE_MS 10000    /* is how long they may wait */

@@ -8,6 +8,7 @@
 #include "common/net/tls.h"
 #include "pgrokd/access/guesses.h"
 #include "pgrokd/access/rate.h"
+#include "pgrokd/access/revoked.h"
 #include "pgrokd/admin/admin.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/crowd.h"
@@ -28,6 +29,7 @@ struct server {
 	struct logfile access_file;
 	struct journal_conf journal;
 	struct listener_fds admin_fds;
+	struct revoked *revoked;
 	struct admin *admin;                      /* NULL: not started, or not wanted */
 	struct forward *forward[CONFIG_FORWARDS]; /* of those that are configured */
 };
@@ -156,6 +158,22 @@ static void stop(struct worker *w, void *arg)
 	loop_stop(w->loop);
 }
 
+/* ---- settings ---- */
+
+/* NULL: err says why. What was revoked stays so. */
+static struct settings *load_settings(struct server *s, const struct config *c, struct err *err)
+{
+	if (!revoked_read(s->revoked, s->core.config->state_dir, err))
+		return NULL;
+	struct config with = *c;
+
+	with.tokens = revoked_apply(s->revoked, c->tokens);
+	struct settings *next = settings_load(&s->core, &with, s->settings, err);
+
+	tokens_unref(with.tokens);
+	return next;
+}
+
 /* ---- life ---- */
 
 static void set_limits(struct server *s, const struct limits *l)
@@ -196,8 +214,9 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.worker = xcalloc((size_t)s->core.n_workers, sizeof(*s->core.worker));
 	s->core.settled = client_settle_all;
 	s->admin_fds = (struct listener_fds){.fd = {-1, -1}};
+	s->revoked = revoked_new();
 	if (open_access_log(s, err) && make_forward(s, err) && bind_admin(s, err))
-		s->settings = settings_load(&s->core, c, NULL, err);
+		s->settings = load_settings(s, c, err);
 	for (int i = 0; i < s->core.n_workers; i++)
 		worker_init(&s->core.worker[i], &s->core, i,
 			    s->settings ? settings_ref(s->settings) : NULL);
@@ -245,20 +264,51 @@ static void say_ready(const struct server *s)
 				 addr_text(&s->bound[p], text));
 }
 
+/* ---- what the admin listener asks for ---- */
+
+static const struct tokens *tokens_in_force(void *arg)
+{
+	return ((struct server *)arg)->settings->tokens;
+}
+
+static bool revoke(void *arg, const char *owner, struct err *err)
+{
+	struct server *s = arg;
+	struct tokens *was = s->settings->tokens;
+
+	if (!was || !revoked_add(s->revoked, was, owner))
+		return err_set(err, "No token has this name.");
+	struct settings *next = settings_but(&s->core, s->settings, revoked_apply(s->revoked, was));
+
+	settings_publish(&s->core, next);
+	settings_unref(s->settings);
+	s->settings = next;
+	if (revoked_write(s->revoked, s->core.config->state_dir, err))
+		log_info("server", "The token of %s was revoked by the operator", owner);
+	else
+		log_warn("server",
+			 "The token of %s was revoked by the operator, until the server ends: %s",
+			 owner, err->text);
+	return true;
+}
+
+static const struct admin_hooks admin_hooks = {tokens_in_force, revoke};
+
 void server_start(struct server *s, struct loop *l)
 {
 	for (int i = 0; i < s->core.n_workers; i++)
 		if (!worker_start(&s->core.worker[i]))
 			fatal("-workers: no thread for worker %d", i);
 	if (*s->core.config->admin_addr)
-		s->admin = admin_start(l, &s->admin_fds, &s->core, s->settings->admin_tls);
+		s->admin = admin_start(l, &s->admin_fds, &s->core, s->settings->admin_tls,
+				       &admin_hooks, s);
 	say_ready(s);
 }
 
 void server_reload(struct server *s, const struct config *c)
 {
 	struct err err;
-	struct settings *next = settings_load(&s->core, c, s->settings, &err);
+	struct settings *next = load_settings(s, c, &err);
 
 	if (!next) {
 		log_error("server", "Not reloaded: %s", err.text);
@@ -313,6 +363,7 @@ void server_free(struct server *s)
 	logfile_close(&s->access_file);
 	listener_fds_close(&s->admin_fds);
 	settings_unref(s->settings);
+	revoked_free(s->revoked);
 	door_free(s->core.door);
 	crowd_free(s->core.crowd);
 	rate_free(s->core.visitor_rate);

@@ -178,6 +178,8 @@ bool http_path_reaches(const char *target, size_t len, const char *const *paths,
 	    !decode(once, once_len, twice, &twice_len))
 		return true;
 	differ = occasions(once, once_len, twice, twice_len);
+	if ((once_len + 1) << __builtin_popcount(differ) > PATH_MAX_WORK)
+		return true;
 	/* Every subset of what it differs in. */
 	for (unsigned how = differ;; how = (how - 1) & differ) {
 		if (how & HOW_EMPTY && !(how & HOW_DOTS))

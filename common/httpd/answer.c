@@ -17,15 +17,16 @@ static void put_head(struct conn *c, struct httpd_req *r, int status, const char
 		     enum answer_end end, size_t len)
 {
 	c->keep = c->keep && !c->body_owed;
-	answer_head(&c->out, &(struct answer_head){.status = status,
-						   .mime = mime,
-						   .content = ANSWER_APP,
-						   .end = end,
-						   .length = len,
-						   .cached = r && r->cached,
-						   .keep = c->keep,
-						   .http10 = r && r->head.minor == 0,
-						   .extra = r ? r->extra.p : NULL});
+	answer_head(&c->out,
+		    &(struct answer_head){.status = status,
+					  .mime = mime,
+					  .content = r && r->form ? ANSWER_FORM : ANSWER_APP,
+					  .end = end,
+					  .length = len,
+					  .cached = r && r->cached,
+					  .keep = c->keep,
+					  .http10 = r && r->head.minor == 0,
+					  .extra = r ? r->extra.p : NULL});
 }
 
 static void log_answer(const struct httpd_req *r, int status)
@@ -75,6 +76,12 @@ void httpd_answer(struct httpd_req *r, int status, const char *mime, const void 
 	c->req = NULL;
 	req_free(r);
 	conn_kick(c);
+}
+
+void httpd_form_page(struct httpd_req *r, int status, const void *body, size_t len)
+{
+	r->form = true;
+	httpd_answer(r, status, "text/html; charset=utf-8", body, len);
 }
 
 void httpd_text(struct httpd_req *r, int status, const char *fmt, ...)

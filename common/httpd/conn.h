@@ -39,6 +39,7 @@ struct httpd_req {
 	struct text body;
 	struct text extra; /* header lines for the answer */
 	struct note *notes;
+	bool form;   /* the answer is a page with a form */
 	bool cached; /* may be kept, and asked about */
 	const struct httpd_producer *producer;
 	void *producer_arg;

@@ -101,6 +101,8 @@ const struct addr *httpd_peer(const struct httpd_req *r);
 void httpd_header(struct httpd_req *r, const char *name, const char *value);
 /* mime NULL: none. body is copied. */
 void httpd_answer(struct httpd_req *r, int status, const char *mime, const void *body, size_t len);
+/* A page whose form may be sent to us, with a style of its own and no script. */
+void httpd_form_page(struct httpd_req *r, int status, const void *body, size_t len);
 void httpd_text(struct httpd_req *r, int status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* 302, with the body that Go's http.Redirect sends. location: a path of ours, already encoded. */
 void httpd_redirect(struct httpd_req *r, const char *location);

@@ -26,7 +26,7 @@ static void serve_file(struct httpd_req *r, const char *path)
 	const struct asset *a = NULL;
 
 	if (snprintf(full, sizeof(full), "inspect/%s", path) < (int)sizeof(full))
-		a = asset_find(full);
+		a = asset_find(&inspect_assets, full);
 	if (a)
 		httpd_cached(r, a->mime, a->etag, a->bytes, a->len);
 	else

@@ -252,12 +252,19 @@ static bool take_entry(const struct yaml_value *v, void *arg)
 	return ok;
 }
 
-bool tokens_set(const struct yaml_value *v, void *member)
+static struct tokens *tokens_new(void)
 {
-	struct tokens **out = member, *t = xcalloc(1, sizeof(*t));
+	struct tokens *t = xcalloc(1, sizeof(*t));
 
 	atomic_init(&t->refs, 1);
 	t->entry = xcalloc(LIMIT_TOKENS, sizeof(*t->entry));
+	return t;
+}
+
+bool tokens_set(const struct yaml_value *v, void *member)
+{
+	struct tokens **out = member, *t = tokens_new();
+
 	tokens_unref(*out);
 	*out = t;
 	return yaml_items(v, "tokens", LIMIT_TOKENS, take_entry, t);
@@ -346,6 +353,22 @@ size_t tokens_count(const struct tokens *t)
 const struct grant *tokens_at(const struct tokens *t, size_t i)
 {
 	return t->entry[i].grant;
+}
+
+const struct token *tokens_token(const struct tokens *t, size_t i)
+{
+	return &t->entry[i].token;
+}
+
+struct tokens *tokens_without(const struct tokens *t, const bool gone[])
+{
+	struct tokens *rest = tokens_new();
+
+	for (size_t i = 0; i < t->n; i++)
+		if (!gone[i])
+			rest->entry[rest->n++] =
+				(struct entry){t->entry[i].token, grant_ref(t->entry[i].grant)};
+	return rest;
 }
 
 struct grant *tokens_find(const struct tokens *t, const struct token *token)

@@ -31,6 +31,9 @@ void tokens_unref(struct tokens *t);
 size_t tokens_count(const struct tokens *t);
 /* The one at i, in the order of the list. Borrowed. */
 const struct grant *tokens_at(const struct tokens *t, size_t i);
+const struct token *tokens_token(const struct tokens *t, size_t i);
+/* Those of t for which gone[] is false. Returns owned. */
+struct tokens *tokens_without(const struct tokens *t, const bool gone[]) MUSTCHECK;
 /*
  * Whose is this token? NULL: nobody's. Compares with all of them, whatever it finds. Returns a
  * reference.

@@ -69,12 +69,16 @@ static void on_metrics(void *arg, struct httpd_req *r)
 }
 
 static const struct httpd_route routes[] = {
+	{"GET", "/", page_index},
+	{"GET", "/static/*", page_static},
 	{"GET", "/health", on_health},
 	{"GET", "/ready", on_ready},
 	{"GET", "/stats", on_stats},
 	{"GET", "/metrics", on_metrics},
 	{"GET", "/tunnels", tunnels_list},
 	{"DELETE", "/tunnels/*", tunnels_close},
+	{"GET", "/tokens", owners_list},
+	{"POST", "/tokens/*", owners_revoke},
 	{NULL, NULL, NULL},
 };
 
@@ -111,7 +115,7 @@ static void allow_names(struct admin *a)
 }
 
 struct admin *admin_start(struct loop *l, struct listener_fds *fds, const struct core *core,
-			  SSL_CTX *tls)
+			  SSL_CTX *tls, const struct admin_hooks *hooks, void *arg)
 {
 	struct admin *a = xcalloc(1, sizeof(*a));
 	struct addr bound = listener_addr(fds);
@@ -119,12 +123,15 @@ struct admin *admin_start(struct loop *l, struct listener_fds *fds, const struct
 
 	a->loop = l;
 	a->core = core;
+	a->hooks = hooks;
+	a->hooks_arg = arg;
 	a->started_us = clock_wall_us();
 	LIST_INIT(&a->asks);
 	a->httpd = httpd_start(l, fds,
 			       &(struct httpd_config){.name = "admin",
 						      .routes = routes,
 						      .arg = a,
+						      .refuse = page_refuse,
 						      .token = core->config->admin_token,
 						      .token_local = true,
 						      .tls = tls});

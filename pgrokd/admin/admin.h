@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 
 #include "common/net/listener.h"
+#include "pgrokd/access/tokens.h"
 #include "pgrokd/core/worker.h"
 
 struct admin;
@@ -18,9 +19,19 @@ struct admin;
  */
 bool admin_bind(const struct config *c, struct listener_fds *fds, bool *tls,
 		struct err *err) MUSTCHECK;
-/* Takes fds. The workers run. tls: NULL, or the context, borrowed. Returns owned. */
+/* What the server does for it; main thread. */
+struct admin_hooks {
+	/* The tokens in force, borrowed; NULL: they are not checked. */
+	const struct tokens *(*tokens)(void *arg);
+	/* What has this owner's token goes, at once. False: err says why not. */
+	bool (*revoke)(void *arg, const char *owner, struct err *err);
+};
+/*
+ * Takes fds. The workers run. tls: NULL, or the context, borrowed; so are hooks and arg. Returns
+ * owned.
+ */
 struct admin *admin_start(struct loop *l, struct listener_fds *fds, const struct core *core,
-			  SSL_CTX *tls) MUSTCHECK;
+			  SSL_CTX *tls, const struct admin_hooks *hooks, void *arg) MUSTCHECK;
 /* After a reload. */
 void admin_set_tls(struct admin *a, SSL_CTX *tls);
 /* From now on the server is not ready. */

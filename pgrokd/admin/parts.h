@@ -14,6 +14,8 @@ struct admin {
 	struct httpd *httpd;
 	int64_t started_us; /* since 1970 */
 	bool stopping;
+	const struct admin_hooks *hooks;
+	void *hooks_arg;
 	struct ask_list asks; /* requests that wait for a census */
 };
 
@@ -38,6 +40,13 @@ void errand_send(struct errand *e, int worker);
 /* numbers.c: a census as JSON, and as metrics. */
 void numbers_json(const struct admin *a, struct text *t, const struct census *c);
 void numbers_metrics(const struct admin *a, struct text *t, const struct census *c);
+
+/* owners.c */
+httpd_handler_fn owners_list, owners_revoke;
+
+/* page.c: the page, its files, and how it is asked for the token. */
+httpd_handler_fn page_index, page_static;
+void page_refuse(void *arg, struct httpd_req *r, int status, const char *text);
 
 /* tunnels.c */
 httpd_handler_fn tunnels_list, tunnels_close;

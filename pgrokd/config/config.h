@@ -12,6 +12,8 @@
 
 struct config_file;
 
+#define CONFIG_FORWARDS 16
+
 /* Of the file's `limits`; 0: none. */
 struct limits {
 	int connections, address_connections; /* visitors' */
@@ -21,8 +23,6 @@ struct limits {
 	int tunnel_rate;           /* asked for in a second, from an address */
 	uint64_t tunnel_bandwidth; /* bytes a second, in each direction */
 };
-
-#define CONFIG_FORWARDS 16
 
 struct config {
 	const char *config_file;            /* NULL: none */
@@ -65,6 +65,7 @@ struct config {
 	/* URLs that decide about requests: of all tunnels first, then of those that name them. */
 	char *forward[CONFIG_FORWARDS];   /* owned; NULL: none */
 	const char *forward_auth_headers; /* that it may set in them */
+	int forward_auth_cache;           /* seconds for which who was let in is not asked about */
 	/* On which ports those begin with a PROXY head: http, https, and that for clients. */
 	bool proxy_heads[3];
 };

@@ -114,6 +114,20 @@ struct settings *settings_load(const struct core *core, const struct config *c,
 	return s;
 }
 
+struct settings *settings_but(const struct core *core, const struct settings *was,
+			      struct tokens *tokens)
+{
+	struct settings *s = xcalloc(1, sizeof(*s));
+
+	atomic_init(&s->refs, 1);
+	keep_tls(s, was);
+	s->tls_kept = was->tls_kept;
+	s->limits = was->limits;
+	s->reserved = load_reserved(s, core->config);
+	s->tokens = tokens;
+	return s;
+}
+
 struct settings *settings_ref(struct settings *s)
 {
 	atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);

@@ -28,6 +28,11 @@ struct settings {
  */
 struct settings *settings_load(const struct core *core, const struct config *c,
 			       const struct settings *was, struct err *err) MUSTCHECK;
+/*
+ * As was, but with these tokens (taken). Returns owned, one reference.
+ */
+struct settings *settings_but(const struct core *core, const struct settings *was,
+			      struct tokens *tokens) MUSTCHECK;
 struct settings *settings_ref(struct settings *s);
 /* The last one frees; NULL is fine. */
 void settings_unref(struct settings *s);

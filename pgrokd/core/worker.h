@@ -32,6 +32,7 @@ struct parcel;
 struct rate;
 struct settings;
 struct stream;
+struct verdicts;
 struct worker;
 
 TAILQ_HEAD(guest_list, guest);
@@ -84,8 +85,9 @@ struct worker {
 	struct idmap *clients;                /* id -> struct client */
 	struct idmap *tunnels;                /* id -> struct visitors, those of the tunnel */
 	struct idmap *tickets;                /* id -> struct takeover_ticket that waits */
-	struct journal *journal;              /* NULL: there is no access log */
+	struct verdicts *verdicts;            /* NULL: none is remembered */
 	struct asker *asker[CONFIG_FORWARDS]; /* of core->forward; NULL: not needed yet */
+	struct journal *journal;              /* NULL: there is no access log */
 	struct counters count;
 	int closes;            /* what was closed in this turn, as far as it is bounded */
 	struct loop_tick turn; /* the next one begins */

@@ -8,6 +8,10 @@
 
 #include "common/http/edit.h"
 #include "common/net/nets.h"
+#include "pgrokd/access/pass.h"
+#include "pgrokd/front/verdicts.h"
+
+#define VERDICT_BYTES 4096 /* of the fields of one that is remembered */
 
 struct forward {
 	int index;
@@ -178,6 +182,8 @@ void forward_close(struct worker *w)
 		asker_close(w->asker[i]);
 		w->asker[i] = NULL;
 	}
+	verdicts_free(w->verdicts);
+	w->verdicts = NULL;
 }
 
 /* ---- the answer ---- */
@@ -213,16 +219,88 @@ static bool take_values(struct http_fields *set, const struct forward *f,
 	return ok;
 }
 
-bool forward_head(struct text *out, const struct guest *g, const struct route *r,
+/* ---- who was let in lately ---- */
+
+/* All values of that name: cookies may come in several fields. False: there is none. */
+static bool put_all(struct text *out, const struct guest *g, const char *wanted)
+{
+	struct http_span name, value;
+	size_t before = out->len;
+
+	for (size_t at = 0; http_next_field(g->buf, &g->head, &at, &name, &value);) {
+		if (http_span_is_nocase(g->buf, name, wanted)) {
+			text_add(out, g->buf + value.off, value.len);
+			text_put(out, "\n");
+		}
+	}
+	text_put(out, "\n");
+	return out->len > before + 1;
+}
+
+/*
+ * Who it is, as far as that can be known before the service is asked: without a cookie and a
+ * password it can't.
+ */
+static bool make_key(unsigned char key[VERDICT_KEY], const struct guest *g, const struct route *r)
+{
+	struct text t = {.secret = true};
+	char from[ADDR_TEXT];
+
+	text_fmt(&t, "%d\n%s\n%s\n%s\n", r->asks, r->key, scheme_of(g),
+		 addr_ip_text(&g->origin, from));
+	bool cookie = put_all(&t, g, "Cookie"), password = put_all(&t, g, "Authorization");
+
+	pass_hash(t.p, t.len, key);
+	text_free(&t);
+	return cookie || password;
+}
+
+static void remember(struct guest *g, const struct route *r, struct http_fields *set)
+{
+	struct worker *w = g->worker;
+	int seconds = w->core->config->forward_auth_cache;
+	unsigned char key[VERDICT_KEY];
+	size_t size = 0;
+
+	for (size_t i = 0; i < set->n; i++)
+		size += set->list[i].value ? strlen(set->list[i].value) : 0;
+	if (!seconds || size > VERDICT_BYTES || !make_key(key, g, r))
+		return;
+	if (!w->verdicts)
+		w->verdicts = verdicts_new((uint64_t)seconds * 1000);
+	verdicts_add(w->verdicts, key, loop_now(w->loop), set);
+}
+
+static bool put_head(struct text *out, const struct guest *g, const struct http_fields *set)
+{
+	http_edit_head(out, &(struct http_edit){.set = set}, &g->head, g->buf);
+	return out->len <= HTTP_HEAD_MAX;
+}
+
+bool forward_known(struct text *out, const struct guest *g, const struct route *r)
+{
+	struct worker *w = g->worker;
+	const struct http_fields *set = NULL;
+	unsigned char key[VERDICT_KEY];
+
+	if (w->verdicts && make_key(key, g, r))
+		set = verdicts_find(w->verdicts, key, loop_now(w->loop));
+	return set && put_head(out, g, set);
+}
+
+/* ---- it may pass, or not ---- */
+
+bool forward_head(struct text *out, struct guest *g, const struct route *r,
 		  const struct ask_answer *a)
 {
 	struct http_fields set = {0};
-	bool ok = take_values(&set, g->worker->core->forward[r->asks - 1], a);
+	bool ok = take_values(&set, g->worker->core->forward[r->asks - 1], a) &&
+		  put_head(out, g, &set);
 
 	if (ok)
-		http_edit_head(out, &(struct http_edit){.set = &set}, &g->head, g->buf);
+		remember(g, r, &set);
 	http_fields_free(&set);
-	return ok && out->len <= HTTP_HEAD_MAX;
+	return ok;
 }
 
 void forward_fields(struct text *out, const struct ask_answer *a)

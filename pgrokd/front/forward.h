@@ -28,8 +28,12 @@ struct ask *forward_ask(struct guest *g, const struct route *r, ask_fn *fn, void
  * It may pass: appends its head as the tunnel is to see it, with what the service says of who it is
  * and with nothing that the visitor says of that. False: the answer can't be used.
  */
-bool forward_head(struct text *out, const struct guest *g, const struct route *r,
+bool forward_head(struct text *out, struct guest *g, const struct route *r,
 		  const struct ask_answer *a) MUSTCHECK;
+/*
+ * The same for one that was let in lately (-forwardAuthCache). False: it has to be asked about.
+ */
+bool forward_known(struct text *out, const struct guest *g, const struct route *r) MUSTCHECK;
 /* It may not: appends the fields of the answer that are for the visitor. */
 void forward_fields(struct text *out, const struct ask_answer *a);
 /* This worker asks nothing more. */

@@ -468,16 +468,13 @@ static void change_head(struct guest *g, struct text *head)
 	memset(&g->head, 0, sizeof(g->head));
 }
 
-/* It may pass; takes to. */
-static void pass_on(struct guest *g, struct route *to, const struct ask_answer *a)
+/* It may pass with this head, if it is usable. Takes to, and what is in head. */
+static void pass_on(struct guest *g, struct route *to, struct text *head, bool usable)
 {
-	struct text head = {.secret = true};
-	bool usable = forward_head(&head, g, to, a) &&
-		      head.len + g->len - g->head.head_len <= PAIR_HELD + PAIR_READ;
-
+	usable &= head->len + g->len - g->head.head_len <= PAIR_HELD + PAIR_READ;
 	if (usable)
-		change_head(g, &head);
-	text_free(&head);
+		change_head(g, head);
+	text_free(head);
 	if (usable && (to->home == g->worker->index || may_move(g))) {
 		send_home(g, to);
 		return;
@@ -494,12 +491,14 @@ static void on_verdict(void *arg, const struct ask_answer *a)
 	struct guest *g = arg;
 	struct kept *k = g->own;
 	struct route *to = k->to;
-	struct text fields = {0};
+	struct text fields = {0}, head = {.secret = true};
 
 	k->asks = NULL;
 	k->to = NULL;
 	if (!a->why && a->head->status / 100 == 2) {
-		pass_on(g, to, a);
+		bool usable = forward_head(&head, g, to, a);
+
+		pass_on(g, to, &head, usable);
 		return;
 	}
 	route_unref(to);
@@ -520,7 +519,13 @@ static void on_verdict(void *arg, const struct ask_answer *a)
 static void ask_first(struct guest *g, struct route *to)
 {
 	struct kept *k = kept_of(g);
+	struct text head = {.secret = true};
 
+	if (forward_known(&head, g, to)) {
+		pass_on(g, to, &head, true);
+		return;
+	}
+	text_free(&head);
 	loop_timer_stop(&g->timer);
 	stream_want(g->stream, 0);
 	k->to = to;
@@ -548,7 +553,7 @@ static void visit(struct guest *g)
 	}
 	if (k)
 		k->waits = 0;
-	if (status == RULES_LOGIN)
+	if (status == RULES_LOGIN && to)
 		log_in(g, to);
 	else if (status && to)
 		answer_refused(g, to, status, why);

@@ -1,6 +1,7 @@
 """The admin listener: who may ask, what it tells, and that asking holds nobody up."""
 
 import json
+import pathlib
 import re
 import signal
 import threading
@@ -392,3 +393,116 @@ def test_close_in_mid_flight(lab, workers):
         assert len(v.recv_exact(200000)) == 200000
         v.close()
     eventually(lambda: not a.stats()["visitors"]["joined"])
+
+
+# ---- tokens ----
+
+TEAM = "tokens:\n- {name: alice, token: ta, tunnels: 5}\n- {name: bob, token: tb, expires: 2099-01-31}\n"
+
+
+def with_team(lab, text=TEAM, **kw):
+    f = lab.config(text)
+    s, a = started(lab, f"-authTokens={f}", **kw)
+    return s, a, f
+
+
+def reload(s):
+    mark = s.mark()
+    s.send(signal.SIGHUP)
+    return mark
+
+
+def revoked_file(s):
+    return pathlib.Path(next(f for f in s.p.args if f.startswith("-stateDir=")).partition("=")[2]) / "revoked.txt"
+
+
+def test_token_list(lab):
+    s, a, _ = with_team(lab)
+    lab.goclient(s, user="ta").url(subdomain="shop")
+    got = a.json("/tokens")
+    assert got["checked"] and got["tokens"] == [
+        {"name": "alice", "expires": None, "tunnels_now": 1, "tunnels_most": 5, "visitors_now": 0, "visitors_most": None},
+        {"name": "bob", "expires": "2099-02-01T00:00:00.000000Z", "tunnels_now": 0, "tunnels_most": None,
+         "visitors_now": 0, "visitors_most": None}]
+    _, a = started(lab)
+    assert a.json("/tokens") == {"checked": False, "tokens": []}
+    assert a.ask("/tokens/alice/revoke", method="POST").status == 404
+
+
+def test_revoke(lab, workers):
+    """Out at once, over reloads and a restart, until its line goes or there is another token."""
+    s, a, f = with_team(lab, workers=workers)
+    site = lab.site()
+    bob = lab.goclient(s, local=site.port, user="tb")
+    url = bob.url(subdomain="bob").split("//")[1]
+    alice = lab.client(s, "-authtoken=ta", "-subdomain=alice", site.port, tunnels=2)
+    for path, method in (("/tokens/alice/revoke", "GET"), ("/tokens/alice", "POST"), ("/tokens/carol/revoke", "POST"),
+                         ("/tokens//revoke", "POST"), ("/tokens/alice/revoke/x", "POST")):
+        assert a.ask(path, method=method).status in (404, 405), path
+    for field in ("Origin: http://evil.example", "Sec-Fetch-Site: cross-site"):
+        assert a.ask("/tokens/alice/revoke", method="POST", headers=[field]).status == 403
+    assert get(s.http_port, alice.host()).status == 200
+    mark = s.mark()
+    assert a.json("/tokens/alice/revoke", method="POST") == {"revoked": "alice"}
+    s.wait_log("Closed: its token is not known any more .*of alice", after=mark)
+    alice.wait_log("The token is unknown to this server")
+    assert get(s.http_port, alice.host()).status == 404
+    assert get(s.http_port, url).status == 200
+    assert [t["name"] for t in a.json("/tokens")["tokens"]] == ["bob"]
+    assert a.ask("/tokens/alice/revoke", method="POST").status == 404
+    file = revoked_file(s)
+    assert file.stat().st_mode & 0o777 == 0o600
+    s.wait_log("Reloaded", after=reload(s))
+    assert [t["name"] for t in a.json("/tokens")["tokens"]] == ["bob"]
+    bob.ping()
+
+    f.write_text(TEAM.replace("token: ta", "token: another"))
+    s.wait_log("Tokens are checked: there are 2", after=reload(s))
+    lab.goclient(s, user="another").close()
+    f.write_text(TEAM)
+    s.wait_log("Tokens are checked: there are 1", after=reload(s))
+    s.send(signal.SIGTERM)
+    s.expect_exit(0)
+    s = s.again()
+    s.wait_log("Tokens are checked: there are 1")
+    text = file.read_text()
+    assert "alice sha256:" in text and "ta\n" not in text
+    file.write_text("alice sha256:12\n")
+    s.wait_log(r"Not reloaded: .*revoked\.txt: line 1: ", after=reload(s))
+    file.write_text(text.splitlines()[0] + "\n")
+    mark = alice.mark()
+    s.wait_log("Tokens are checked: there are 2", after=reload(s))
+    alice.wait_tunnels(2, after=mark)
+
+
+def test_revoked_file_that_is_not_one(lab):
+    """Rather no server than one that lets in who was put out."""
+    state = lab.tmp / "state"
+    state.mkdir()
+    (state / "revoked.txt").write_text("# ours\n\nalice\n")
+    s = lab.server(f"-authTokens={lab.config(TEAM)}", state_dir=str(state), wait=False)
+    s.expect_exit(1)
+    assert re.search(r"revoked\.txt: line 3: OWNER sha256:HEX is wanted", s.text("err"))
+
+
+# ---- the page ----
+
+def test_page(lab):
+    s, a = started(lab, f"-adminToken={TOKEN}")
+    r = get(a.port, a.host, "/")
+    assert r.status == 401 and b'name="token"' in r.body
+    assert "form-action 'self'" in r.header("Content-Security-Policy")
+    assert get(a.port, a.host, "/static/main.js").status == 401
+    r = get(a.port, a.host, f"/?token={TOKEN}")
+    assert r.status == 303 and r.header("Location") == "/" and "HttpOnly" in r.header("Set-Cookie")
+    cookie = [f"Cookie: {r.header('Set-Cookie').split(';')[0]}"]
+    r = get(a.port, a.host, "/", headers=cookie)
+    assert r.status == 200 and b"/static/main.js" in r.body
+    assert "script-src 'self'" in r.header("Content-Security-Policy")
+    for name in set(re.findall(rb"/static/([\w.]+)", r.body)):
+        assert get(a.port, a.host, f"/static/{name.decode()}", headers=cookie).status == 200
+    assert get(a.port, a.host, "/static/list.js", headers=cookie).status == 404
+    assert get(a.port, a.host, "/static/../inspect/dom.js", headers=cookie).status in (400, 404)
+    # A cookie does not make a request of another site one of ours.
+    assert get(a.port, a.host, "/tunnels/x", method="DELETE",
+               headers=[*cookie, "Origin: http://evil.example"]).status == 403

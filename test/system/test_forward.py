@@ -8,7 +8,7 @@ import pytest
 from lib import env, golike
 from lib.backends import answer, http, read_request, websocket, ws_frame, ws_read
 from lib.env import WAIT, free_port
-from lib.net import dial, dial_tls, request
+from lib.net import dial, dial_tls, eventually, request
 from lib.procs import run
 
 HOST = "test.pgrok.me"
@@ -197,6 +197,33 @@ def test_several_visitors(lab, workers):
                 assert not good or f"GET /{i}/{k} ".encode() in r.body
     for t in [lab.thread(one, i) for i in range(20)]:
         t.join()
+
+
+def test_remembered(lab):
+    """Who was let in is not asked about for a while; others are, and who was refused is."""
+    v, other = Verdicts(lab), Verdicts(lab)
+    site = lab.site(lambda r, c: answer(200, r.head))
+    s = lab.server(f"-forwardAuth={v.url}", f"-forwardAuthTunnels={other.url}", "-forwardAuthCache=2",
+                   "-trustedProxies=127.0.0.1", workers=1)
+    named(lab, s, other.url, site.port, tunnels=3)
+
+    def status(cookie, ip="203.0.113.9", host="free.pgrok.me", **kw):
+        with dial(s.http_port) as c:
+            headers = ([f"Cookie: {cookie}"] if cookie else []) + [f"X-Forwarded-For: {ip}", "Remote-User: me"]
+            r = ask(c, headers=headers, host=host, **kw)
+            assert r.status != 200 or (b"Remote-User: alice" in r.body and b": me" not in r.body)
+            return r.status
+
+    assert [status("session=good") for _ in range(3)] == [200] * 3
+    assert status("session=good", path="/x", method="POST", body=b"y") == 200
+    assert len(v.asked) == 1
+    for i, other_one in enumerate([{"ip": "203.0.113.10"}, {"cookie": "session=good; a=1"}, {"auth": "u:p"}]):
+        assert [status(**{"cookie": "session=good", **other_one}) for _ in range(2)] == [200] * 2
+        assert len(v.asked) == 2 + i
+    assert [status("session=bad") for _ in range(2)] == [status("") for _ in range(2)] == [302] * 2
+    assert len(v.asked) == 8
+    assert status("session=good", host=HOST) == 200 and len(other.asked) == 1
+    eventually(lambda: status("session=good") == 200 and len(v.asked) == 9, what="its time is over")
 
 
 # ---- a tunnel's own ----

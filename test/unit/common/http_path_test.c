@@ -149,8 +149,16 @@ static void test_long(void **state)
 	/* Occasion for all readings at once. */
 	for (size_t i = 0; i + 12 <= PATH_MAX_READ; i += 12)
 		memcpy(target + i, "/..;%2f\\x#%25", 12);
-	target[PATH_MAX_READ - 12] = '\0';
+	target[480] = '\0';
 	assert_true(reaches(target, "/"));
+	assert_false(reaches(target, "/admin"));
+	memcpy(target + 480, "/..;", 4);
+	target[PATH_MAX_READ - 12] = '\0';
+	assert_true(reaches(target, "/admin"));
+	/* Few occasions: all of its length. */
+	for (size_t i = 0; i + 8 <= PATH_MAX_READ; i += 8)
+		memcpy(target + i, "/a.b%20c", 8);
+	target[PATH_MAX_READ] = '\0';
 	assert_false(reaches(target, "/admin"));
 }
 

@@ -127,7 +127,7 @@ static void on_form(void *arg, struct httpd_req *r)
 
 static void on_cached(void *arg, struct httpd_req *r)
 {
-	const struct asset *a = asset_find("inspect/index.html");
+	const struct asset *a = asset_find(&inspect_assets, "inspect/index.html");
 
 	httpd_cached(r, a->mime, a->etag, a->bytes, a->len);
 }
@@ -277,7 +277,7 @@ static void test_standard_lines(void **state)
 
 static void test_cached(void **state)
 {
-	const struct asset *a = asset_find("inspect/index.html");
+	const struct asset *a = asset_find(&inspect_assets, "inspect/index.html");
 	char request[256];
 	char head[4096], *body;
 	int fd = far_dial(server.port);
