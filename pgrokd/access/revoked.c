@@ -117,7 +117,7 @@ bool revoked_read(struct revoked *r, const char *dir, struct err *err)
 	char *path = dir ? path_in(dir) : NULL;
 	size_t len;
 	char *text = path ? file_read(path, LIMIT_REVOKED_FILE, &len, err) : NULL;
-	bool ok = text || !path || errno == ENOENT;
+	bool ok = text || !path || errno == ENOENT || errno == ENOTDIR;
 
 	if (text && !revoked_parse(r, text, err))
 		ok = err_set(err, "%s: %s", path, err->text);
