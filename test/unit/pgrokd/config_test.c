@@ -24,7 +24,11 @@ static enum config_rc parse(struct config *c, const char *a, const char *b, cons
 	static int n;
 	int argc = 2 + !!a + !!b + !!d;
 
-	memcpy(kept[n++ % 64], args, sizeof(args));
+	for (int i = 0; i < 3; i++) {
+		free(kept[n % 64][i]); /* of a config that has gone long ago */
+		kept[n % 64][i] = args[i];
+	}
+	n++;
 	err.text[0] = '\0';
 	return config_parse(c, argc, argv, &err);
 }
