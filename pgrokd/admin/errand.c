@@ -14,7 +14,7 @@ static void drop(struct loop_msg *m)
 {
 	struct errand *e = (struct errand *)m;
 
-	e->free(e);
+	e->drop(e);
 }
 
 /* On the worker, from here on until it is back. */

@@ -30,10 +30,10 @@ struct errand {
 	void (*work)(struct errand *e, struct worker *w);
 	/* r NULL: who asked has gone. */
 	void (*back)(struct errand *e, struct httpd_req *r);
-	void (*free)(struct errand *e);
+	void (*drop)(struct errand *e); /* instead of back(): the program ends */
 };
 
-/* errand.c: to this worker and back; one that has ended does nothing. work, back, free are set. */
+/* errand.c: to this worker and back; one that has ended does nothing. work, back, drop are set. */
 void errand_init(struct errand *e, struct admin *a, const struct httpd_req *r);
 void errand_send(struct errand *e, int worker);
 

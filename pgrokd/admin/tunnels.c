@@ -113,6 +113,16 @@ static void listing_back(struct errand *e, struct httpd_req *r)
 		httpd_resume(r);
 }
 
+/* Its request may be there still: then it frees it. */
+static void listing_drop(struct errand *e)
+{
+	struct listing *l = (struct listing *)e;
+
+	l->away = false;
+	if (l->over)
+		listing_free(e);
+}
+
 static void put(struct httpd_req *r, const char *text)
 {
 	httpd_write(r, text, strlen(text));
@@ -161,7 +171,7 @@ void tunnels_list(void *arg, struct httpd_req *r)
 	errand_init(&l->errand, arg, r);
 	l->errand.work = listing_work;
 	l->errand.back = listing_back;
-	l->errand.free = listing_free;
+	l->errand.drop = listing_drop;
 	httpd_stream(r, 200, "application/json; charset=utf-8", &producer, l);
 }
 
@@ -256,7 +266,7 @@ void tunnels_close(void *arg, struct httpd_req *r)
 	errand_init(&c->errand, a, r);
 	c->errand.work = closing_work;
 	c->errand.back = closing_back;
-	c->errand.free = closing_free;
+	c->errand.drop = closing_free;
 	for (int p = 0; p < PROTOS; p++)
 		c->route[p] = find(a->core->registry, (enum proto)p, httpd_rest(r));
 	if (closing_send(c))
