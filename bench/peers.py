@@ -200,6 +200,12 @@ class Pgrok(Peer):
         self.server_mux = server_mux
         self.http_name = "bench.test" if http else None
 
+    # What a variant says besides, to the server by flags and in the client's file.
+    more_client = more_tunnel = ""
+
+    def more_server(self, cell):
+        return []
+
     def missing(self):
         for path in (self.pgrok, self.pgrokd):
             if not path or not os.access(path, os.X_OK):
@@ -233,6 +239,7 @@ class Pgrok(Peer):
         cmd += self.flags(self.pgrokd, stateDir=state, workers=1, tcpAddr=ip)
         if self.has(self.pgrokd, "mux"):
             cmd.append(f"-mux={self.server_mux}")
+        cmd += self.more_server(cell)
         with cell.place.public():
             proc = self.spawn(cell, "server", cmd)
             procs.await_port(proc, cell.server_address)
@@ -247,12 +254,13 @@ class Pgrok(Peer):
             for name, public_port, local in cell.tunnels[start:start + OWN_TUNNELS_MAX]:
                 if self.http_name and name == "web":
                     rows.append(f"  web:\n    hostname: {self.http_name}\n    proto:\n"
-                                f"      http: {local[0]}:{local[1]}\n")
+                                f"      http: {local[0]}:{local[1]}\n{self.more_tunnel}")
                 else:
                     rows.append(f"  {name}:\n    remote_port: {public_port}\n    proto:\n"
                                 f"      tcp: {local[0]}:{local[1]}\n")
             cfg = write(f"{cell.folder}/client{start}.yml",
-                        f"server_addr: {host}:{port}\ninspect_addr: {inspect}\ntunnels:\n" + "".join(rows))
+                        f"server_addr: {host}:{port}\ninspect_addr: {inspect}\n{self.more_client}tunnels:\n" +
+                        "".join(rows))
             cmd = [self.pgrok, f"-config={cfg}", f"-serveraddr={host}:{port}", f"-inspectaddr={inspect}",
                    "-log=stdout", "-log-level=WARN", *self.flags(self.pgrok), "start-all"]
             with cell.place.private():
@@ -261,6 +269,26 @@ class Pgrok(Peer):
 
     def web_address(self, cell):
         return cell.http_address if self.http_name else cell.public("web")
+
+
+class Guarded(Pgrok):
+    """Ours with all that an operator may want on: tokens, rules of the tunnel, access log, metrics."""
+
+    more_client = "auth_token: bench\n"
+    more_tunnel = ("    allow_ips: [0.0.0.0/0, '::/0']\n    deny_ips: 192.0.2.0/24\n    paths: /private\n"
+                   "    methods: TRACE\n")
+
+    def missing(self):
+        why = super().missing()
+        if not why and not {"accessLog", "adminAddr"} <= self.knows[self.pgrokd]:
+            why = f"{self.pgrokd} has no access log"
+        return why
+
+    def more_server(self, cell):
+        tokens = write(f"{cell.folder}/tokens.yml",
+                       "tokens:\n- {name: bench, token: bench, tunnels: 1000, visitors: 100000}\n")
+        return [f"-authTokens={tokens}", f"-accessLog={cell.folder}/access.log",
+                f"-adminAddr=127.0.0.1:{self.bench.ports.take()}"]
 
 
 def known_flags(path):
@@ -355,6 +383,7 @@ def all_peers(bench):
         Pgrok(bench, "pgrok-bev", "pgrok, bufferevent", ours, {**bev, **on}),
         Pgrok(bench, "pgrok-bev-nomux", "pgrok, bufferevent, no mux", ours, {**bev, **off}),
         Pgrok(bench, "pgrok-http", "pgrok, http tunnel", ours, http=True),
+        Guarded(bench, "pgrok-guarded", "pgrok, http tunnel, tokens, rules, log, metrics", ours, http=True),
     ]
     # Before the client had the flag there was no mux.
     plain = found[6]
