@@ -463,7 +463,7 @@ def test_revoke(lab, workers):
     s.wait_log("Tokens are checked: there are 1", after=reload(s))
     s.send(signal.SIGTERM)
     s.expect_exit(0)
-    s = s.again()
+    s = lab.again(s)
     s.wait_log("Tokens are checked: there are 1")
     text = file.read_text()
     assert "alice sha256:" in text and "ta\n" not in text
