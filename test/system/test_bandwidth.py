@@ -46,17 +46,16 @@ class Meter:
 
 def assert_rate(meter, rate):
     """
-    Never more; and as much in one of a few attempts: who else runs on the machine may cost some, but a
-    wrong limit would be wrong each time.
+    Within 5 % in one of a few attempts: who else runs on the machine may hold up the reader, which then
+    has more to read, but a wrong limit would be wrong each time.
     """
     eventually(lambda: meter.bytes > rate / 4)
     seen = []
     for _ in range(6):
         seen.append(meter.rate() / rate)
-        assert seen[-1] < 1.05, seen
-        if seen[-1] > 0.95:
+        if 0.95 < seen[-1] < 1.05:
             return
-    assert SANITIZED and max(seen) > 0.5, seen
+    assert SANITIZED and 0.5 < max(seen) < 1.05, seen
 
 
 def endless(conn, _backend):
@@ -157,7 +156,7 @@ def test_changed_while_it_moves(lab):
         s.send(signal.SIGHUP)
         s.wait_log("Reloaded", after=mark)
     reload("limits: {tunnelBandwidth: 1MB/s}\n")
-    time.sleep(1)  # what is under way
+    eventually(lambda: meter.rate(0.25) < 2 << 20, what="what is under way to arrive")
     assert_rate(meter, 1 << 20)
     reload("")
     before = meter.bytes
