@@ -478,8 +478,9 @@ void visitor_settle_all(struct worker *w)
 
 	for (v = tokens ? TAILQ_FIRST(&w->visitors) : NULL; v; v = next) {
 		next = TAILQ_NEXT(v, link);
-		if (!v->at && v->tally && !tokens_have(tokens, v->tally))
-			visitor_close(v, true, "the token of its tunnel's owner is not known any more");
+		if (v->at || !v->tally || tokens_have(tokens, v->tally))
+			continue;
+		visitor_close(v, true, "the token of its tunnel's owner is not known any more");
 	}
 }
 
