@@ -374,6 +374,7 @@ MATRIX += [(c, "https") for c in (case_request, case_heads, case_statuses, case_
 MATRIX += [(c, "tcp") for c in TCP_CASES]
 # What a Go program in between cannot do.
 NOT_GO = {case_live, case_duplex, case_tcp_half_close, case_visitor_leaves, case_early_answer}
+WITH_GO = [c for c in MATRIX if c[0] not in NOT_GO]
 assert {k for _, k in MATRIX} == set(TYPES)
 
 
