@@ -146,6 +146,7 @@ BAD_FIRST = {
     "text-as-list": wire.frame(wire.REGISTER, {"token": TOKEN, "tunnel_type": "http", "ip_access": {"allow_ips": "x"}}),
     "too-long": wire.frame(wire.REGISTER, b"{", wire.MAX_PAYLOAD + 1),
     "much-too-long": wire.frame(wire.REGISTER, b"{", 0xFFFFFFFF),
+    "nul": wire.frame(wire.REGISTER, {"token": TOKEN, "tunnel_type": "http", "custom_subdomain": "a\0bc"}),
     "heartbeat": wire.frame(wire.HEARTBEAT, b"{}"),
     "ack": wire.frame(wire.REGISTER_ACK, {"subdomain": "x"}),
     "unknown-type": wire.frame(9, {}),
