@@ -13,9 +13,11 @@ BIN    ?= $(if $(filter release,$(FLAVOR)),bin,$(B)/bin)
 
 DEPS := libevent libevent_openssl openssl jansson yaml-0.1 zlib ncursesw
 HAVE_DEPS := $(shell $(PKG_CONFIG) --exists $(DEPS) 2>/dev/null && echo yes)
-CPPFLAGS += -I. -D_GNU_SOURCE $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --cflags $(DEPS)))
+DEP_CFLAGS := $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --cflags $(DEPS)))
+DEP_LIBS   := $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --libs $(DEPS)))
+CPPFLAGS += -I. -D_GNU_SOURCE $(DEP_CFLAGS)
 # wslay has no pkg-config file in Debian.
-LDLIBS   += $(if $(HAVE_DEPS),$(shell $(PKG_CONFIG) --libs $(DEPS))) -lwslay -lpthread
+LDLIBS   += $(DEP_LIBS) -lwslay -lpthread
 
 # What the inspector can do without: body codings, QR codes.
 with = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo '$(2)' $$($(PKG_CONFIG) $(3) $(1)))
@@ -46,8 +48,9 @@ ALL_LDFLAGS := $(LDFLAGS_$(FLAVOR)) $(LDFLAGS)
 
 # Tests are built once and run once: without optimisation, and linked by gold, where it is there, that
 # takes half the time.
-$(B)/test/%.o: private ALL_CFLAGS += -O0 -U_FORTIFY_SOURCE
-$(B)/unit/% $(B)/replay/%: private ALL_LDFLAGS += $(if $(shell command -v ld.gold),-fuse-ld=gold)
+GOLD := $(if $(shell command -v ld.gold),-fuse-ld=gold)
+$(B)/test/%.o: private ALL_CFLAGS += -O0 -U_FORTIFY_SOURCE -DPGROK_DEBUG
+$(B)/unit/% $(B)/replay/%: private ALL_LDFLAGS += $(GOLD)
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(2)')
@@ -72,17 +75,30 @@ UNIT   := $(call pick,$(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/
 FUZZ   := $(call pick,$(patsubst test/fuzz/%.c,$(B)/fuzz/%,$(wildcard test/fuzz/*_fuzz.c)),_fuzz)
 REPLAY := $(FUZZ:$(B)/fuzz/%=$(B)/replay/%)
 
+define link
+$(call say,LINK,$@)
+$(Q)mkdir -p $(@D)
+$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) $(1)
+endef
+
 .PHONY: all
 all: $(BIN)/pgrokd $(BIN)/pgrok
 
 $(BIN)/pgrokd: $(PGROKD) $(B)/libbase.a
 $(BIN)/pgrok: $(PGROK) $(B)/libbase.a
+$(B)/timed/pgrokd: $(PGROKD) $(B)/libtimed.a
+$(B)/timed/pgrok: $(PGROK) $(B)/libtimed.a
 $(BIN)/%:
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call link)
+$(B)/timed/%:
+	$(call link)
 
-$(B)/libbase.a: $(COMMON) $(MSG) $(ASSETS)
+BASE := $(COMMON) $(MSG) $(ASSETS)
+$(B)/libbase.a: $(BASE)
+# Tests want timers that go by PGROK_TIME_SCALE: what is shipped, but for the one file that reads it. Other
+# flavours all have it.
+LIBTEST := $(B)/$(if $(filter release,$(FLAVOR)),libtimed.a,libbase.a)
+$(B)/libtimed.a: $(filter-out %/common/base/loop.o,$(BASE)) $(B)/timed/loop.o
 # What the assembler embeds is in no dependency file.
 $(ASSETS): $(shell find assets -type f ! -name '*.[ch]' ! -name '*.md' ! -name '*.png')
 $(B)/libpgrokd.a: $(filter-out %/main.o,$(PGROKD))
@@ -96,30 +112,29 @@ $(B)/%.o: %.c | $(if $(HAVE_DEPS),,no-deps)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+$(B)/timed/loop.o: common/base/loop.c | $(if $(HAVE_DEPS),,no-deps)
+	$(call say,CC,$< for tests)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -DPGROK_DEBUG -MMD -MP -c -o $@ $<
+
 .PHONY: no-deps
 no-deps:
 	@echo 'The libraries ($(DEPS)) are not all there: run `make deps` first.' >&2; exit 1
 
 # A test links what it tests: by its folder the server's modules or the client's, a fuzzer by the headers
-# that it includes, all libbase.
+# that it includes, all the base.
 includes = $(basename $(notdir $(shell grep -l '^#include "$(1)/' test/fuzz/*_fuzz.c)))
 CLIENT_FUZZ := $(call includes,pgrok)
 SERVER_FUZZ := $(call includes,pgrokd)
 side = $(if $(filter pgrokd/% $(SERVER_FUZZ),$(1)),$(B)/libpgrokd.a,$(if \
 	$(filter pgrok/% $(CLIENT_FUZZ),$(1)),$(B)/libpgrok.a))
 .SECONDEXPANSION:
-$(B)/unit/%: $(B)/test/unit/%.o $$(call side,$$*) $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-$(B)/replay/%: $(B)/test/fuzz/%.o $(B)/test/fuzz/replay.o $$(call side,$$*) $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+$(B)/unit/%: $(B)/test/unit/%.o $$(call side,$$*) $(LIBTEST)
+	$(call link,-lcmocka)
+$(B)/replay/%: $(B)/test/fuzz/%.o $(B)/test/fuzz/replay.o $$(call side,$$*) $(LIBTEST)
+	$(call link)
 $(B)/fuzz/%: $(B)/test/fuzz/%.o $$(call side,$$*) $(B)/libbase.a
-	$(call say,LINK,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call link)
 
 .PHONY: help deps deps-test deps-check demo test unit fuzz-replay system fuzz fuzz-run valgrind
 help: ## this list
@@ -145,10 +160,9 @@ demo: ## a server, a site and a client on this machine, tried out; ONCE=1 ends a
 test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= system tests, PAGE= browser's
 	@test/tools/deps.sh check build test $(WITH_BROWSER) || \
 		$(MAKE) --no-print-directory deps-test
-	+@$(SUB) all scaled
-	+@$(SUB) $(SCALED_FLAVOR) unit-build
+	+@$(SUB) all scaled unit-build
 	@rm -f $(FORGIVEN)
-	+@$(MAKE) --no-print-directory $(SCALED_FLAVOR) FORGIVEN=$(FORGIVEN) unit fuzz-replay
+	+@$(MAKE) --no-print-directory unit fuzz-replay
 	+@$(MAKE) --no-print-directory system
 	$(if $(WITH_BROWSER),+@$(MAKE) --no-print-directory browser)
 	@[ ! -s $(FORGIVEN) ] || { echo '== passed only at the second attempt, and why the first one failed:'; \
@@ -158,34 +172,30 @@ test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= syst
 # written to this file, with the reason of the first failure.
 FORGIVEN ?= $(abspath $(B))/forgiven.txt
 JOBS ?= $(shell nproc)
-# System tests wait much of their time: there are twice as many at once, unless JOBS was given or a
-# sanitizer keeps the cores busy.
-SYSTEM_JOBS := $(if $(filter-out file,$(origin JOBS))$(filter asan tsan,$(FLAVOR)),$(JOBS),$(shell \
-	expr 2 \* $(JOBS)))
+# Tests wait much of their time: there are twice as many at once, unless JOBS was given.
+TEST_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(shell expr 2 \* $(JOBS)))
+# A sanitizer keeps the cores busy with system tests.
+SYSTEM_JOBS := $(if $(filter asan tsan,$(FLAVOR)),$(JOBS),$(TEST_JOBS))
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)
 # Seconds that one unit test program may take.
 UNIT_SECONDS ?= $(if $(filter asan tsan,$(FLAVOR)),300,120)
 unit: $(UNIT) ## the unit tests alone
-	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(JOBS) --seconds $(UNIT_SECONDS) \
+	$(Q)mkdir -p $(B); $(PYTHON) test/tools/run_units.py --jobs $(TEST_JOBS) --seconds $(UNIT_SECONDS) \
 		$(if $(RETRY),--forgiven $(FORGIVEN)) $(UNIT)
 fuzz-replay: $(REPLAY)
 	$(Q)for t in $(REPLAY); do n=$$(basename $$t _fuzz); \
 		$$t test/fuzz/corpus/$$n || { echo "fuzz corpus $$n failed" >&2; exit 1; }; done
 
-# Unit tests and the tests of slow timers want a build that accepts PGROK_TIME_SCALE; what is shipped
-# is what the other system tests run.
-SCALED := $(if $(filter file,$(origin B)),build/debug,$(B)-debug)
-SCALED_FLAVOR := $(if $(filter release,$(FLAVOR)),FLAVOR=debug B=$(SCALED) BIN=$(SCALED)/bin)
-SCALED_BIN := $(if $(SCALED_FLAVOR),$(SCALED)/bin,$(BIN))
+# The tests of slow timers run programs that go by PGROK_TIME_SCALE, all others what is shipped.
+SCALED_BIN := $(if $(filter release,$(FLAVOR)),$(B)/timed,$(BIN))
 .PHONY: scaled
-scaled:
-	$(if $(SCALED_FLAVOR),+@$(SUB) $(SCALED_FLAVOR) all)
+scaled: $(SCALED_BIN)/pgrokd $(SCALED_BIN)/pgrok
 
 # M= picks system tests by mark, K= by name, PYTEST_ARGS= says anything else; JOBS=1 runs one at a time.
 PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 \
-	PGROK_FLAVOR=$(FLAVOR) PGROK_BIN=$(abspath $(BIN)) PGROK_DEBUG_BIN=$(abspath $(SCALED_BIN)) \
+	PGROK_FLAVOR=$(FLAVOR) PGROK_BIN=$(abspath $(BIN)) PGROK_TIMED_BIN=$(abspath $(SCALED_BIN)) \
 	$(PYTHON) -m pytest -o cache_dir=$(abspath $(B))/pytest $(if $(M),-m '$(M)') \
 	$(if $(K),-k '$(K)') $(PYTEST_ARGS)
 SIDE_BY_SIDE = $(if $(filter-out 1,$(SYSTEM_JOBS)),$(shell $(PYTHON) -c 'import xdist' 2>/dev/null && \
@@ -240,8 +250,8 @@ tsan: ## both programs with ThreadSanitizer, in build/tsan/bin
 
 valgrind: ## the demo with both programs under valgrind: no error, nothing lost
 	@test/tools/deps.sh install build memcheck
-	+@$(SUB) DEBUG=1 all
-	@python3 test/tools/demo.py --once --valgrind build/debug/bin
+	+@$(SUB) all
+	@python3 test/tools/demo.py --once --valgrind $(BIN)
 
 # check: form, lint, borders between folders, sizes. Only clang-format 14 counts: others differ.
 CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format))

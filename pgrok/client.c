@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "pgrok/config/limits.h"
+#include "pgrok/config/yaml.h"
 #include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"
 #include "pgrok/show/term.h"
@@ -126,13 +127,13 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	}
 	t->subdomain = copy(it->subdomain);
 	t->hostname = copy(it->hostname);
-	t->auth = copy(it->auth);
 	t->host_header = copy(it->host_header);
 	t->x_forwarded = it->x_forwarded;
 	t->insecure = it->insecure;
 	t->remote_port = it->remote_port;
 	t->inspect = it->inspect;
-	if (config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, err) &&
+	if ((!it->more || config_yaml_tunnel(t, it->more, err)) &&
+	    config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, err) &&
 	    config_complete_tunnel(t, &which, err))
 		return t;
 	retire_tunnel(c, t);

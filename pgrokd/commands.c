@@ -19,6 +19,12 @@ static void say(const char *what, const char *value, const char *none)
 	printf("%-14s%s\n", what, value && *value ? value : none);
 }
 
+static void say_limit(const char *name, uint64_t value)
+{
+	if (value)
+		printf("%-14s%s %llu\n", "limit", name, (unsigned long long)value);
+}
+
 static void say_plan(const struct config *c)
 {
 	say("domain", c->domain, "");
@@ -43,6 +49,7 @@ static void say_plan(const struct config *c)
 	say("state", c->state_dir, "in memory");
 	say("log", c->log, "");
 	say("access log", c->access_log, "off");
+	config_each_limit(c, say_limit);
 }
 
 /*

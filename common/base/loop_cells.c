@@ -13,8 +13,12 @@
 #define CELLS (1u << 18) /* addresses; memory is taken for those in use */
 #define AREA ((size_t)CELLS * CELL)
 
-/* Sanitizers have to see every block. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+/* Sanitizers have to see every block. gcc says that one is on by a macro, clang by a feature. */
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define USED false
 #else
 #define USED true

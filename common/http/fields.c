@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/words.h"
+
 /* RFC 9110 section 5.6.2 */
 static bool is_token(const char *s)
 {
@@ -102,12 +104,13 @@ bool http_fields_set(struct http_fields *f, const char *name, const char *value,
 
 bool http_fields_names(struct http_fields *f, const char *names, struct err *err)
 {
-	char *copy = xstrdup(names), *rest = copy, *name;
+	char *name;
 	bool ok = true;
 
-	while (ok && (name = strtok_r(rest, ", ", &rest)))
+	while (ok && (name = words_next(&names))) {
 		ok = http_fields_set(f, name, NULL, true, err);
-	free(copy);
+		free(name);
+	}
 	return ok;
 }
 

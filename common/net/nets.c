@@ -2,9 +2,9 @@
 #include "common/net/nets.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#define SEPARATORS ", \t\r\n"
+#include "common/base/words.h"
+#include "common/base/xalloc.h"
 
 struct nets {
 	size_t n;
@@ -14,15 +14,15 @@ struct nets {
 struct nets *nets_read(const char *list, struct err *err)
 {
 	struct nets *n = xcalloc(1, sizeof(*n));
-	char *copy = xstrdup(list), *rest = copy, *entry;
+	char *entry;
 	bool ok = true;
 
-	while (ok && (entry = strtok_r(rest, SEPARATORS, &rest))) {
+	while (ok && (entry = words_next(&list))) {
 		n = xrealloc(n, sizeof(*n) + (n->n + 1) * sizeof(n->range[0]));
 		ok = n->n < NETS_MAX ? cidr_parse(entry, &n->range[n->n++], err)
 				     : err_set(err, "more than %d ranges", NETS_MAX);
+		free(entry);
 	}
-	free(copy);
 	if (ok)
 		return n;
 	free(n);

@@ -407,3 +407,15 @@ bool config_yaml_parse(struct config *c, const char *text, size_t len, config_wa
 
 	return yaml_read(&conf, text, len, err);
 }
+
+bool config_yaml_tunnel(struct config_tunnel *t, const char *text, struct err *err)
+{
+	struct yaml_conf conf = {.file = "", .table = &tunnel_table, .object = t, .strict = true};
+	const char *where;
+
+	if (yaml_read(&conf, text, strlen(text), err))
+		return true;
+	/* ":1: key: ..." */
+	where = strstr(err->text, ": ");
+	return err_set(err, "%s", where ? where + 2 : err->text);
+}

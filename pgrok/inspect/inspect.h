@@ -16,9 +16,10 @@ struct inspect;
 
 /* A tunnel asked for at run time; NULL: not said. Borrowed. */
 struct inspect_tunnel {
-	const char *name, *proto, *addr, *subdomain, *hostname, *auth, *host_header;
+	const char *name, *proto, *addr, *subdomain, *hostname, *host_header;
 	uint16_t remote_port;
 	bool inspect, x_forwarded, insecure;
+	const char *more; /* a JSON object: other keys, as a tunnel has them in the file */
 };
 
 /* How an order about a tunnel ended. */

@@ -170,41 +170,42 @@ static const char *proto_member(const json_t *body, bool *ok)
 	return http && https ? "http+https" : https ? "https" : "http";
 }
 
-/* "auth", or ngrok's list of it, which may have one entry here. */
-static const char *auth_member(const json_t *body, bool *ok)
+/* A name that differs from the one in the file, or a form that does. */
+static bool is_ngroks(const char *key)
 {
-	const json_t *list = json_object_get(body, "basic_auth");
+	static const char *const keys[] = {
+		"name",      "proto",       "addr",        "subdomain",  "hostname", "domain",
+		"schemes",   "bind_tls",    "inspect",     "basic_auth", "metadata", "remote_port",
+		"authtoken", "host_header", "x_forwarded", "insecure",
+	};
 
-	if (!json_is_array(list) || json_array_size(list) == 0)
-		return member(body, list ? "basic_auth" : "auth", ok);
-	*ok &= json_array_size(list) == 1 && json_is_string(json_array_get(list, 0));
-	return json_string_value(json_array_get(list, 0));
+	for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
+		if (strcmp(key, keys[k]) == 0)
+			return true;
+	return false;
 }
 
 /*
- * The first key that asks for something we don't do; NULL: none. What would keep visitors out must
- * not be passed over in silence.
+ * All other keys are those of a tunnel in the file. None is passed over in silence: it may be to
+ * keep visitors out. Returns owned; NULL: there are none.
  */
-static const char *unknown_key(json_t *body)
+static char *other_keys(json_t *body)
 {
-	static const char *const known[] = {
-		"name",      "proto",    "addr",        "subdomain",   "hostname",   "domain",
-		"auth",      "schemes",  "bind_tls",    "inspect",     "basic_auth", "remote_port",
-		"authtoken", "metadata", "host_header", "x_forwarded", "insecure",
-	};
+	json_t *more = json_object(), *v = json_object_get(body, "basic_auth");
 	const char *key;
-	json_t *v;
+	char *text = NULL;
 
+	if (v && !json_is_null(v))
+		(void)!json_object_set(more, "auth", v);
 	json_object_foreach(body, key, v)
 	{
-		bool found = json_is_null(v);
-
-		for (size_t k = 0; k < sizeof(known) / sizeof(known[0]); k++)
-			found |= strcmp(key, known[k]) == 0;
-		if (!found)
-			return key;
+		if (!is_ngroks(key) && !json_is_null(v))
+			(void)!json_object_set(more, key, v);
 	}
-	return NULL;
+	if (json_object_size(more))
+		text = json_dumps(more, JSON_COMPACT);
+	json_decref(more);
+	return text;
 }
 
 static bool bool_member(const json_t *body, const char *key, bool def, bool *ok)
@@ -227,7 +228,6 @@ static bool read_tunnel(const json_t *body, struct inspect_tunnel *t, char addr[
 		.addr = addr_member(body, addr, &ok),
 		.subdomain = member(body, "subdomain", &ok),
 		.hostname = domain ? domain : member(body, "hostname", &ok),
-		.auth = auth_member(body, &ok),
 		.host_header = member(body, "host_header", &ok),
 		.inspect = bool_member(body, "inspect", true, &ok),
 		.x_forwarded = bool_member(body, "x_forwarded", false, &ok),
@@ -251,15 +251,12 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	char addr[16];
 	struct err err = {""};
 	uint64_t id = ++i->order_ids;
+	char *more = other_keys(body);
 
 	if (!read_tunnel(body, &t, addr)) {
 		answer_error(
 			r, 400,
 			"a JSON object with name (200 bytes at most) and addr is needed, each value of its type");
-	} else if (unknown_key(body)) {
-		answer_error(r, 400, "%.60s is not known here", unknown_key(body));
-	} else if (!config_auth_valid(t.auth)) {
-		answer_error(r, 400, "auth is user:password");
 	} else if (!config_host_header_valid(t.host_header)) {
 		answer_error(r, 400, "host_header is rewrite or a host name");
 	} else if (!hooks || !hooks->open) {
@@ -267,6 +264,7 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 	} else if (too_many(i)) {
 		answer_error(r, 503, "too many orders at once");
 	} else {
+		t.more = more;
 		enum inspect_order how = hooks->open(i->conf.arg, &t, id, &err);
 
 		if (how == INSPECT_LATER)
@@ -274,6 +272,7 @@ void api_tunnels_open(void *arg, struct httpd_req *r)
 		else
 			answer_order(i, r, t.name, how, err.text);
 	}
+	xfree_secret_str(more);
 	json_decref(body);
 }
 

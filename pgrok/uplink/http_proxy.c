@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "common/base/addr.h"
+#include "common/base/words.h"
 #include "common/http/text.h"
 #include "pgrok/uplink/socks.h"
 
@@ -204,15 +205,12 @@ static bool entry_match(char *entry, const char *host, uint16_t port)
 bool no_proxy_match(const char *list, const char *host, uint16_t port)
 {
 	bool found = false;
-	char *save = NULL;
+	char *entry;
 
-	if (!list)
-		return false;
-	char *copy = xstrdup(list);
-	for (char *entry = strtok_r(copy, ", \t", &save); entry && !found;
-	     entry = strtok_r(NULL, ", \t", &save))
+	while (list && !found && (entry = words_next(&list))) {
 		found = entry_match(entry, host, port);
-	free(copy);
+		free(entry);
+	}
 	return found;
 }
 

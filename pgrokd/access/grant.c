@@ -41,6 +41,16 @@ bool tally_enter(struct tally *t, atomic_int *count, int n, int most)
 	return false;
 }
 
+bool tally_leave_over(struct tally *t, atomic_int *count, int most)
+{
+	int n = t ? atomic_load(count) : 0;
+
+	while (t && n > most)
+		if (atomic_compare_exchange_weak(count, &n, n - 1))
+			return true;
+	return false;
+}
+
 /* ---- globs ---- */
 
 bool glob_valid(const char *glob, const char **why)

@@ -39,6 +39,9 @@ void tally_unref(struct tally *t);
 /* n more of them; false, and none: there would be more than `most`. */
 bool tally_enter(struct tally *t, atomic_int *count, int n, int most) MUSTCHECK;
 
+/* One of more than `most` is counted no more; false: they are not more. */
+bool tally_leave_over(struct tally *t, atomic_int *count, int most) MUSTCHECK;
+
 struct port_range {
 	uint16_t min, max;
 };

@@ -326,6 +326,14 @@ void tokens_inherit(struct tokens *t, const struct tokens *was)
 	}
 }
 
+bool tokens_have(const struct tokens *t, const struct tally *has)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->entry[i].grant->tally == has)
+			return true;
+	return false;
+}
+
 struct tokens *tokens_ref(struct tokens *t)
 {
 	if (t)

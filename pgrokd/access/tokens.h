@@ -24,6 +24,8 @@ struct tokens *tokens_read(const char *path, struct err *err) MUSTCHECK;
 
 /* Owners that are in `was`, too, keep their tallies. Before any other thread knows t. */
 void tokens_inherit(struct tokens *t, const struct tokens *was);
+/* Is there a token of the owner who has this? */
+bool tokens_have(const struct tokens *t, const struct tally *has) MUSTCHECK;
 struct tokens *tokens_ref(struct tokens *t);
 /* The last one frees; NULL is fine. */
 void tokens_unref(struct tokens *t);

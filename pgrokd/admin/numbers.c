@@ -28,6 +28,7 @@ static const char *const no_clients[NO_CLIENTS] = {"version", "unknown", "messag
 static const char *const no_tunnels[NO_TUNNELS] = {"taken", "held",   "name", "port", "protocol",
 						   "limit", "rights", "rate", "rules"};
 static const char *const no_visits[NO_VISITS] = {"full", "time", "gone", "limit", "rules"};
+static const char *const verdicts[VERDICTS] = {"passed", "remembered", "refused", "failed"};
 static const char *const lines[LINES] = {"written", "lost"};
 static const char *const states[] = {"waiting", "joined"};
 static const char *const sources[] = {"visitors", "tunnels"};
@@ -67,6 +68,8 @@ static const struct number numbers[] = {
 	{"requests_total", "HTTP requests led to a client.", METRIC_COUNTER, ONE(count.requests)},
 	{"answers_total", "Answers to them, by class of status.", METRIC_COUNTER,
 	 MANY(count.answers, "status", classes)},
+	{"forward_auth_total", "Requests that -forwardAuth decided about.", METRIC_COUNTER,
+	 MANY(count.verdicts, "result", verdicts)},
 	{"access_log_lines_total", "Lines of the access log.", METRIC_COUNTER,
 	 MANY(count.journal, "result", lines)},
 	{"pages_total", "Pages of the server's own, by status.", METRIC_COUNTER,

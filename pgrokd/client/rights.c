@@ -102,9 +102,10 @@ static void settle_tunnels(struct client *c)
 		else
 			tunnel_revoke(t, why.text);
 	}
-	while (c->n_tunnels && rights_room(c) < 0)
-		tunnel_revoke(TAILQ_LAST(&c->tunnels, tunnel_list),
-			      "its token allows fewer tunnels now");
+	while (c->n_tunnels && c->grant &&
+	       tunnel_revoke_over(TAILQ_LAST(&c->tunnels, tunnel_list), c->grant->tunnels,
+				  "its token allows fewer tunnels now"))
+		;
 }
 
 void client_settle(struct client *c)
@@ -137,4 +138,5 @@ static void settle_one(void *value, void *arg)
 void client_settle_all(struct worker *w)
 {
 	idmap_each(w->clients, settle_one, NULL);
+	visitor_settle_all(w);
 }

@@ -21,6 +21,7 @@ struct tunnel {
 	struct route *route;
 	struct listener *listener; /* TCP only */
 	struct tally *tally;       /* a reference: it is counted there; NULL: nowhere */
+	bool surplus;              /* it is counted no more, and about to close */
 	struct visitors visitors;
 };
 
@@ -237,7 +238,8 @@ static void tunnel_end(struct tunnel *t, bool hold, bool lost, const char *why)
 	log_event("tunnel_closed", "url", t->route->url, "control", c->name, "why", why, NULL);
 	TAILQ_REMOVE(&c->tunnels, t, link);
 	c->n_tunnels--;
-	leave(t->tally, 1);
+	if (!t->surplus)
+		leave(t->tally, 1);
 	tally_unref(t->tally);
 	route_unref(t->route);
 	loop_free_later(w->loop, t, NULL);
@@ -262,6 +264,16 @@ static void tunnel_withdraw(struct tunnel *t, bool lost, const char *why)
 void tunnel_revoke(struct tunnel *t, const char *why)
 {
 	tunnel_withdraw(t, true, why);
+}
+
+bool tunnel_revoke_over(struct tunnel *t, int most, const char *why)
+{
+	/* Other workers count down at the same time, and each closes only what it has counted. */
+	if (!t->tally || !tally_leave_over(t->tally, &t->tally->tunnels, most))
+		return false;
+	t->surplus = true;
+	tunnel_revoke(t, why);
+	return true;
 }
 
 /* ---- for an operator ---- */

@@ -24,6 +24,8 @@ const struct route *tunnel_route(const struct tunnel *t);
  * Closes it at once, visitors included, and tells its client: it may not have it. Nothing is held.
  */
 void tunnel_revoke(struct tunnel *t, const char *why);
+/* The same if its owner has more than `most`; false: t stays. */
+bool tunnel_revoke_over(struct tunnel *t, int most, const char *why) MUSTCHECK;
 /* Its client has another grant: how many visitors it may have. */
 void tunnel_regrant(struct tunnel *t);
 /* hold: its name is held for its owner. */

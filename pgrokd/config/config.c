@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/base/flags.h"
 #include "common/base/metrics.h"
+#include "common/base/words.h"
 #include "common/http/fields.h"
 #include "common/http/web_url.h"
 #include "pgrokd/access/pace.h"
@@ -269,14 +270,12 @@ static bool take_tcp_ports(struct config *c, const struct option *o, const union
 static bool take_reserved(struct config *c, const struct option *o, const union value *v,
 			  struct err *why)
 {
-	const char *list = v->text, *start, *what;
+	const char *list = v->text, *what;
+	char *word;
 	bool ok = true;
-	size_t len;
 
 	c->reserved = v->text;
-	while (ok && (start = reserved_word(&list, &len))) {
-		char *word = xstrndup(start, len);
-
+	while (ok && (word = words_next(&list))) {
 		ok = strcmp(word, RESERVED_CERT) == 0 || name_valid(word, false, &what);
 		if (!ok)
 			err_set(why, "'%.60s': %.100s", word, what);
@@ -391,25 +390,23 @@ static bool take_trusted(struct config *c, const struct option *o, const union v
 static bool take_proxy_heads(struct config *c, const struct option *o, const union value *v,
 			     struct err *why)
 {
-	static const char *const words[] = {"http", "https", "tunnel", "all"};
-	const char *list = v->text, *word;
-	size_t len;
+	static const char *const names[] = {"http", "https", "tunnel", "all"};
+	const int all = 3;
+	const char *list = v->text;
+	char *word;
+	bool ok = true;
 
-	while ((word = reserved_word(&list, &len))) {
-		bool known = false;
+	while (ok && (word = words_next(&list))) {
+		int i = 0;
 
-		for (int i = 0; i < 4; i++) {
-			if (strlen(words[i]) != len || strncasecmp(word, words[i], len) != 0)
-				continue;
-			known = true;
-			for (int p = 0; p < 3; p++)
-				c->proxy_heads[p] |= p == i || i == 3;
-		}
-		if (!known)
-			return err_set(why, "'%.*s' is none of http, https, tunnel, all",
-				       len > 40 ? 40 : (int)len, word);
+		while (i <= all && strcasecmp(word, names[i]) != 0)
+			i++;
+		for (int p = 0; p < all; p++)
+			c->proxy_heads[p] |= p == i || i == all;
+		ok = i <= all || err_set(why, "'%.40s' is none of http, https, tunnel, all", word);
+		free(word);
 	}
-	return true;
+	return ok;
 }
 
 static bool take_forward(struct config *c, size_t i, const char *url, struct err *why)
@@ -435,12 +432,14 @@ static bool take_forward_auth(struct config *c, const struct option *o, const un
 static bool take_forward_tunnels(struct config *c, const struct option *o, const union value *v,
 				 struct err *why)
 {
-	char *copy = xstrdup(v->text), *rest = copy, *url;
+	const char *list = v->text;
+	char *url;
 	bool ok = true;
 
-	for (size_t i = 1; ok && (url = strtok_r(rest, ", ", &rest)); i++)
+	for (size_t i = 1; ok && (url = words_next(&list)); i++) {
 		ok = take_forward(c, i, url, why);
-	free(copy);
+		free(url);
+	}
 	return ok;
 }
 
@@ -597,6 +596,18 @@ static bool is_limit(const struct option *o)
 	return o->field >= AT(limits) && o->field < AT(limits) + sizeof(struct limits);
 }
 
+void config_each_limit(const struct config *c, config_limit_fn *fn)
+{
+	for (size_t i = 0; i < OPTIONS; i++) {
+		const char *at = (const char *)c + options[i].field;
+
+		if (is_limit(&options[i]))
+			fn(options[i].name, options[i].type == FLAG_INT
+						    ? (uint64_t) * (const int *)at
+						    : *(const uint64_t *)at);
+	}
+}
+
 /* Which of the rows are on the command line. */
 static struct flag make_flag(size_t i, union value *values, bool *given)
 {
@@ -686,7 +697,7 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 	if (c->access_log && strcmp(c->access_log, c->log) == 0 && strcmp(c->log, "stdout") != 0)
 		return err_set(err, "-accessLog: %.200s is the file of -log", c->log);
 	if (!c->trusted && (c->proxy_heads[0] || c->proxy_heads[1] || c->proxy_heads[2]))
-		return err_set(err, "-proxyProtocol: from nobody, without -trustedProxies");
+		return err_set(err, "-proxyProtocol needs -trustedProxies");
 	if (*c->domain)
 		return true;
 	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");

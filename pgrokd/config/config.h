@@ -87,6 +87,9 @@ void config_usage(FILE *out);
  * which for a tunnel that names one means that it may not.
  */
 int config_forward(const struct config *c, const char *url);
+/* Calls fn for each of c->limits, with the key that it has in the file; 0: none. */
+typedef void config_limit_fn(const char *name, uint64_t value);
+void config_each_limit(const struct config *c, config_limit_fn *fn);
 /*
  * "-a, -b": the options whose files are read again at SIGHUP, besides the tokens and limits of
  * -config; the others need a restart.

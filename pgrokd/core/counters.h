@@ -58,6 +58,15 @@ enum no_visit {
 	NO_VISITS
 };
 
+/* What -forwardAuth said of a request. */
+enum verdict {
+	VERDICT_PASSED,
+	VERDICT_REMEMBERED, /* passed, as one lately: not asked */
+	VERDICT_REFUSED,
+	VERDICT_FAILED, /* could not be asked, or not understood: refused */
+	VERDICTS
+};
+
 #define COUNTED_PAGES 15
 
 /*
@@ -78,6 +87,7 @@ struct counters {
 	uint64_t lost; /* clients that were silent too long */
 	uint64_t no_client[NO_CLIENTS];
 	uint64_t no_tunnel[NO_TUNNELS];
+	uint64_t verdicts[VERDICTS];
 	uint64_t journal[LINES];     /* lines of the access log */
 	uint64_t requests;           /* over http and https, let through to a client */
 	uint64_t answers[6];         /* to them, by the first digit of their status; 0: others */

@@ -486,6 +486,11 @@ static void pass_on(struct guest *g, struct route *to, struct text *head, bool u
 		answer(g, REPLY_NO_VERDICT, "what it is to pass with can't be used");
 }
 
+static void count_verdict(struct guest *g, enum verdict v)
+{
+	g->worker->count.verdicts[v]++;
+}
+
 static void on_verdict(void *arg, const struct ask_answer *a)
 {
 	struct guest *g = arg;
@@ -498,10 +503,12 @@ static void on_verdict(void *arg, const struct ask_answer *a)
 	if (!a->why && a->head->status / 100 == 2) {
 		bool usable = forward_head(&head, g, to, a);
 
+		count_verdict(g, usable ? VERDICT_PASSED : VERDICT_FAILED);
 		pass_on(g, to, &head, usable);
 		return;
 	}
 	route_unref(to);
+	count_verdict(g, a->why ? VERDICT_FAILED : VERDICT_REFUSED);
 	if (a->why) {
 		log_often(LOG_WARN, "lobby", "-forwardAuth: not asked, so not let in: %s", a->why);
 		answer(g, REPLY_NO_VERDICT, a->why);
@@ -522,6 +529,7 @@ static void ask_first(struct guest *g, struct route *to)
 	struct text head = {.secret = true};
 
 	if (forward_known(&head, g, to)) {
+		count_verdict(g, VERDICT_REMEMBERED);
 		pass_on(g, to, &head, true);
 		return;
 	}

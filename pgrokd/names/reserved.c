@@ -5,25 +5,17 @@
 #include <string.h>
 
 #include "common/base/idmap.h"
+#include "common/base/words.h"
+#include "common/base/xalloc.h"
 #include "pgrokd/names/name.h"
 
 struct reserved {
 	struct strmap *hosts; /* as they stand in a route's key */
 };
 
-const char *reserved_word(const char **list, size_t *len)
+static void add_below(struct reserved *r, const char *word, const char *host)
 {
-	const char *word = *list + strspn(*list, ", ");
-
-	*len = strcspn(word, ", ");
-	*list = word + *len;
-	return *len ? word : NULL;
-}
-
-/* Below host, or host itself for a word of no length. */
-static void add_below(struct reserved *r, const char *word, size_t len, const char *host)
-{
-	char *whole = xasprintf("%.*s%s%s", (int)len, word, len ? "." : "", host);
+	char *whole = xasprintf("%s.%s", word, host);
 
 	reserved_add(r, whole);
 	free(whole);
@@ -31,29 +23,32 @@ static void add_below(struct reserved *r, const char *word, size_t len, const ch
 
 bool reserved_wants_cert(const char *words)
 {
-	const char *word;
-	size_t len;
+	bool found = false;
+	char *word;
 
-	while ((word = reserved_word(&words, &len)))
-		if (len == strlen(RESERVED_CERT) && strncmp(word, RESERVED_CERT, len) == 0)
-			return true;
-	return false;
+	while (!found && (word = words_next(&words))) {
+		found = strcmp(word, RESERVED_CERT) == 0;
+		free(word);
+	}
+	return found;
 }
 
 struct reserved *reserved_new(const char *words, const char *domain, const char *vhost)
 {
 	struct reserved *r = xcalloc(1, sizeof(*r));
-	const char *word = "";
-	size_t len = 0;
+	char *word;
 
 	r->hosts = strmap_new();
-	/* The empty word first: the domain itself. */
-	for (; word; word = reserved_word(&words, &len)) {
-		if (*word == '@')
-			continue;
-		add_below(r, word, len, domain);
-		if (vhost)
-			add_below(r, word, len, vhost);
+	reserved_add(r, domain);
+	if (vhost)
+		reserved_add(r, vhost);
+	while ((word = words_next(&words))) {
+		if (*word != '@') {
+			add_below(r, word, domain);
+			if (vhost)
+				add_below(r, word, vhost);
+		}
+		free(word);
 	}
 	return r;
 }

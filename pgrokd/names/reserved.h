@@ -32,7 +32,5 @@ bool reserved_has(const struct reserved *r, const char *host);
 
 /* Is RESERVED_CERT among the words? */
 bool reserved_wants_cert(const char *words);
-/* The next word of such a list, its length in *len; NULL: there is none. *list moves on. */
-const char *reserved_word(const char **list, size_t *len);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/randid.h"
+#include "pgrokd/core/settings.h"
 #include "pgrokd/visitor/parts.h"
 #include "pgrokd/visitor/reply.h"
 
@@ -468,6 +469,19 @@ void visitors_close(struct visitors *at, bool lost)
 	while (!TAILQ_EMPTY(&at->list))
 		visitor_bereft(TAILQ_FIRST(&at->list), lost);
 	visitors_unlimit(at);
+}
+
+void visitor_settle_all(struct worker *w)
+{
+	const struct tokens *tokens = w->settings ? w->settings->tokens : NULL;
+	struct visitor *v, *next;
+
+	for (v = tokens ? TAILQ_FIRST(&w->visitors) : NULL; v; v = next) {
+		next = TAILQ_NEXT(v, link);
+		if (v->at || !v->tally || tokens_have(tokens, v->tally))
+			continue;
+		visitor_close(v, true, "the token of its tunnel's owner is not known any more");
+	}
 }
 
 void visitor_close_all(struct worker *w, const char *why)

@@ -58,6 +58,8 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct
  * is for another tunnel, or this one is gone, so that it is to be routed as if it were its first.
  */
 parcel_adopt_fn visitor_adopt;
+/* Other settings: ends those whose tunnel has closed, if its owner has no token any more. */
+void visitor_settle_all(struct worker *w);
 void visitor_close_all(struct worker *w, const char *why);
 
 #endif

@@ -110,13 +110,39 @@ def test_ngrok_programs_start_tunnels(lab):
     assert protos() == []
     # What would keep visitors out is never passed over in silence.
     for more in ({"oauth": {"provider": "google"}}, {"ip_restriction": {"allow_cidrs": ["10.0.0.0/8"]}},
-                 {"basic_auth": ["a:b", "c:d"]}, {"auth": "no colon"}, {"mutual_tls_cas": "x"}, {"schemes": []}, {"schemes": ["tcp"]},
+                 {"basic_auth": []}, {"auth": "no colon"}, {"allow_ips": ["10.0.0.0/33"]}, {"paths": []},
+                 {"proxy_proto": 3}, {"methods": "GET x"}, {"request_headers": "x"}, {"auth_preflight": True}, {"mutual_tls_cas": "x"}, {"schemes": []}, {"schemes": ["tcp"]},
                  {"proto": "tcp", "schemes": ["http"]}, {"inspect": "false"}, {"addr": "unix:relative"},
                  {"host_header": "a b"}, {"x_forwarded": "yes"}, {"insecure": True},
                  {"addr": "http://localhost:1/path"}, {"name": "n" * 201}, {"name": ""}, {"addr": 0}):
         r = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", **more}, 400)
         assert r["msg"], more
     assert protos() == []
+
+
+def test_tunnels_are_started_with_rules(lab):
+    """The keys that a tunnel has in the file, with the same meaning and the same errors."""
+    site = lab.site()
+    _, i = started(lab, site)
+
+    def visit(path="/", **kw):
+        return get(i.server.http_port, "guarded.pgrok.me", path, **kw)
+
+    i.post("/api/tunnels", {"name": "guarded", "proto": "http", "addr": site.port, "subdomain": "guarded",
+                            "basic_auth": ["a:b", "c:d"], "bearer": "token", "deny_ips": ["127.0.0.9"],
+                            "methods": ["DELETE"], "paths": "/admin", "auth_preflight": True,
+                            "request_headers": {"X-From": "api"}}, 201)
+    assert visit().status == 401
+    assert visit(auth="a:b").status == visit(auth="c:d").status == 200
+    assert visit(headers=["Authorization: Bearer token"]).status == 200
+    assert visit(auth="a:b", source="127.0.0.9").status == 403
+    assert visit("/admin/x", auth="a:b").status == 403
+    assert visit(auth="a:b", method="DELETE").status == 403
+    assert site.requests[-1].header("X-From") == "api"
+    r = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", "deny_ips": ["10.0.0.0/33"]}, 400)
+    assert r["msg"].startswith("deny_ips"), r
+    r = i.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", "allowips": "::1"}, 400)
+    assert "allowips" in r["msg"] and "allow_ips" in r["msg"], r
 
 
 def test_connections_are_metered(lab):

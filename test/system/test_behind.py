@@ -342,7 +342,7 @@ def test_rules_by_visitor(lab, workers):
 
 @pytest.mark.parametrize("flags, said", [
     (["-trustedProxies=10.0.0.0/8,office"], "-trustedProxies: 'office' is not an IPv4 or IPv6 address"),
-    (["-proxyProtocol=https"], "-proxyProtocol: from nobody, without -trustedProxies"),
+    (["-proxyProtocol=https"], "-proxyProtocol needs -trustedProxies"),
     ([TRUST, "-proxyProtocol=ftp"], "-proxyProtocol: 'ftp' is none of http, https, tunnel, all"),
 ])
 def test_refused(flags, said):

@@ -430,6 +430,9 @@ def test_server_check(lab, certs, tmp_path):
     assert (status, err) == (0, "") and re.search(r"^tokens +1$", out, re.M), out
     assert re.search(r"^admin +127\.0\.0\.1:1$", out, re.M), out
     assert "is not for names below" not in out
+    assert re.findall(r"^limit +(.*)$", out, re.M) == ["maxHalfOpen 4096", "maxHalfOpenPerAddress 256", "maxWaiting 1024"]
+    _, (_, out, _) = check(lab, good + "limits: {maxHalfOpen: 9, tunnelBandwidth: 8Mbit/s}\n", state=state)
+    assert {"maxHalfOpen 9", "tunnelBandwidth 1000000"} <= set(re.findall(r"^limit +(.*)$", out, re.M)), out
     conf, (status, out, err) = check(lab, good + "\nworkerz: 3\n", state=state)
     assert (status, out, err) == (1, "", f"{conf}:7: workerz: unknown key; did you mean workers?\n")
     _, (status, out, err) = check(lab, good, "-tunnelTLSClientCA=/nonexistent.pem", state=state)

@@ -8,7 +8,8 @@ import pytest
 from lib import env, golike
 from lib.backends import answer, http, read_request, websocket, ws_frame, ws_read
 from lib.env import WAIT, free_port
-from lib.net import dial, dial_tls, eventually, request
+from lib.metrics import parse_metrics
+from lib.net import dial, dial_tls, eventually, get, request
 from lib.procs import run
 
 HOST = "test.pgrok.me"
@@ -360,6 +361,19 @@ def test_kept_too_long(lab):
     s, _, site = started(lab, url=f"http://127.0.0.1:{service.port}/")
     with dial(s.http_port) as c:
         assert [ask(c).status for _ in range(3)] == [200] * 3
+
+
+def test_counted(lab):
+    port = free_port()
+    s, v, _ = started(lab, f"-adminAddr=127.0.0.1:{port}", "-forwardAuthCache=60", workers=1)
+    with dial(s.http_port) as c:
+        assert [ask(c).status for _ in range(3)] == [200] * 3
+        assert ask(c, headers=()).status == 302
+    v.backend.close()
+    with dial(s.http_port) as c:
+        assert ask(c, headers=()).status == 502
+    numbers = parse_metrics(get(port, f"127.0.0.1:{port}", "/metrics").body.decode())["pgrok_forward_auth_total"]
+    assert {labels["result"]: n for labels, n in numbers} == {"passed": 1, "remembered": 2, "refused": 1, "failed": 1}
 
 
 @pytest.mark.scaled

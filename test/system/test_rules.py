@@ -174,6 +174,31 @@ def test_preflight(lab):
         assert [c.response().status for _ in range(2)] == [200, 401]
 
 
+def test_preflight_unless_said(lab):
+    site = lab.site()
+    s, _ = tunnel(lab, site, ["bearer: t0ken"])
+    fields = ["Origin: https://app.example", "Access-Control-Request-Method: PUT"]
+    assert get(s.http_port, HOST, method="OPTIONS", headers=fields).status == 401
+    assert not site.requests
+
+
+@pytest.mark.parametrize("rule, allowed, fields", [
+    ("paths: [/admin]", "methods: [DELETE]", ["X-Original-URL: /admin", "X-Rewrite-URL: /admin", "x-original-url: /public"]),
+    ("methods: [DELETE]", "paths: [/admin]", ["X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE",
+                                              "x-method-override: delete"]),
+], ids=["paths", "methods"])
+def test_another_request_in_a_field(lab, rule, allowed, fields):
+    """Frameworks that go by such a field would do what was refused. Where nothing is refused it passes."""
+    site = lab.site()
+    s, _ = tunnel(lab, site, [rule])
+    for field in fields:
+        assert get(s.http_port, HOST, "/public", headers=[field]).status == 403, field
+    assert not site.requests
+    s, _ = tunnel(lab, site, [allowed])
+    for field in fields:
+        assert get(s.http_port, HOST, "/public", headers=[field]).status == 200, field
+
+
 # ---- the password ----
 
 def test_password(lab, workers):

@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import signal
+import threading
 import time
 
 import pytest
@@ -402,6 +403,38 @@ def test_revoked(lab, workers):
     mark = a.mark()
     reload(s)
     a.wait_tunnels(2, after=mark)
+
+
+def test_revoked_after_its_control_connection(lab, workers):
+    """What a visitor still gets from a client that has left is ended as well, and no one else's."""
+    f = File(lab, TEAM)
+    s = lab.server(f"-authTokens={f.path}", workers=workers)
+
+    gate = threading.Event()
+
+    def slow(c, b):
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx")
+        gate.wait(env.WAIT)
+        c.send(b"y")
+    visitors = []
+    for name, token in (("alice", "ta"), ("bob", "tb")):
+        g = lab.goclient(s, local=lab.backend(slow).port, user=token)
+        c = dial(s.http_port)
+        c.send(request(g.url(subdomain=name).split("//")[1]))
+        assert c.recv_until(b"\r\n\r\nx")
+        visitors.append(c)
+        mark = s.mark()
+        g.end_control()
+        s.wait_log(rf"\[http://{name}[^]]*\] Closed: ", after=mark)
+    f.write("- {name: bob, token: tb}\n")
+    mark = reload(s)
+    s.wait_log("Closed: the token of its tunnel's owner is not known", after=mark)
+    with visitors[0] as c, pytest.raises(Aborted):
+        while c.recv():
+            pass
+    gate.set()
+    with visitors[1] as c:
+        assert c.recv(1) == b"y"
 
 
 def test_rights_taken_and_given(lab, workers):

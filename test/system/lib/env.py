@@ -26,27 +26,27 @@ def fewer(n):
     return n // 4 if SANITIZED else n
 
 
-_debug_lock = threading.Lock()
-_debug_bin = None
+_timed_lock = threading.Lock()
+_timed_bin = None
 
 
-def debug_bin():
+def timed_bin():
     """The folder of binaries that accept PGROK_TIME_SCALE; built when it is not there."""
-    global _debug_bin
-    with _debug_lock:
-        if _debug_bin is None:
-            named = os.environ.get("PGROK_DEBUG_BIN")
+    global _timed_bin
+    with _timed_lock:
+        if _timed_bin is None:
+            named = os.environ.get("PGROK_TIMED_BIN")
             if named:
-                _debug_bin = Path(named).resolve()
+                _timed_bin = Path(named).resolve()
             elif HAS_TIME_SCALE:
-                _debug_bin = BIN
+                _timed_bin = BIN
             else:
-                out = subprocess.run(["make", "-s", "-j2", "FLAVOR=debug", "all"], cwd=ROOT,
+                out = subprocess.run(["make", "-s", "-j2", "scaled"], cwd=ROOT,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                      text=True, check=False)
-                assert out.returncode == 0, "make FLAVOR=debug failed:\n" + out.stdout
-                _debug_bin = ROOT / "build" / "debug" / "bin"
-        return _debug_bin
+                assert out.returncode == 0, "make scaled failed:\n" + out.stdout
+                _timed_bin = ROOT / "build" / "release" / "timed"
+        return _timed_bin
 
 
 _handed_out = set()

@@ -269,6 +269,10 @@ class GoClient:
     def wait_end(self, timeout=None):
         assert self.ended.wait(timeout or WAIT), "the control connection did not end"
 
+    def end_control(self):
+        """Its visitors stay."""
+        _end(self.conn)
+
     def close(self):
         with self.lock:
             conns = [self.conn] + self.all

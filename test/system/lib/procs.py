@@ -241,7 +241,7 @@ class Server(Proc):
                  certs=None, extra_env=None, scale=None, ports=None, host="127.0.0.1", program=None,
                  state_dir=None, nofile=None, wait=True, prefix=(), name="pgrokd", log="stdout",
                  cwd=None):
-        self.program = str(program or (env.debug_bin() if scale else env.BIN) / "pgrokd")
+        self.program = str(program or (env.timed_bin() if scale else env.BIN) / "pgrokd")
         self.go = is_go(self.program)
         self.domain, self.host = domain, host
         self.settings = dict(domain=domain, http=http, https=https, workers=workers, engine=engine,
@@ -318,7 +318,7 @@ class Client(Proc):
     def __init__(self, server, *args, config=None, engine=None, scale=None, extra_env=None, wait=True,
                  tunnels=1, program=None, log="stdout", name="pgrok", cwd=None, serveraddr=True,
                  prefix=(), inspect="disabled"):
-        self.program = str(program or (env.debug_bin() if scale else env.BIN) / "pgrok")
+        self.program = str(program or (env.timed_bin() if scale else env.BIN) / "pgrok")
         self.go = is_go(self.program)
         addr = server if isinstance(server, str) or server is None else server.tunnel_addr
         extra_env = dict(extra_env or {})

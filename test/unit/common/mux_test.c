@@ -14,7 +14,7 @@
 #include "test/unit/common/mux_pipe.h"
 
 #define APPS 48
-#define SEEDS 300
+#define SEEDS 100
 #define SECONDS 10 /* without a frame: it is stuck */
 
 enum plan {

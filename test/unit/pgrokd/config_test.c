@@ -133,7 +133,7 @@ static void refused(void **state)
 		{"-trustedProxies=10.0.0.0/8 10.0.0.1:80", "-trustedProxies: '10.0.0.1:80'"},
 		{"-trustedProxies=10.0.0.1/8", "-trustedProxies: '10.0.0.1/8' is an address"},
 		{"-proxyProtocol=https,smtp", "-proxyProtocol: 'smtp' is none of http"},
-		{"-proxyProtocol=https", "-proxyProtocol: from nobody"},
+		{"-proxyProtocol=https", "-proxyProtocol needs -trustedProxies"},
 		{"-tlsCrt=x", "-tlsKey"},
 		{"-tlsKey=x", "-tlsCrt"},
 		{"-domain=a b", "-domain"},

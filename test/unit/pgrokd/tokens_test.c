@@ -290,6 +290,11 @@ static void test_limits(void **state)
 	assert_true(tally_enter(has, &has->tunnels, 1, g->tunnels));
 	assert_false(tally_enter(has, &has->tunnels, 1, g->tunnels));
 	assert_false(tally_enter(has, &has->visitors, 1, g->visitors));
+	assert_false(tally_leave_over(has, &has->tunnels, 2));
+	assert_true(tally_leave_over(has, &has->tunnels, 1));
+	assert_false(tally_leave_over(has, &has->tunnels, 1));
+	assert_true(tally_enter(has, &has->tunnels, 1, g->tunnels));
+	assert_false(tally_leave_over(NULL, NULL, 0));
 	/* Another list: who stays keeps what he has, by his name and not by his token. */
 	struct tokens *next = must_read("tokens:\n- {name: b, token: x}\n- {name: a, token: z}\n");
 
