@@ -18,6 +18,7 @@ struct takeover {
 	struct client *owner;
 	TAILQ_HEAD(, asker) askers;
 	struct loop_timer timer;
+	bool doubted; /* its time is over: what may wait to be read is read first */
 };
 
 /* ---- messages ---- */
@@ -133,10 +134,15 @@ static void takeover_timeout(void *arg)
 	struct takeover *t = arg;
 	struct client *c = t->owner;
 
-	if (c->proto->seems_alive(c->session))
+	if (c->proto->seems_alive(c->session)) {
 		takeover_end(t, WORD_TAKEN);
-	else
+	} else if (!t->doubted) {
+		/* After a pause of the whole server timers ring before all that came is read. */
+		t->doubted = true;
+		loop_after(&t->timer, LIMIT_DOUBT_MS);
+	} else {
 		client_lost(c, "no sign of life when its token asked for the name again");
+	}
 }
 
 static struct takeover *takeover_start(struct client *c)
@@ -148,6 +154,7 @@ static struct takeover *takeover_start(struct client *c)
 	loop_timer_init(&t->timer, c->worker->loop, takeover_timeout, t);
 	loop_after(&t->timer, LIMIT_TAKEOVER_MS);
 	c->takeover = t;
+	log_debug(c->name, "Asked for a sign of life: its token wants one of its names again");
 	c->proto->ask_alive(c->session);
 	return t;
 }

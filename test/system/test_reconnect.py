@@ -530,6 +530,27 @@ def test_take_over_from_a_frozen_owner(lab, workers):
     assert get(s.http_port, "x.pgrok.me").body == b"A GET /\n"
 
 
+@pytest.mark.scaled
+def test_server_stopped_while_it_asks(lab, workers):
+    """The owner's sign of life came while the whole server was paused: it is read before it is judged."""
+    a = lab.site(name="A")
+    s = lab.server(scale=0.2, workers=workers)
+    old = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", a.port)
+    old.allow(".*")
+    old.send(signal.SIGSTOP)
+    new = lab.goclient(s, user="t")
+    new.send(req_tunnel(subdomain="x"))
+    s.wait_log("Asked for a sign of life")
+    s.send(signal.SIGSTOP)
+    mark = old.mark()
+    old.send(signal.SIGCONT)
+    old.wait_log("Got Ping", after=mark)
+    time.sleep(1.5)  # the owner has 1 s
+    s.send(signal.SIGCONT)
+    assert "already registered" in new.answers.get(timeout=env.WAIT)["Error"]
+    assert get(s.http_port, "x.pgrok.me").body == b"A GET /\n"
+
+
 def test_living_owner_keeps_its_name(lab, workers):
     """Same token, but the owner answers the ping."""
     a = lab.site(name="A")
