@@ -46,40 +46,76 @@ static void add_value(struct text *out, const struct line *l)
 	text_add(out, from, (size_t)(to - from));
 }
 
+static bool is_absolute(const struct http_head *h)
+{
+	const struct http_span *t = &h->target, *a = &h->authority;
+
+	return a->len && a->off >= t->off && a->off + a->len <= t->off + t->len;
+}
+
+/* "GET http://a.me?b HTTP/1.0" -> "GET /?b HTTP/1.1" */
+static void add_origin_line(struct text *out, const struct http_head *h, const char *head)
+{
+	size_t end = h->target.off + h->target.len, from = h->target.off;
+
+	if (is_absolute(h))
+		from = h->authority.off + h->authority.len;
+	text_add(out, head, h->target.off);
+	if (from == end || (head[from] != '/' && head[from] != '*'))
+		text_put(out, "/");
+	text_add(out, head + from, end - from);
+	text_put(out, " HTTP/1.1\r\n");
+}
+
 static void add_first_line(struct text *out, const struct http_edit *e, const struct http_head *h,
 			   const char *head)
 {
-	const struct http_span *t = &h->target, *a = &h->authority;
-	bool absolute = a->len && a->off >= t->off && a->off + a->len <= t->off + t->len;
 	size_t done = 0;
 
-	if (e->host && absolute) {
-		text_add(out, head, a->off);
+	/* Who is asked has to be known for that. */
+	if (e->origin_form && h->authority.len && (h->minor == 0 || is_absolute(h))) {
+		add_origin_line(out, h, head);
+		return;
+	}
+	if (e->host && is_absolute(h)) {
+		text_add(out, head, h->authority.off);
 		text_put(out, e->host);
-		done = a->off + a->len;
+		done = h->authority.off + h->authority.len;
 	}
 	text_add(out, head + done, h->fields - done);
 }
 
-/*
- * Does what stands behind the fields say it? To what is made of CGI, X_Forwarded_For is the same
- * name.
- */
-static bool replaced(const struct http_edit *e, const struct line *l)
+enum forwarded { FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_NOT };
+
+/* Which of them is this? To what is made of CGI, X_Forwarded_For is the same name. */
+static enum forwarded forwarded(const struct line *l)
 {
 	static const char *const names[] = {"X-Forwarded-For", "X-Forwarded-Proto",
 					    "X-Forwarded-Host"};
 	char plain[24];
+	int which = FORWARDED_FOR;
 
-	if (!e->from || l->name_len >= sizeof(plain))
-		return false;
+	if (l->name_len >= sizeof(plain))
+		return FORWARDED_NOT;
 	for (size_t i = 0; i < l->name_len; i++)
 		plain[i] = l->p[i] == '_' ? '-' : l->p[i];
 	plain[l->name_len] = '\0';
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcasecmp(plain, names[i]) == 0)
-			return true;
-	}
+	while (which < FORWARDED_NOT && strcasecmp(plain, names[which]) != 0)
+		which++;
+	return (enum forwarded)which;
+}
+
+/* Is it left to what stands behind the fields? stays[] is set for one that is true as it came. */
+static bool replaced(const struct http_edit *e, const struct line *l, bool stays[FORWARDED_NOT])
+{
+	enum forwarded which = e->from || e->proto ? forwarded(l) : FORWARDED_NOT;
+
+	if (which == FORWARDED_NOT || (which == FORWARDED_FOR && !e->from) ||
+	    (which != FORWARDED_FOR && !e->proto))
+		return false;
+	if (e->said != EDIT_TRUSTED || which == FORWARDED_FOR || memchr(l->p, '_', l->name_len))
+		return true;
+	stays[which] = true;
 	return false;
 }
 
@@ -96,7 +132,7 @@ static void add_set(struct text *out, const struct http_fields *f)
 }
 
 static void add_fields(struct text *out, const struct http_edit *e, const struct http_head *h,
-		       const char *head)
+		       const char *head, bool stays[FORWARDED_NOT])
 {
 	struct line l;
 
@@ -104,21 +140,29 @@ static void add_fields(struct text *out, const struct http_edit *e, const struct
 		if (e->host && is(&l, "Host")) {
 			text_add(out, l.p, l.name_len);
 			text_fmt(out, ": %s\r\n", e->host);
-		} else if (!replaced(e, &l) && !is_set(e->set, &l, true)) {
+		} else if (!replaced(e, &l, stays) && !is_set(e->set, &l, true)) {
 			text_add(out, l.p, l.len);
 		}
 	}
-	if (e->host && !h->has_host)
+	if (h->has_host)
+		return;
+	if (e->host) {
 		text_fmt(out, "Host: %s\r\n", e->host);
+	} else if (e->origin_form && h->authority.len) {
+		text_put(out, "Host: ");
+		text_add(out, head + h->authority.off, h->authority.len);
+		text_put(out, "\r\n");
+	}
 }
 
-static void add_forwarded(struct text *out, const struct http_edit *e, const struct http_head *h,
-			  const char *head)
+/* The list that came, if it is to go on, and behind it who sent this. */
+static void add_forwarded_for(struct text *out, const struct http_edit *e,
+			      const struct http_head *h, const char *head)
 {
 	struct line l;
 
 	text_put(out, "X-Forwarded-For: ");
-	for (size_t at = h->fields; next_line(h, head, &at, &l);) {
+	for (size_t at = h->fields; e->said != EDIT_REPLACED && next_line(h, head, &at, &l);) {
 		size_t before = out->len;
 
 		if (!is(&l, "X-Forwarded-For"))
@@ -127,8 +171,17 @@ static void add_forwarded(struct text *out, const struct http_edit *e, const str
 		if (out->len > before)
 			text_put(out, ", ");
 	}
-	text_fmt(out, "%s\r\nX-Forwarded-Proto: %s\r\n", e->from, e->proto);
-	if (!h->authority.len)
+	text_fmt(out, "%s\r\n", e->from);
+}
+
+static void add_forwarded(struct text *out, const struct http_edit *e, const struct http_head *h,
+			  const char *head, const bool stays[FORWARDED_NOT])
+{
+	if (e->from)
+		add_forwarded_for(out, e, h, head);
+	if (e->proto && !stays[FORWARDED_PROTO])
+		text_fmt(out, "X-Forwarded-Proto: %s\r\n", e->proto);
+	if (!e->proto || stays[FORWARDED_HOST] || !h->authority.len)
 		return;
 	text_put(out, "X-Forwarded-Host: ");
 	text_add(out, head + h->authority.off, h->authority.len);
@@ -138,10 +191,11 @@ static void add_forwarded(struct text *out, const struct http_edit *e, const str
 void http_edit_head(struct text *out, const struct http_edit *e, const struct http_head *h,
 		    const char *head)
 {
+	bool stays[FORWARDED_NOT] = {false};
+
 	add_first_line(out, e, h, head);
-	add_fields(out, e, h, head);
-	if (e->from)
-		add_forwarded(out, e, h, head);
+	add_fields(out, e, h, head, stays);
+	add_forwarded(out, e, h, head, stays);
 	add_set(out, e->set);
 	text_put(out, "\r\n");
 }

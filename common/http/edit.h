@@ -9,18 +9,27 @@
 #include "common/http/fields.h"
 #include "common/http/head.h"
 
+/* What becomes of X-Forwarded fields that came. */
+enum http_edit_said {
+	EDIT_GOES_ON,  /* the list goes on (as true as whoever sent it), -Proto and -Host go */
+	EDIT_REPLACED, /* all go */
+	EDIT_TRUSTED   /* the list goes on, -Proto and -Host stay if they were said */
+};
+
 /* What is to be said; NULL: as it came. Borrowed. */
 struct http_edit {
-	const char *host;  /* Host, and the authority of an absolute-form target */
-	const char *from;  /* the visitor's address: the last one in X-Forwarded-For */
-	const char *proto; /* with from: X-Forwarded-Proto; X-Forwarded-Host is what Host was */
+	const char *host;         /* Host, and the authority of an absolute-form target */
+	const char *from;         /* the visitor's address: the last one in X-Forwarded-For */
+	const char *proto;        /* X-Forwarded-Proto, and X-Forwarded-Host is what Host was */
+	enum http_edit_said said; /* of those that are to be said */
+	/* Whatever form came: a path, a Host, HTTP/1.1; if it says who is asked. Not with host. */
+	bool origin_form;
 	const struct http_fields *set; /* instead of all fields of those names */
 };
 
 /*
  * Appends the head that http_request_scan() found good at `head` to out, changed. All else of it
- * stays, byte for byte and in its order; new fields come last. Of a visitor's own X-Forwarded-For
- * the list goes on (it is only as true as whoever sent it), -Proto and -Host are dropped.
+ * stays, byte for byte and in its order; new fields come last.
  */
 void http_edit_head(struct text *out, const struct http_edit *e, const struct http_head *h,
 		    const char *head);

@@ -19,6 +19,7 @@ enum resp_state {
 	RESP_LENGTH,
 	RESP_CHUNKED,
 	RESP_UNTIL_EOF,
+	RESP_DONE,  /* single: the answer is complete, nothing is to follow it */
 	RESP_ENDED, /* the backend's EOF: no answer comes any more */
 };
 
@@ -73,15 +74,30 @@ static void answer_complete(struct http_track *t)
 {
 	if (t->hooks->complete)
 		t->hooks->complete(t->arg);
-	t->resp_state = RESP_HEAD;
+	t->resp_state = t->single ? RESP_DONE : RESP_HEAD;
 	t->owed_head = (t->owed_head + 1) % TRACK_OWED_MAX;
 	t->owed--;
 	maybe_resume(t);
 }
 
-/* The backend's bytes no longer say where its answers end. */
-static void unfollow(struct http_track *t)
+/* There will be no answer, or no more of it. */
+static void give_up(struct http_track *t, int status, const char *why)
 {
+	t->owed = 0;
+	t->upgrade_wait = false;
+	t->stopped = true;
+	t->refused = status;
+	t->error = why;
+}
+
+/* The backend's bytes no longer say where its answers end. */
+static void unfollow(struct http_track *t, const char *why)
+{
+	if (t->single) {
+		if (!http_track_fail(t, 502, why))
+			give_up(t, 0, why);
+		return;
+	}
 	t->unfollowed = true;
 	t->upgrade_wait = false;
 	t->owed = t->owed > 0;
@@ -123,7 +139,7 @@ static void go_raw(struct http_track *t)
 /* May what comes now be something else than a request, for who took the connection over? */
 static bool may_hijack(const struct http_track *t)
 {
-	return !t->guarded && t->bodiless && !must_hold(t);
+	return !t->guarded && !t->single && t->bodiless && !must_hold(t);
 }
 
 /* No later request could have an answer: the one under way has no other end than the backend's. */
@@ -216,7 +232,8 @@ static enum judge request_head(struct http_track *t, const char *buf, size_t len
 		break;
 	case HTTP_OK:
 		t->req_at = t->req_passed + *pos;
-		status = t->hooks->allow(t->arg, &t->req, head);
+		t->req.error = t->early;
+		status = t->early ? 502 : t->hooks->allow(t->arg, &t->req, head);
 		break;
 	}
 	t->head_only = http_span_is(head, t->req.method, "HEAD");
@@ -299,7 +316,8 @@ static void final_head(struct http_track *t, uint8_t kind)
 		t->upgrade_wait = false;
 		maybe_resume(t);
 	}
-	t->last |= says_last(h);
+	if (!t->single)
+		t->last |= says_last(h);
 	if ((kind & OWED_HEAD) || h->status == 204 || h->status == 304) {
 		answer_complete(t);
 	} else if (h->chunked) {
@@ -318,11 +336,7 @@ static void final_head(struct http_track *t, uint8_t kind)
 /* A 101 that would open the way to requests which are not judged. The visitor does not get it. */
 static void refuse_switch(struct http_track *t)
 {
-	t->owed = 0;
-	t->upgrade_wait = false;
-	t->stopped = true;
-	t->refused = 502;
-	t->error = "an upgrade to more requests was accepted";
+	give_up(t, 502, "an upgrade to more requests was accepted");
 }
 
 /* From the start of an answer's head. False: all of it must come first. */
@@ -335,8 +349,10 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 		rc = http_response_scan(&t->resp, buf + *pos, len - *pos);
 	if (rc == HTTP_MORE)
 		return false;
-	if (rc == HTTP_BAD) {
-		unfollow(t);
+	bool switches = t->resp.status == 101 && (kind & OWED_UPGRADE);
+
+	if (rc == HTTP_BAD || (t->single && t->resp.status == 101 && !switches)) {
+		unfollow(t, rc == HTTP_BAD ? "no answer in HTTP" : "a 101 without an offer");
 		return true;
 	}
 	if (t->resp.status == 101 && (kind & OWED_H2C) && t->guarded) {
@@ -345,14 +361,16 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 	}
 	*pos += t->resp.head_len;
 	t->resp_at = t->resp_passed + *pos;
-	bool switches = t->resp.status == 101 && (kind & OWED_UPGRADE);
+	const char *head = buf + *pos - t->resp.head_len;
 
 	if (t->hooks->answer && (switches || t->resp.status >= 200))
-		t->hooks->answer(t->arg, &t->resp, buf + *pos - t->resp.head_len);
+		t->hooks->answer(t->arg, &t->resp, head);
+	else if (t->hooks->interim && t->resp.status != 101 && t->resp.status < 200)
+		t->hooks->interim(t->arg, &t->resp, head);
 	if (switches)
 		go_raw(t);
 	else if (t->resp.status == 101)
-		unfollow(t);
+		unfollow(t, "");
 	else if (t->resp.status >= 200)
 		final_head(t, kind);
 	memset(&t->resp, 0, sizeof(t->resp));
@@ -376,7 +394,7 @@ static void response_body(struct http_track *t, const char *buf, size_t len, siz
 	if (rc == HTTP_OK)
 		answer_complete(t);
 	else if (rc == HTTP_BAD)
-		unfollow(t);
+		unfollow(t, "bad chunked answer");
 }
 
 static enum judge judge_response(struct http_track *t, const char *buf, size_t len, size_t *pass)
@@ -389,8 +407,14 @@ static enum judge judge_response(struct http_track *t, const char *buf, size_t l
 		}
 		if (t->stopped && may_cut(t))
 			return JUDGE_CUT;
+		if (t->resp_state == RESP_DONE || t->early)
+			return JUDGE_STOP;
 		if (*pass == len)
 			return JUDGE_PASS;
+		if (t->single && !t->owed) {
+			t->early = "an answer before the request";
+			return JUDGE_STOP;
+		}
 		if (t->resp_state != RESP_HEAD)
 			response_body(t, buf, len, pass);
 		else if (!response_head(t, buf, len, pass))
@@ -406,10 +430,24 @@ enum judge http_track_response(struct http_track *t, const char *buf, size_t len
 	return verdict;
 }
 
+static void single_eof(struct http_track *t)
+{
+	if (t->resp_state == RESP_UNTIL_EOF)
+		answer_complete(t);
+	else if (t->owed)
+		unfollow(t, "its answer broke off");
+	else if (t->resp_state == RESP_HEAD && !t->early)
+		t->early = "an end before the request";
+}
+
 void http_track_response_eof(struct http_track *t)
 {
 	if (t->stopped && may_cut(t))
 		return; /* the cut has been said, with its page */
+	if (t->single && !t->raw) {
+		single_eof(t);
+		return;
+	}
 	t->resp_state = RESP_ENDED;
 	t->owed = 0;
 	t->upgrade_wait = false;
@@ -422,12 +460,24 @@ bool http_track_fail(struct http_track *t, int status, const char *why)
 	if (t->raw || !following(t) || t->resp_state != RESP_HEAD || t->owed == 0)
 		return false;
 	t->head_only = t->owed_kind[t->owed_head] & OWED_HEAD;
-	t->owed = 0;
-	t->upgrade_wait = false;
-	t->stopped = true;
-	t->refused = status;
-	t->error = why;
+	give_up(t, status, why);
 	return true;
+}
+
+bool http_track_request_whole(const struct http_track *t)
+{
+	return t->req_state == REQ_HEAD;
+}
+
+bool http_track_answered(const struct http_track *t)
+{
+	return t->resp_state == RESP_DONE && !t->stopped;
+}
+
+bool http_track_broken_off(const struct http_track *t)
+{
+	return t->single && t->stopped && !t->owed && t->resp_state != RESP_HEAD &&
+	       t->resp_state != RESP_DONE;
 }
 
 bool http_track_at_rest(const struct http_track *t)

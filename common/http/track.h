@@ -23,6 +23,11 @@
  * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a
  *   request): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
+ * - Single: the backend gets one request, and its answer is framed anew for the visitor
+ *   (reframe.h). So an answer that only EOF ends is whole then, and what the backend says of its
+ *   connection counts for nothing. What follows the answer is dropped (JUDGE_STOP), a second
+ *   request leaves. An answer that can't be followed, or breaks off, is cut: JUDGE_CUT, with 502 as
+ *   refused while nothing but interim answers has passed, else with 0.
  */
 #ifndef COMMON_HTTP_TRACK_H
 #define COMMON_HTTP_TRACK_H
@@ -45,6 +50,8 @@ struct http_track_hooks {
 	 * its bytes. NULL: nobody wants to know.
 	 */
 	void (*answer)(void *arg, const struct http_head *h, const char *head);
+	/* The head of an interim answer, about to pass. NULL: nobody wants to know. */
+	void (*interim)(void *arg, const struct http_head *h, const char *head);
 	/* An answer is complete; its last bytes are about to pass. NULL: nobody wants to know. */
 	void (*complete)(void *arg);
 };
@@ -63,6 +70,7 @@ struct http_track {
 	bool upgrade_wait; /* the last request asked for an upgrade, no answer yet */
 	bool held;         /* the request side's last word was JUDGE_HOLD */
 	bool guarded;      /* requests need more than the right host: none may pass unjudged */
+	bool single;       /* see above; set by the owner, after http_track_init() */
 	bool leaves;       /* the request at hand is for another backend */
 	bool bodiless;     /* the last request that passed has no body */
 	bool last;         /* a request or an answer said that none follows on this connection */
@@ -74,6 +82,7 @@ struct http_track {
 	bool resume;  /* set when a HOLD has ended: the owner calls pair_release() and clears it */
 	int refused;  /* the status to answer after JUDGE_CUT; 0: no page */
 	const char *error; /* why, for the log; NULL when allow() refused */
+	const char *early; /* single: why there can be no answer, known before the request */
 };
 
 /* hooks and arg are borrowed. */
@@ -96,9 +105,15 @@ void http_track_request_eof(struct http_track *t);
 /*
  * The backend's direction ended: an until-EOF answer is complete now, others will never be. Nothing
  * is owed any more; what was kept back of an incomplete answer head passes if judged again; a
- * refusal that was waiting has no page.
+ * refusal that was waiting has no page. Single: it may have said what a JUDGE_CUT says: look at
+ * stopped, when nothing is owed.
  */
 void http_track_response_eof(struct http_track *t);
+/* Has all of the last request passed? */
+bool http_track_request_whole(const struct http_track *t);
+/* Single: has all of the answer passed? Or has it begun, and will never end? */
+bool http_track_answered(const struct http_track *t);
+bool http_track_broken_off(const struct http_track *t);
 /*
  * The backend is lost. True: nothing of the answer that is owed next has passed: there will be no
  * other, and `status` is now refused, for a page in its place. False: its place can't be found.

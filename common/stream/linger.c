@@ -7,7 +7,7 @@ struct lingering {
 	struct stream *s;
 	struct loop_timer timer;
 	struct loop_exit exit;
-	size_t dropped;
+	uint64_t left; /* bytes that are still read */
 	bool finished;
 };
 
@@ -41,9 +41,10 @@ static void linger_step(void *arg, int dirs)
 	for (int turn = 0; turn < 16; turn++) {
 		switch (stream_read(g->s, sink, sizeof(sink), &n)) {
 		case STREAM_OK:
-			g->dropped += n;
-			if (g->dropped <= LINGER_BYTES)
+			if (n <= g->left) {
+				g->left -= n;
 				continue;
+			}
 			linger_end(g);
 			return;
 		case STREAM_AGAIN:
@@ -66,14 +67,20 @@ static void linger_step(void *arg, int dirs)
 
 void stream_linger(struct stream *s)
 {
+	stream_linger_for(s, LINGER_MS, LINGER_BYTES);
+}
+
+void stream_linger_for(struct stream *s, uint64_t ms, uint64_t bytes)
+{
 	struct lingering *g = xcalloc(1, sizeof(*g));
 
 	g->s = s;
+	g->left = bytes;
 	g->exit.fn = linger_end;
 	g->exit.arg = g;
 	loop_exit_add(s->loop, &g->exit);
 	loop_timer_init(&g->timer, s->loop, linger_end, g);
-	loop_after(&g->timer, LINGER_MS);
+	loop_after(&g->timer, ms);
 	stream_on_ready(s, linger_step, g);
 	/* Tried at once: most of what is to be said fits, and the peer has often ended already. */
 	linger_step(g, STREAM_READ | STREAM_WRITE);

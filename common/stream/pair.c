@@ -43,7 +43,8 @@ struct pair {
 	struct half *leaving; /* its judge said JUDGE_LEAVE */
 	int quiet;            /* quarters of PAIR_SILENCE_MS without a byte */
 	bool cut;
-	bool ending; /* cut or leaving: nothing more is read; what was passed is still delivered */
+	bool failed; /* whatever is under way is lost */
+	bool ending; /* cut, leaving or failed: nothing is read; what was passed is delivered */
 	bool over;   /* done was called */
 };
 
@@ -98,7 +99,9 @@ static void check_over(struct pair *p)
 
 	if (p->over)
 		return;
-	if (p->leaving) {
+	if (p->failed) {
+		over(p, PAIR_ABORT);
+	} else if (p->leaving) {
 		check_left(p);
 	} else if (p->cut) {
 		if (!b->pending)
@@ -154,6 +157,8 @@ static void direction_dead(struct half *h)
 		drop(h);
 	/* It may be stuck: what would move it may be what nobody reads here any more. */
 	watch_silence(h->pair);
+	if (h->pair->hooks->ends_unheard && side_of(h) == SIDE_SERVICE)
+		h->pair->failed = h->pair->ending = true;
 }
 
 /* Keeps pending + held bytes from `from` on (which may be in h->buf; NULL: there are none). */
@@ -223,7 +228,7 @@ static void pass_on(struct half *h, const char *buf, size_t len)
 	p->cut |= verdict == JUDGE_CUT;
 	if (verdict == JUDGE_LEAVE)
 		p->leaving = h;
-	p->ending = p->cut || p->leaving;
+	p->ending = p->cut || p->leaving || p->failed;
 	size_t made = pass;
 	const char *out =
 		p->hooks->edit ? p->hooks->edit(p->arg, side_of(h), buf, pass, &made) : NULL;
@@ -546,7 +551,7 @@ void pair_resume(struct pair *p, enum side from)
 
 void pair_cut(struct pair *p)
 {
-	p->cut = true;
+	p->cut = p->ending = true;
 	if (!p->over)
 		loop_next_tick(p->loop, &p->tick);
 }
@@ -555,8 +560,44 @@ void pair_let_go(struct pair *p, enum side side)
 {
 	if (!p->leaving && !p->cut)
 		p->leaving = &p->side[side];
+	p->ending = true;
 	if (!p->over)
 		loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_fail(struct pair *p)
+{
+	p->failed = p->ending = true;
+	if (!p->over)
+		loop_next_tick(p->loop, &p->tick);
+}
+
+void pair_say(struct pair *p, enum side from, const void *buf, size_t len)
+{
+	struct half *h = &p->side[from];
+	size_t old = h->pending + h->held;
+
+	if (p->over || h->dead || !len)
+		return;
+	char *all = xmalloc(old + len);
+
+	if (h->pending)
+		memcpy(all, h->buf + h->off, h->pending);
+	memcpy(all + h->pending, buf, len);
+	if (h->held)
+		memcpy(all + h->pending + len, h->buf + h->off + h->pending, h->held);
+	free(h->buf);
+	h->buf = all;
+	h->off = 0;
+	h->pending += (uint32_t)len;
+	loop_next_tick(p->loop, &p->tick);
+}
+
+bool pair_heard(const struct pair *p, enum side side)
+{
+	const struct half *h = &p->side[side], *t = &p->side[!side];
+
+	return !t->pending && !t->dead && !*stream_error(h->s) && stream_flushed(h->s);
 }
 
 bool pair_clean(const struct pair *p, enum side side)

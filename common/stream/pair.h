@@ -55,6 +55,8 @@ struct pair_hooks {
 	void (*tap)(void *arg, enum side from, const char *buf, size_t len);
 	/* Called once, from the loop; the owner answers with pair_close(), now or later. */
 	void (*done)(void *arg, enum pair_end why);
+	/* A visitor that takes no more bytes is the pair's end: PAIR_ABORT. */
+	bool ends_unheard;
 };
 
 /*
@@ -81,6 +83,18 @@ void pair_resume(struct pair *p, enum side from);
 /* What a judge can say, from outside: JUDGE_CUT, and JUDGE_LEAVE of `side`. done() comes later. */
 void pair_cut(struct pair *p);
 void pair_let_go(struct pair *p, enum side side);
+/*
+ * The pair is done whatever is under way: PAIR_ABORT. done() comes later, so that this may be
+ * called from inside a hook.
+ */
+void pair_fail(struct pair *p);
+/*
+ * Bytes that side `from` did not send: the other side gets them behind what has passed. Few; may be
+ * called from inside a hook.
+ */
+void pair_say(struct pair *p, enum side from, const void *buf, size_t len);
+/* Has this side all that was passed to it, and could it be told more? */
+bool pair_heard(const struct pair *p, enum side side);
 /* Could this side's stream be taken out as it is? Nothing waits, or is lost, and it lives on. */
 bool pair_clean(const struct pair *p, enum side side);
 /* A side's stream, for questions. Borrowed. */

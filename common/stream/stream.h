@@ -133,5 +133,7 @@ struct loop *stream_loop(const struct stream *s);
 #define LINGER_MS 2000
 #define LINGER_BYTES (16u << 20)
 void stream_linger(struct stream *s);
+/* The same for a peer that may need so long, or so much, before it reads what was said. */
+void stream_linger_for(struct stream *s, uint64_t ms, uint64_t bytes);
 
 #endif

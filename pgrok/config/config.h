@@ -25,8 +25,10 @@ struct config_tunnel {
 	char *list[ACCESS_LISTS], *password, *mtls_ca;
 	bool auth_preflight;
 	char *forward_auth; /* URL of a service that decides about requests; NULL: none */
-	char *host_header;  /* NULL: as it came; "rewrite": the service's address */
-	bool x_forwarded;   /* the service is told who the visitor is */
+	/* "rewrite": the service's address; "keep": as it came; NULL: keep, one_request: rewrite */
+	char *host_header;
+	bool x_forwarded; /* the service is told who the visitor is */
+	bool one_request; /* a stream from its server carries one request (Drip) */
 	/* What requests and answers get, whatever came. */
 	struct http_fields request_headers, response_headers;
 	int proxy_proto; /* the service is told first who the visitor is: 1, 2; 0: it is not */

@@ -307,7 +307,12 @@ bool replay_start(struct replays *all, const struct replay_target *to, const str
 	r = xcalloc(1, sizeof(*r));
 	r->all = all;
 	text_add(&r->request, job->request, job->len);
-	edit_request(&r->wire, to->conf, to->proto, to->visitor, job->request, job->len);
+	edit_request(&r->wire,
+		     &(struct edit_conf){.tunnel = to->conf,
+					 .proto = to->proto,
+					 .url = to->url,
+					 .peer = to->visitor},
+		     job->request, job->len);
 	r->name = xstrdup(to->name);
 	r->url = xstrdup(to->url);
 	r->visitor = xstrdup(to->visitor ? to->visitor : "");

@@ -9,11 +9,16 @@
 
 struct edit;
 
-/*
- * peer: the visitor, "203.0.113.9:40112"; the others are borrowed. Returns owned; NULL: nothing is
- * to be changed.
- */
-struct edit *edit_new(const struct config_tunnel *t, enum proto proto, const char *peer);
+/* Whose requests they are. Borrowed. */
+struct edit_conf {
+	const struct config_tunnel *tunnel;
+	enum proto proto;
+	const char *url;  /* of the tunnel */
+	const char *peer; /* the visitor, "203.0.113.9:40112" */
+};
+
+/* The tunnel stays borrowed. Returns owned; NULL: nothing is to be changed. */
+struct edit *edit_new(const struct edit_conf *c);
 /* NULL is fine. */
 void edit_free(struct edit *e);
 /*
@@ -22,12 +27,33 @@ void edit_free(struct edit *e);
  */
 enum judge edit_judge(struct edit *e, enum side from, const char *buf, size_t len, size_t *pass,
 		      bool *release) MUSTCHECK;
-const char *edit_made(struct edit *e, const char *buf, size_t len, size_t *made);
-void edit_eof(struct edit *e, enum side from, bool *release);
-/* What was wrong with a request that was not let pass, for the log. Static. */
+const char *edit_made(struct edit *e, enum side from, size_t len, size_t *made);
+
+/* A side has ended; what becomes of the pair? */
+enum edit_end {
+	EDIT_PASS, /* the other side is told */
+	EDIT_HOLD, /* ... nothing yet */
+	EDIT_CUT,  /* pair_cut(): edit_result() says what then */
+	EDIT_FAIL  /* pair_fail() */
+};
+enum edit_end edit_eof(struct edit *e, enum side from, bool *release) MUSTCHECK;
+
+/* Does it follow one request and its answer (one_request), for a stream that ends with them? */
+bool edit_single(const struct edit *e);
+/* Single: its pair was cut. */
+enum edit_result {
+	EDIT_ANSWERED,
+	EDIT_BROKEN,    /* what has passed of the answer must not look whole */
+	EDIT_UNANSWERED /* there is room for a page */
+};
+enum edit_result edit_result(const struct edit *e);
+/* Single: the service is lost. Is there room for a page? */
+bool edit_lost(struct edit *e, const char *why) MUSTCHECK;
+/* Is it a HEAD that is to be answered? */
+bool edit_head_only(const struct edit *e);
+/* What was wrong, for the log. Borrowed. */
 const char *edit_error(const struct edit *e);
-/* The request that was captured as that of a visitor at `peer`, changed in the same way. */
-void edit_request(struct text *out, const struct config_tunnel *t, enum proto proto,
-		  const char *peer, const char *request, size_t len);
+/* A request that was captured, changed in the same way. */
+void edit_request(struct text *out, const struct edit_conf *c, const char *request, size_t len);
 
 #endif

@@ -42,6 +42,7 @@ struct page {
 	void *arg;
 	struct loop_timer timer; /* while the request's method is waited for: LIMIT_PAGE_MS */
 	bool asked;              /* the method is known, or will never be */
+	bool drain;
 	struct http_head head;
 	size_t len;
 	char request[64]; /* its beginning */
@@ -85,12 +86,17 @@ static bool read_method(struct page *p)
 }
 
 /* An answer to a HEAD is a head. */
+static void head_alone(struct page *p)
+{
+	p->text.len = (size_t)(strstr(p->text.p, "\r\n\r\n") - p->text.p) + 4;
+}
+
 static void begin(struct page *p)
 {
 	p->asked = true;
 	loop_timer_stop(&p->timer);
 	if (http_span_is(p->request, p->head.method, "HEAD"))
-		p->text.len = (size_t)(strstr(p->text.p, "\r\n\r\n") - p->text.p) + 4;
+		head_alone(p);
 }
 
 static void on_ready(void *arg, int dirs)
@@ -120,7 +126,10 @@ static void on_ready(void *arg, int dirs)
 	}
 	p->fn(p->arg, NULL);
 	/* The request is still coming in: closing now would let a reset overtake the page. */
-	stream_linger(release(p));
+	if (p->drain)
+		stream_linger_for(release(p), LIMIT_DRAIN_MS, LIMIT_DRAIN);
+	else
+		stream_linger(release(p));
 }
 
 static void on_no_request(void *arg)
@@ -131,18 +140,23 @@ static void on_no_request(void *arg)
 	on_ready(p, STREAM_WRITE);
 }
 
-struct page *page_send(struct stream *s, const char *url, const char *local, page_fn *fn, void *arg)
+struct page *page_send(struct stream *s, const struct page_conf *c, page_fn *fn, void *arg)
 {
 	struct page *p = xcalloc(1, sizeof(*p));
 
 	p->s = s;
-	page_unavailable(&p->text, url, local);
+	page_unavailable(&p->text, c->url, c->local);
 	p->fn = fn;
 	p->arg = arg;
+	p->drain = c->drain;
+	p->asked = c->asked;
 	loop_timer_init(&p->timer, stream_loop(s), on_no_request, p);
-	loop_after(&p->timer, LIMIT_PAGE_MS);
+	if (!p->asked)
+		loop_after(&p->timer, LIMIT_PAGE_MS);
+	else if (c->head_only)
+		head_alone(p);
 	stream_on_ready(s, on_ready, p);
-	stream_want(s, STREAM_READ | STREAM_WRITE);
+	stream_want(s, p->asked ? STREAM_WRITE : STREAM_READ | STREAM_WRITE);
 	return p;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "pgrok/config/limits.h"
 #include "pgrok/visit/page.h"
 #include "pgrok/visit/visit_in.h"
 
@@ -73,6 +74,70 @@ void visit_close(struct visit *v, enum log_level level, bool abort, const char *
 	loop_free_later(v->all->loop, v, visit_free);
 }
 
+/* ---- joined, for one request ---- */
+
+static bool is_single(const struct visit *v)
+{
+	return v->edit && edit_single(v->edit);
+}
+
+static void on_page_sent(void *arg, const char *error)
+{
+	struct visit *v = arg;
+
+	v->page = NULL;
+	visit_close(v, LOG_DEBUG, false, error ? error : "page sent");
+}
+
+/* The visitor, whose stream is s, gets a page. */
+static void send_page(struct visit *v, struct stream *s, bool asked)
+{
+	const struct page_conf conf = {
+		.url = v->url,
+		.local = v->local->text,
+		.asked = asked,
+		.head_only = asked && edit_head_only(v->edit),
+		.drain = is_single(v),
+	};
+
+	visit_set_state(v, VISIT_REFUSING);
+	v->page = page_send(s, &conf, on_page_sent, v);
+}
+
+/* The service has said no answer, or none that can be passed on. */
+static void has_no_answer(struct visit *v)
+{
+	visit_log(v, LOG_WARN, "Local service of %s: %s", v->url, edit_error(v->edit));
+	send_page(v, pair_take(v->pair, SIDE_VISITOR), true);
+}
+
+/* What is under way to a server reaches it all, if the stream is not reset meanwhile. */
+static void is_answered(struct visit *v)
+{
+	stream_linger_for(pair_take(v->pair, SIDE_VISITOR), LIMIT_DRAIN_MS, LIMIT_DRAIN);
+	stream_close(pair_take(v->pair, SIDE_SERVICE), false);
+	visit_close(v, LOG_INFO, false, "done");
+}
+
+/* True: that was all about it. */
+static bool single_done(struct visit *v, enum pair_end why)
+{
+	if (!is_single(v) || (why != PAIR_CUT && why != PAIR_ABORT))
+		return false;
+	bool cut = why == PAIR_CUT;
+	bool lost = !cut && *stream_error(pair_stream(v->pair, SIDE_SERVICE)) &&
+		    pair_heard(v->pair, SIDE_VISITOR) && edit_lost(v->edit, pair_error(v->pair));
+
+	if (lost || (cut && edit_result(v->edit) == EDIT_UNANSWERED))
+		has_no_answer(v);
+	else if (cut && edit_result(v->edit) == EDIT_ANSWERED)
+		is_answered(v);
+	else
+		visit_close(v, LOG_INFO, true,
+			    *pair_error(v->pair) ? pair_error(v->pair) : edit_error(v->edit));
+	return true;
+}
+
 /* ---- joined ---- */
 
 static void on_pair_done(void *arg, enum pair_end why)
@@ -85,6 +150,8 @@ static void on_pair_done(void *arg, enum pair_end why)
 	struct visit *v = arg;
 	const char *error = pair_error(v->pair);
 
+	if (single_done(v, why))
+		return;
 	/* A side that had not ended must not take the rest for complete. */
 	if (why == PAIR_CUT)
 		visit_close(v, LOG_INFO, false, edit_error(v->edit));
@@ -140,7 +207,7 @@ static const char *on_edit(void *arg, enum side from, const char *buf, size_t le
 {
 	struct visit *v = arg;
 
-	return edit_made(v->edit, buf, len, made);
+	return edit_made(v->edit, from, len, made);
 }
 
 /* What is captured is what the visitor said, and the service. */
@@ -159,9 +226,14 @@ static bool on_edited_eof(void *arg, enum side from)
 
 	if (v->tap)
 		capture_conn_eof(v->tap, from);
-	edit_eof(v->edit, from, &release);
+	enum edit_end then = edit_eof(v->edit, from, &release);
+
+	if (then == EDIT_CUT)
+		pair_cut(v->pair);
+	else if (then == EDIT_FAIL)
+		pair_fail(v->pair);
 	release_if(v, release);
-	return true;
+	return then == EDIT_PASS;
 }
 
 static const struct pair_hooks edited_hooks = {.judge = on_judge,
@@ -171,33 +243,41 @@ static const struct pair_hooks edited_hooks = {.judge = on_judge,
 					       .eof = on_edited_eof,
 					       .done = on_pair_done};
 
+/* Nobody is there to say for how long, once it speaks another protocol. */
+static const struct pair_hooks single_hooks = {.judge = on_judge,
+					       .edit = on_edit,
+					       .tap = on_edited_tap,
+					       .eof = on_edited_eof,
+					       .done = on_pair_done,
+					       .ends_unheard = true};
+
+static const struct pair_hooks *hooks_of(const struct visit *v)
+{
+	if (v->edit)
+		return edit_single(v->edit) ? &single_hooks : &edited_hooks;
+	return v->tap ? &tapped_hooks : &plain_hooks;
+}
+
 static void join(struct visit *v, struct stream *local)
 {
-	const struct pair_hooks *hooks = v->tap ? &tapped_hooks : &plain_hooks;
-
-	v->pair = pair_new(v->stream, local, v->edit ? &edited_hooks : hooks, v);
+	v->pair = pair_new(v->stream, local, hooks_of(v), v);
 	if (v->tap)
 		capture_conn_connected(v->tap);
 	v->stream = NULL;
 	v->counted = true;
 	/* What is kept for as long as the visitor stays is kept small. */
-	free(v->url);
 	free(v->peer);
-	v->url = v->peer = NULL;
+	v->peer = NULL;
+	if (!is_single(v)) {
+		free(v->url);
+		v->url = NULL;
+	}
 	visit_set_state(v, VISIT_JOINED);
 	model_conn_begin(v->all->conf.model, v->local);
 	pair_start(v->pair);
 }
 
 /* ---- no service at the local address ---- */
-
-static void on_page_sent(void *arg, const char *error)
-{
-	struct visit *v = arg;
-
-	v->page = NULL;
-	visit_close(v, LOG_DEBUG, false, error ? error : "page sent");
-}
 
 static void refuse(struct visit *v, const char *error)
 {
@@ -210,8 +290,7 @@ static void refuse(struct visit *v, const char *error)
 	struct stream *s = v->stream;
 
 	v->stream = NULL;
-	visit_set_state(v, VISIT_REFUSING);
-	v->page = page_send(s, v->url, v->local->text, on_page_sent, v);
+	send_page(v, s, false);
 }
 
 /* ---- the local service ---- */
@@ -271,7 +350,8 @@ void visit_serve(struct visit *v, const struct model_tunnel *t)
 	v->proto = t->proto;
 	visit_log(v, LOG_INFO, "%s from %s -> %s", v->url, v->peer, v->local->text);
 	v->tap = tap(v, t);
-	v->edit = edit_new(t->conf, t->proto, v->peer);
+	v->edit = edit_new(&(struct edit_conf){
+		.tunnel = t->conf, .proto = t->proto, .url = v->url, .peer = v->peer});
 	visit_set_state(v, VISIT_DIALING);
 	v->dial = local_open(v->all->loop, v->local, v->peer, on_local, v);
 }

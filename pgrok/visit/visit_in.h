@@ -33,7 +33,7 @@ struct visit {
 	struct capture_conn *tap;     /* DIALING, JOINED; NULL: this one is not captured */
 	const struct endpoint *local; /* of the tunnel's configuration, which lives longer */
 	enum proto proto;
-	char *url, *peer;  /* NULL once it is joined */
+	char *url, *peer;  /* NULL once it is joined; single: peer alone */
 	struct page *page; /* REFUSING */
 	uint64_t since;    /* loop_now() when it came */
 	uint16_t near;     /* port of our end towards the inspector; 0: it leads elsewhere */

@@ -19,6 +19,8 @@ static enum judge visitor_answered(struct visitor *v, enum judge verdict)
 			visitor_no_timer(v);
 		pair_release(v->pair, SIDE_VISITOR);
 	}
+	if (v->single && verdict == JUDGE_STOP)
+		return single_answered(v, verdict);
 	if (!v->end_at_rest || verdict != JUDGE_PASS || !http_track_at_rest(v->track))
 		return verdict;
 	if (v->track->last)
@@ -47,6 +49,8 @@ enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len,
 	struct visitor *v = arg;
 	enum judge verdict;
 
+	if (v->single)
+		http_splice_begin(&v->single->splice, buf);
 	if (from == SIDE_SERVICE) {
 		verdict = http_track_response(v->track, buf, len, pass);
 		return visitor_answered(v, verdict);
@@ -146,19 +150,39 @@ static bool of_another(struct visitor *v, const struct http_head *h, const char 
 	return other;
 }
 
-int visitor_allow(void *arg, const struct http_head *h, const char *head)
+/* Does its tunnel let in this request, which came over s? */
+static bool lets_in(const struct visitor *v, const struct stream *s, const struct http_head *h,
+		    const char *head)
 {
-	struct visitor *v = arg;
-	bool other = of_another(v, h, head);
 	struct admit_from from = {
 		.addr = &v->origin,
-		.ssl = stream_ssl(pair_stream(v->pair, SIDE_VISITOR)),
+		.ssl = stream_ssl(s),
 		.https = origin_https(v->worker->core->trusted, &v->peer, h, head),
 	};
 	struct visit visit = admit_visit(v->route, h, head, &from);
 
+	return v->at && route_allows(v->route, &visit) == 0;
+}
+
+bool visitor_may_go_on(struct visitor *v)
+{
+	struct http_head h = {0};
+	const char *head = v->unread + http_empty_lines(v->unread, v->unread_len);
+
+	if (http_request_scan(&h, head, (size_t)(v->unread + v->unread_len - head)) != HTTP_OK)
+		return false;
+	(void)of_another(v, &h, head);
+	return lets_in(v, v->stream, &h, head);
+}
+
+int visitor_allow(void *arg, const struct http_head *h, const char *head)
+{
+	struct visitor *v = arg;
+	bool other = of_another(v, h, head);
+
 	/* Where each request is asked about the first one comes from; the others go back there. */
-	v->again = v->at && !(v->asked && v->route->asks) && route_allows(v->route, &visit) == 0;
+	v->again = !(v->asked && v->route->asks) &&
+		   lets_in(v, pair_stream(v->pair, SIDE_VISITOR), h, head);
 	/* Of several that are asked at once the first is measured. */
 	if (!v->asked_us)
 		v->asked_us = clock_us();
@@ -169,6 +193,8 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 	v->worker->count.requests++;
 	if (v->worker->journal)
 		note_request(v, h, head);
+	if (v->single)
+		single_request(v, h, head);
 	return 0;
 }
 
@@ -182,6 +208,8 @@ void visitor_answer(void *arg, const struct http_head *h, const char *head)
 	v->asked_us = 0;
 	if (!STAILQ_EMPTY(&v->entries))
 		journal_answer(STAILQ_FIRST(&v->entries), h->status, now);
+	if (v->single)
+		single_answer(v, h, head);
 }
 
 static void add(struct visitor_count *count, enum side from, size_t len)
@@ -214,6 +242,10 @@ bool visitor_eof(void *arg, enum side from)
 {
 	struct visitor *v = arg;
 
+	if (v->single && !v->track->raw) {
+		single_eof(v, from);
+		return false;
+	}
 	if (from == SIDE_SERVICE) {
 		http_track_response_eof(v->track);
 		visitor_answered(v, JUDGE_STOP);

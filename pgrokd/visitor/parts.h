@@ -2,6 +2,7 @@
 #ifndef PGROKD_VISITOR_PARTS_H
 #define PGROKD_VISITOR_PARTS_H
 
+#include "common/http/reframe.h"
 #include "common/http/track.h"
 #include "common/stream/pair.h"
 #include "pgrokd/access/pace.h"
@@ -12,6 +13,7 @@ enum visitor_state {
 	VISITOR_NEW,     /* has its stream, waits for nothing */
 	VISITOR_WAITING, /* for a stream to its client; timer: VISITOR_TIMER_WAIT */
 	VISITOR_JOINED,  /* in a pair; timer: any of the others. May leave it: back to NEW */
+	VISITOR_RESTING, /* single: between two requests, without a pair; timer: its own */
 	VISITOR_CLOSED
 };
 
@@ -20,7 +22,16 @@ enum visitor_timer {
 	VISITOR_TIMER_WAIT, /* LIMIT_WAIT_MS, then 504 */
 	VISITOR_TIMER_HEAD, /* the rest of a later request head: LIMIT_HEAD_MS */
 	VISITOR_TIMER_OWED, /* the answers owed after a refusal: LIMIT_OWED_MS */
-	VISITOR_TIMER_FIN   /* its end is held back: is it still there? LIMIT_GONE_MS */
+	VISITOR_TIMER_FIN,  /* its end is held back: is it still there? LIMIT_GONE_MS */
+	VISITOR_TIMER_REST  /* the next request: LIMIT_KEPT_MS */
+};
+
+/* Of a visitor whose tunnel has one_request. */
+struct single {
+	struct http_splice splice;  /* of the bytes at hand, from either side */
+	struct http_reframe answer; /* to the request under way */
+	bool told_to_go_on;         /* by a 100 of ours */
+	bool joined;                /* it was, at least once */
 };
 
 struct visitor {
@@ -54,6 +65,7 @@ struct visitor {
 	bool fin_held;             /* its end waits until the answers are out */
 	bool bulk;                 /* its socket has a long queue; counted */
 	bool end_at_rest;          /* the tunnel has closed: ends with the answer under way */
+	struct single *single;     /* NULL: a stream carries any number of its requests */
 	struct pair *pair;         /* VISITOR_JOINED */
 	struct paced *paced;       /* JOINED, and its bandwidth is limited; else NULL */
 	struct loop_timer *timer;  /* NULL: never needed yet */
@@ -63,6 +75,10 @@ struct visitor {
 /* visitor.c */
 void visitor_set_timer(struct visitor *v, enum visitor_timer what, uint64_t ms);
 void visitor_no_timer(struct visitor *v);
+/* Takes v, which has left its pair, or rested: it goes on with what of it is unread. */
+void visitor_next(struct visitor *v);
+/* Takes v. Its stream may be another's by now (NULL). */
+void visitor_close(struct visitor *v, bool abort, const char *why);
 
 /* speed.c */
 /* Joined: it asks before it reads, if its tunnel has limits. */
@@ -74,7 +90,26 @@ void visitor_pay(struct visitor *v, enum side from, size_t len);
 /* The tunnel closes; what its visitors still carry stays limited. */
 void visitors_unlimit(struct visitors *at);
 
+/* single.c; v->single is not NULL. */
+void single_request(struct visitor *v, const struct http_head *h, const char *head);
+void single_answer(struct visitor *v, const struct http_head *h, const char *head);
+/* The service has said something, of which that is the verdict so far. */
+enum judge single_answered(struct visitor *v, enum judge verdict);
+/* Not raw: a side has ended. The other one is not told. */
+void single_eof(struct visitor *v, enum side from);
+/* The pair has aborted: is it the stream that is lost, so that a page can be said? */
+bool single_lost(struct visitor *v);
+/* Why its pair was cut, for the log. Static. */
+const char *single_cut(const struct visitor *v);
+/* VISITOR_RESTING begins. */
+void single_rest(struct visitor *v);
+/* A tracker's hook, and a pair's. */
+void visitor_interim(void *arg, const struct http_head *h, const char *head);
+const char *visitor_made(void *arg, enum side from, const char *buf, size_t len, size_t *made);
+
 /* judge.c: hooks of a tracker and of a pair. arg is the visitor. */
+/* Begins what is unread with the whole head of a request that its tunnel lets in? */
+bool visitor_may_go_on(struct visitor *v);
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
 void visitor_answer(void *arg, const struct http_head *h, const char *head);
 void visitor_complete(void *arg);

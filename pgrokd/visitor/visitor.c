@@ -17,7 +17,6 @@
 
 static void visitor_timeout(void *arg);
 static void visitor_join(void *arg, struct stream *s);
-static void visitor_close(struct visitor *v, bool abort, const char *why);
 
 static const char *visitor_prefix(const struct visitor *v, char out[static 32])
 {
@@ -27,7 +26,7 @@ static const char *visitor_prefix(const struct visitor *v, char out[static 32])
 
 static void visitor_state(struct visitor *v, enum visitor_state next)
 {
-	static const char *const names[] = {"new", "waiting", "joined", "closed"};
+	static const char *const names[] = {"new", "waiting", "joined", "resting", "closed"};
 	struct counters *c = &v->worker->count;
 	int joined = (next == VISITOR_JOINED) - (v->state == VISITOR_JOINED);
 	char prefix[32];
@@ -104,6 +103,7 @@ static struct visitor *visitor_new(struct visitors *at, struct stream *s, const 
 	v->origin = *origin;
 	v->stream = s;
 	v->half_close = at->half_close;
+	v->single = http && at->one_request ? xcalloc(1, sizeof(*v->single)) : NULL;
 	STAILQ_INIT(&v->entries);
 	TAILQ_INSERT_TAIL(&at->worker->visitors, v, link);
 	TAILQ_INSERT_TAIL(&at->list, v, at_link);
@@ -223,6 +223,22 @@ void visitor_accept(struct visitors *at, int fd, const struct addr *peer, struct
 
 /* ---- step 3: joined, and back ---- */
 
+void visitor_next(struct visitor *v)
+{
+	bool waits = v->single && !v->unread_len;
+	bool same = v->at && v->again && v->unread_len && !v->route->asks;
+
+	visitor_no_timer(v);
+	visitor_state(v, waits ? VISITOR_RESTING : VISITOR_NEW);
+	if (waits)
+		single_rest(v);
+	else if (same && (!v->single || visitor_may_go_on(v)))
+		visitor_claim(v);
+	else
+		visitor_back(v, 0,
+			     v->unread_len ? "left for another tunnel" : "its way was closed");
+}
+
 /* The pair is at rest, and the next request in hand, if there is one: it goes another way. */
 static void visitor_leave(struct visitor *v, enum pair_end end)
 {
@@ -230,15 +246,12 @@ static void visitor_leave(struct visitor *v, enum pair_end end)
 	visitor_unpace(v);
 	v->stream = end == PAIR_LEFT ? pair_leave(v->pair, SIDE_VISITOR, &v->unread, &v->unread_len)
 				     : pair_take(v->pair, SIDE_VISITOR);
+	/* All has been said on it: there is nothing to linger for. */
+	if (v->single)
+		stream_close(pair_take(v->pair, SIDE_SERVICE), false);
 	pair_close(v->pair, false);
 	v->pair = NULL;
-	visitor_no_timer(v);
-	visitor_state(v, VISITOR_NEW);
-	if (v->at && v->again && v->unread_len && !v->route->asks)
-		visitor_claim(v);
-	else
-		visitor_back(v, 0,
-			     v->unread_len ? "left for another tunnel" : "its way was closed");
+	visitor_next(v);
 }
 
 /* A later request was refused, or has no answer, and all answers before it are out. */
@@ -274,16 +287,22 @@ static void visitor_done(void *arg, enum pair_end end)
 	};
 	struct visitor *v = arg;
 	char reason[128];
+	/* What has come of its answer must not look whole. */
+	bool broken = v->single && http_track_broken_off(v->track);
 
 	if (end == PAIR_LEFT || (end == PAIR_ABORT && rests(v) && !v->track->last &&
 				 pair_clean(v->pair, SIDE_VISITOR))) {
 		visitor_leave(v, end);
 	} else if (end == PAIR_CUT && v->track->refused) {
 		visitor_refused(v);
+	} else if (end == PAIR_ABORT && v->single && single_lost(v)) {
+		visitor_refused(v);
 	} else {
-		snprintf(reason, sizeof(reason), "%s%s%.80s", why[end],
+		const char *text = end == PAIR_CUT && v->single ? single_cut(v) : why[end];
+
+		snprintf(reason, sizeof(reason), "%.80s%s%.40s", text,
 			 *pair_error(v->pair) ? ": " : "", pair_error(v->pair));
-		visitor_close(v, end == PAIR_ABORT, reason);
+		visitor_close(v, end == PAIR_ABORT || broken, reason);
 	}
 }
 
@@ -333,13 +352,47 @@ static void hear_later(struct worker *w)
 }
 
 static const struct http_track_hooks track_hooks = {
-	.allow = visitor_allow, .answer = visitor_answer, .complete = visitor_complete};
+	.allow = visitor_allow,
+	.answer = visitor_answer,
+	.interim = visitor_interim,
+	.complete = visitor_complete,
+};
 static const struct pair_hooks http_hooks = {.judge = visitor_judge,
 					     .eof = visitor_eof,
 					     .awaited = visitor_awaited,
 					     .tap = visitor_tap,
 					     .done = visitor_done};
+static const struct pair_hooks single_hooks = {.judge = visitor_judge,
+					       .eof = visitor_eof,
+					       .edit = visitor_made,
+					       .awaited = visitor_awaited,
+					       .tap = visitor_tap,
+					       .done = visitor_done,
+					       .ends_unheard = true};
 static const struct pair_hooks tcp_hooks = {.tap = visitor_tap, .done = visitor_done};
+
+/* A visitor is one, however many streams it is given for its requests. */
+static void count_joined(struct visitor *v)
+{
+	if (v->single && v->single->joined)
+		return;
+	if (v->single)
+		v->single->joined = true;
+	v->worker->count.joined++;
+	v->at->count.visitors++;
+	v->at->sum->visitors++;
+}
+
+static struct pair *pair_for(struct visitor *v, struct stream *s)
+{
+	const struct pair_hooks *hooks = v->single ? &single_hooks : &http_hooks;
+
+	if (is_http(v)) {
+		http_track_init(v->track, route_guarded(v->route), &track_hooks, v);
+		v->track->single = v->single;
+	}
+	return pair_new(v->stream, s, is_http(v) ? hooks : &tcp_hooks, v);
+}
 
 /* Takes s, which leads to the client and has begun. */
 static void visitor_join(void *arg, struct stream *s)
@@ -348,10 +401,8 @@ static void visitor_join(void *arg, struct stream *s)
 
 	visitor_no_timer(v);
 	v->asked = false;
-	if (is_http(v))
-		http_track_init(v->track, route_guarded(v->route), &track_hooks, v);
 	v->told = 0;
-	v->pair = pair_new(v->stream, s, is_http(v) ? &http_hooks : &tcp_hooks, v);
+	v->pair = pair_for(v, s);
 	v->stream = NULL;
 	if (v->unread_len)
 		pair_feed(v->pair, SIDE_VISITOR, v->unread, v->unread_len);
@@ -359,9 +410,7 @@ static void visitor_join(void *arg, struct stream *s)
 	v->unread = NULL;
 	v->unread_len = 0;
 	visitor_state(v, VISITOR_JOINED);
-	v->worker->count.joined++;
-	v->at->count.visitors++;
-	v->at->sum->visitors++;
+	count_joined(v);
 	v->joined = loop_now(v->worker->loop);
 	v->unheard = true;
 	v->doubts = 0;
@@ -377,12 +426,14 @@ static void visitor_free(void *arg)
 {
 	struct visitor *v = arg;
 
+	if (v->single)
+		text_free(&v->single->splice.out);
+	free(v->single);
 	free(v->timer);
 	free(v);
 }
 
-/* Takes v. Its stream may be another's by now (NULL). */
-static void visitor_close(struct visitor *v, bool abort, const char *why)
+void visitor_close(struct visitor *v, bool abort, const char *why)
 {
 	char prefix[32];
 
@@ -424,14 +475,15 @@ static void visitor_timeout(void *arg)
 		[VISITOR_TIMER_HEAD] = "a request head took too long",
 		[VISITOR_TIMER_OWED] = "answers owed took too long",
 		[VISITOR_TIMER_FIN] = "ended, and has gone",
+		[VISITOR_TIMER_REST] = "no request in time",
 	};
 
 	if (v->timer_for == VISITOR_TIMER_WAIT)
 		visitor_refuse(v, NO_VISIT_TIME, "no connection of its client in time");
 	else if (v->timer_for == VISITOR_TIMER_FIN && visitor_awaited(v))
 		visitor_set_timer(v, VISITOR_TIMER_FIN, LIMIT_GONE_MS);
-	else
-		visitor_close(v, false, why[v->timer_for]);
+	else /* a client of single requests is to take notice of one who has gone */
+		visitor_close(v, v->single && v->pair, why[v->timer_for]);
 }
 
 /* Its tunnel closes. */
@@ -441,12 +493,14 @@ static void visitor_bereft(struct visitor *v, bool lost)
 		visitor_refuse(v, NO_VISIT_GONE, "its client went away");
 		return;
 	}
-	if (rests(v) && v->track->last) {
-		visitor_close(v, false, "its tunnel closed");
+	if (v->state == VISITOR_RESTING) {
+		visitor_leave_tunnel(v);
 		return;
 	}
 	visitor_leave_tunnel(v);
-	if (rests(v)) {
+	if (rests(v) && v->track->last) {
+		pair_cut(v->pair);
+	} else if (rests(v)) {
 		pair_let_go(v->pair, SIDE_VISITOR);
 	} else if (lost) {
 		visitor_fail(v, 502, "its client is lost");

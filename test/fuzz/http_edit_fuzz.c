@@ -41,24 +41,31 @@ static void compare(const struct http_edit *e, const char *in, const struct http
 	check(http_request_scan(&h, out->p, out->len) == HTTP_OK && h.head_len == out->len);
 	same_span(in, was->method, out->p, h.method);
 	same_span(in, was->authorization, out->p, h.authorization);
-	check(h.minor == was->minor && h.chunked == was->chunked && h.length == was->length);
+	check(h.chunked == was->chunked && h.length == was->length);
 	check(h.has_length == was->has_length && h.upgrade == was->upgrade);
 	check(h.conn_close == was->conn_close && h.conn_keep_alive == was->conn_keep_alive);
+	if (e->origin_form)
+		check(h.has_host == (was->authority.len > 0) && h.minor >= was->minor);
+	else
+		check(h.minor == was->minor);
 	if (e->host) {
 		check(h.has_host && http_span_is(out->p, h.authority, e->host));
+	} else if (e->origin_form) {
+		same_span(in, was->authority, out->p, h.authority);
+		check(out->p[h.target.off] == '/' || out->p[h.target.off] == '*');
 	} else {
 		same_span(in, was->authority, out->p, h.authority);
 		same_span(in, was->target, out->p, h.target);
 	}
-	if (e->from) {
+	if (e->from)
 		says(out, &h, "X-Forwarded-For", e->from);
+	if (e->proto && e->said != EDIT_TRUSTED)
 		says(out, &h, "X-Forwarded-Proto", e->proto);
-	}
 	if (e->set) {
 		says(out, &h, "X-Env", "dev");
 		check(!http_field(out->p, &h, "Cookie", &(struct http_span){0}));
 	}
-	if (!e->from && !e->host && !e->set)
+	if (!e->proto && !e->host && !e->set && !e->origin_form)
 		check(out->len == was->head_len && memcmp(in, out->p, out->len) == 0);
 }
 
@@ -90,8 +97,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	struct http_edit e = {.host = data[0] & 1 ? "127.0.0.1:3000" : NULL,
 			      .from = data[0] & 2 ? "203.0.113.9" : NULL,
-			      .proto = "https",
+			      .proto = data[0] & 18 ? "https" : NULL,
+			      .said = (enum http_edit_said)(data[0] >> 5 & 3) % 3,
 			      .set = data[0] & 4 ? &set : NULL};
+	e.origin_form = (data[0] & 0x80) && !e.host;
 	struct http_head h = {0};
 	struct text out = {0};
 	char *in = malloc(size - 1); /* ends where its memory ends */

@@ -3,7 +3,8 @@
  * pieces: the splits may not change what passes or what is said. And a second, simple reader walks
  * over the bytes that passed the request side: every head it finds must have been allowed.
  * Input: segments {who and splits: 1 byte, length: 2 bytes little-endian, bytes}. Bit 3 of the very
- * first byte: nothing is guarded, the connection may be hijacked.
+ * first byte: nothing is guarded, the connection may be hijacked. Bit 4: there is one request, and
+ * its answer is framed anew.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -86,8 +87,12 @@ static void play_judge(struct play *p, int from)
 		p->raw_from = p->side[0].passed.len;
 	p->hijacked |= from == 0 && p->t.raw && !raw;
 	check(!p->hijacked || !p->t.guarded);
-	check(from == 0 ? true : s->verdict == JUDGE_PASS || s->verdict == JUDGE_CUT);
-	check(s->verdict == JUDGE_STOP || s->verdict == JUDGE_CUT ? p->t.stopped : true);
+	check(from == 0 || s->verdict == JUDGE_PASS || s->verdict == JUDGE_CUT ||
+	      (p->t.single && s->verdict == JUDGE_STOP));
+	check(s->verdict == JUDGE_CUT || (from == 0 && s->verdict == JUDGE_STOP) ? p->t.stopped
+										 : true);
+	check(!p->t.single || !p->t.unfollowed);
+	check(!p->t.single || !http_track_answered(&p->t) || !p->t.owed);
 	check(s->verdict != JUDGE_LEAVE || (from == 0 && p->t.owed == 0));
 	check(!p->t.stopped || !p->t.raw);
 }
@@ -152,6 +157,7 @@ static void play(struct play *p, const uint8_t *data, size_t size, bool split)
 {
 	memset(p, 0, sizeof(*p));
 	http_track_init(&p->t, !(size && data[0] & 8), &hooks, p);
+	p->t.single = size && data[0] & 16;
 	buffer_add(&p->allowed, "", 0);
 	for (int i = 0; i < 2; i++) {
 		buffer_add(&p->side[i].pending, "", 0);

@@ -16,6 +16,11 @@ static const struct http_edit host = {.host = "127.0.0.1:3000"};
 static const struct http_edit who = {.from = "203.0.113.9", .proto = "https"};
 static const struct http_edit both = {.host = "svc", .from = "2001:db8::1", .proto = "http"};
 static const struct http_edit none;
+static const struct http_edit where = {.proto = "https"};
+static const struct http_edit drip = {
+	.from = "203.0.113.9", .proto = "https", .said = EDIT_REPLACED, .origin_form = true};
+static const struct http_edit behind = {
+	.from = "10.0.0.1", .proto = "http", .said = EDIT_TRUSTED, .origin_form = true};
 
 static struct http_set_field to_set[] = {{(char[]){"X-Env"}, (char[]){"dev"}},
 					 {(char[]){"Cookie"}, NULL},
@@ -65,6 +70,39 @@ static const struct {
 	 "X-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n\r\n"},
 	{&who, "GET / HTTP/1.0\r\n\r\n",
 	 "GET / HTTP/1.0\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\r\n"},
+	/* Only what was asked, and how. */
+	{&where, "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-For: 1.1.1.1\r\n"
+	 "X-Forwarded-Proto: q\r\nX_Forwarded_Host: evil\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-For: 1.1.1.1\r\n"
+	 "X-Forwarded-Proto: https\r\nX-Forwarded-Host: a.me\r\n\r\n"},
+	/* Nothing that a visitor says of itself, however it writes it. */
+	{&drip, "GET /%2F//..;#x?q HTTP/1.1\r\nHost: A.me:8443\r\nX-forwarded-for: 1.1.1.1\r\n"
+	 "X_Forwarded_For: 2.2.2.2\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Proto: q\r\n"
+	 "Connection: keep-alive\r\nAccept-Encoding: br\r\n\r\n",
+	 "GET /%2F//..;#x?q HTTP/1.1\r\nHost: A.me:8443\r\n"
+	 "Connection: keep-alive\r\nAccept-Encoding: br\r\n"
+	 "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+	 "X-Forwarded-Host: A.me:8443\r\n\r\n"},
+#define DRIP_WHO "X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n" \
+	"X-Forwarded-Host: a.me\r\n\r\n"
+	{&drip, "GET http://a.me/p?http://b/ HTTP/1.1\r\nHost: a.me\r\n\r\n",
+	 "GET /p?http://b/ HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	{&drip, "GET HTTPS://a.me?q HTTP/1.0\r\n\r\n",
+	 "GET /?q HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	{&drip, "GET https://a.me HTTP/1.1\r\nHost: a.me\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	{&drip, "GET / HTTP/1.0\r\nHost: a.me\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	{&drip, "OPTIONS * HTTP/1.0\r\nHost: a.me\r\n\r\n",
+	 "OPTIONS * HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	/* What a proxy says that is to be believed, as far as it says it. */
+	{&behind, "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-For: 1.1.1.1\r\n"
+	 "X-Forwarded-Proto: https\r\nX_Forwarded_Proto: q\r\nX_Forwarded_For: 6.6.6.6\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-Proto: https\r\n"
+	 "X-Forwarded-For: 1.1.1.1, 10.0.0.1\r\nX-Forwarded-Host: a.me\r\n\r\n"},
+	{&behind, "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-Host: b.me\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-Host: b.me\r\n"
+	 "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: http\r\n\r\n"},
 	/* Set: last, and instead of all of that name, however it is written. */
 	{&set, "GET / HTTP/1.1\r\nHost: a\r\nx-ENV: prod\r\nA: Cookie: x\r\nCookie:a=b\r\n"
 	 "X-Env:\r\nRemote_User: root\r\nCookie2: c\r\nremote-user: root\r\n\r\n",

@@ -116,6 +116,7 @@ static void play_dialogue(const struct dialogue *d, size_t which, size_t cut, bo
 
 	assert_non_null(p);
 	http_track_init(&p->t, !(d->flags & OPEN), &hooks, p);
+	p->t.single = d->flags & SINGLE;
 	for (size_t i = 0; d->steps[i].who; i++) {
 		const struct step *s = &d->steps[i];
 		struct side *side = &p->side[s->who == 'b'];
@@ -137,6 +138,8 @@ static void play_dialogue(const struct dialogue *d, size_t which, size_t cut, bo
 		assert_true(http_track_request(&p->t, GET, strlen(GET), &pass) >= JUDGE_STOP);
 		assert_int_equal(pass, 0);
 	}
+	if (http_track_answered(&p->t) != !!(d->flags & ANSWERED))
+		fail_msg("%s: answered %d", d->name, http_track_answered(&p->t));
 	if (p->t.raw != !!(d->flags & RAW) || p->t.unfollowed != !!(d->flags & UNFOLLOWED) ||
 	    http_track_at_rest(&p->t) != !!(d->flags & REST) ||
 	    (!p->t.stopped && http_track_owes(&p->t) != !!(d->flags & OWES)))

@@ -581,116 +581,6 @@ static void test_half_closed_has_an_end(void **state)
 	hang_up(r, v);
 }
 
-/* ---- one request a stream ---- */
-
-static void test_next_request_over_another_stream(void **state)
-{
-	struct rig *r = *state;
-
-	r->at.one_request = true;
-	struct fake *c = connection(r), *v = come(r, GET);
-
-	hear(c, URL GET);
-	say(r, c, OK5);
-	hear(v, OK5);
-	say(r, v, GET2);
-	hear(c, "");
-	hear_end(c, STREAM_EOF);
-	assert_int_equal(r->worker.count.joined_now, 0);
-	assert_int_equal(r->worker.count.waiting_now, 1);
-	hang_up(r, c);
-	struct fake *d = connection(r);
-
-	assert_int_equal(r->worker.count.joined_now, 1);
-	hear(d, URL GET2);
-	say(r, d, OK5);
-	hear(v, OK5);
-	assert_int_equal(r->at.count.visitors, 2);
-	assert_int_equal(r->at.count.bytes[SIDE_VISITOR], strlen(GET GET2));
-	hang_up(r, v);
-	hang_up(r, d);
-	assert_int_equal(r->at.count.bytes[SIDE_VISITOR], strlen(GET GET2));
-	assert_int_equal(r->at.count.bytes[SIDE_SERVICE], 2 * strlen(OK5));
-}
-
-/* Pipelined, and the next stream is there already. */
-static void test_one_by_one(void **state)
-{
-	struct rig *r = *state;
-
-	r->at.one_request = true;
-	struct fake *c[3] = {connection(r), connection(r), connection(r)};
-	struct fake *v = come(r, GET GET2 GET);
-
-	for (int i = 0; i < 3; i++) {
-		hear(c[i], i == 1 ? URL GET2 : URL GET);
-		for (int next = i + 1; next < 3; next++)
-			hear(c[next], "");
-		say(r, c[i], OK5);
-		hear(v, OK5);
-	}
-	hang_up(r, v);
-	for (int i = 0; i < 3; i++)
-		hang_up(r, c[i]);
-}
-
-static void test_waits_again_too_long(void **state)
-{
-	struct rig *r = *state;
-
-	r->at.one_request = true;
-	struct fake *c = connection(r), *v = come(r, GET);
-
-	say(r, c, OK5);
-	hear(v, OK5);
-	say(r, v, GET2);
-	wait_ms(r, LIMIT_WAIT_MS);
-	hear_status(v, 504);
-	hang_up(r, v);
-	hang_up(r, c);
-}
-
-/* The page belongs to the request that waited. */
-static void test_waits_again_with_another_method(void **state)
-{
-	static const char *const asked[] = {GET, HEAD};
-	struct rig *r = *state;
-
-	r->at.one_request = true;
-	for (int head = 0; head < 2; head++) {
-		struct fake *c = connection(r), *v = come(r, asked[!head]);
-		char got[1024] = "";
-		size_t n;
-
-		say(r, c, OK0);
-		hear(v, OK0);
-		say(r, v, asked[head]);
-		wait_ms(r, LIMIT_WAIT_MS);
-		assert_int_equal(stream_read(&v->s, got, sizeof(got) - 1, &n), STREAM_OK);
-		assert_memory_equal(got, "HTTP/1.1 504", 12);
-		assert_int_equal(strlen(strstr(got, "\r\n\r\n")) == 4, head);
-		hang_up(r, v);
-		hang_up(r, c);
-	}
-}
-
-static void test_waits_again_and_tunnel_closes(void **state)
-{
-	struct rig *r = *state;
-
-	r->at.one_request = true;
-	struct fake *c = connection(r), *v = come(r, GET);
-
-	say(r, c, OK5);
-	hear(v, OK5);
-	say(r, v, GET2);
-	close_tunnel(r);
-	pass(r);
-	hear_status(v, 502);
-	hang_up(r, v);
-	hang_up(r, c);
-}
-
 int main(void)
 {
 	rig_scale();
@@ -723,11 +613,6 @@ int main(void)
 		TEST(test_broken_body_is_not_held),
 		TEST(test_half_closed_waits),
 		TEST(test_half_closed_has_an_end),
-		TEST(test_next_request_over_another_stream),
-		TEST(test_one_by_one),
-		TEST(test_waits_again_too_long),
-		TEST(test_waits_again_with_another_method),
-		TEST(test_waits_again_and_tunnel_closes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
