@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/randid.h"
 #include "common/http/answer_head.h"
+#include "common/http/upgrade.h"
 #include "common/net/tls.h"
 
 #define READ_PIECE (16u << 10)
@@ -546,7 +547,7 @@ static bool shake_hands(struct httpd_req *r, char *out, size_t cap)
 {
 	const char *version = httpd_field(r, "sec-websocket-version");
 	const char *key = httpd_field(r, "sec-websocket-key");
-	char accept[29];
+	char accept[UPGRADE_ACCEPT];
 
 	if (strcmp(r->method, "GET") != 0 || r->head.minor != 1 ||
 	    !list_has(httpd_field(r, "upgrade"), "websocket") ||
@@ -560,7 +561,7 @@ static bool shake_hands(struct httpd_req *r, char *out, size_t cap)
 		req_refuse(r, 426, "WebSocket version 13 is spoken here.");
 		return false;
 	}
-	if (!key || !ws_accept_key(key, strlen(key), accept)) {
+	if (!key || !upgrade_accept(key, strlen(key), accept)) {
 		req_refuse(r, 400, "Bad Sec-WebSocket-Key.");
 		return false;
 	}

@@ -4,8 +4,6 @@
  */
 #include "common/httpd/ws.h"
 
-#include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wslay/wslay.h>
@@ -335,22 +333,4 @@ void ws_end(struct httpd_ws *ws, const char *why)
 	if (!ws->closing)
 		queue_close(ws, WSLAY_CODE_GOING_AWAY, why);
 	ws_over(ws, why, !ws_write(ws) || ws->out.len);
-}
-
-bool ws_accept_key(const char *key, size_t len, char out[static 29])
-{
-	static const char guid[] =
-		"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
-	unsigned char raw[18], digest[EVP_MAX_MD_SIZE];
-	char text[24 + sizeof(guid)];
-	unsigned n;
-
-	/* 16 bytes in base64: 22 digits and "==". */
-	if (len != 24 || strcspn(key, "=") != 22 || key[23] != '=' ||
-	    EVP_DecodeBlock(raw, (const unsigned char *)key, 24) != 18)
-		return false;
-	snprintf(text, sizeof(text), "%.24s%s", key, guid);
-	if (!EVP_Digest(text, strlen(text), digest, &n, EVP_sha1(), NULL) || n != 20)
-		return false;
-	return EVP_EncodeBlock((unsigned char *)out, digest, 20) == 28;
 }

@@ -45,7 +45,5 @@ struct httpd_ws *ws_new(struct stream *s, const char *in, size_t in_len, const c
 			void (*over)(void *owner), void *owner) MUSTCHECK;
 /* Ends it now: a close frame is tried, `closed` is called, over is not. */
 void ws_end(struct httpd_ws *ws, const char *why);
-/* The answer to a Sec-WebSocket-Key of len bytes. False: it is not base64 of 16 bytes. */
-bool ws_accept_key(const char *key, size_t len, char out[static 29]) MUSTCHECK;
 
 #endif

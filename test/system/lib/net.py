@@ -183,11 +183,14 @@ class TlsConn(Conn):
             self.handshake()
 
     def _flush(self):
-        if self.outb.pending:
-            with self.send_lock:
-                with self.tls_lock:
-                    data = self.outb.read()
-                self.sock.sendall(data)
+        # What another thread is just about to send is no affair of ours: a reader must not wait for it.
+        with self.tls_lock:
+            if not self.outb.pending:
+                return
+        with self.send_lock:
+            with self.tls_lock:
+                data = self.outb.read()
+            self.sock.sendall(data)
 
     def _fill(self):
         data = self.sock.recv(1 << 18)

@@ -225,26 +225,6 @@ static void expect_close(int fd, int code)
 
 /* ---- handshake ---- */
 
-static void test_accept_key(void **state)
-{
-	static const char *const bad[] = {
-		"",
-		"dGhlIHNhbXBsZSBub25jZQ=",
-		"dGhlIHNhbXBsZSBub25jZQ===",
-		"dGhlIHNhbXBsZSBub25jZQAA",
-		"dGhlIHNhbXBsZSBub25jZ===",
-		"dGhlIHNhbXBsZSBub25j!Q==",
-		"dGhlIHNhbXBsZSBub25j Q==",
-	};
-	char out[29];
-
-	assert_true(ws_accept_key(KEY, strlen(KEY), out));
-	assert_string_equal(out, ACCEPT);
-	for (size_t i = 0; i < COUNT(bad); i++)
-		if (ws_accept_key(bad[i], strlen(bad[i]), out))
-			fail_msg("%s", bad[i]);
-}
-
 static void test_bad_handshakes(void **state)
 {
 	static const struct {
@@ -564,11 +544,6 @@ static int all_with(enum stream_engine engine)
 
 int main(void)
 {
-	const struct CMUnitTest pure[] = {
-		cmocka_unit_test(test_accept_key),
-	};
-
 	setenv("PGROK_TIME_SCALE", "0.03", 0);
-	return cmocka_run_group_tests(pure, NULL, NULL) + all_with(ENGINE_DIRECT) +
-	       all_with(ENGINE_BUFFEREVENT);
+	return all_with(ENGINE_DIRECT) + all_with(ENGINE_BUFFEREVENT);
 }
