@@ -21,6 +21,14 @@
 #define LIMIT_BACKOFF_FIRST_MS 1000
 #define LIMIT_BACKOFF_MAX_MS 30000
 
+/* A Drip server. */
+#define LIMIT_DRIP_REGISTER_MS 30000 /* until its answer to a Register */
+#define LIMIT_DRIP_JOIN_MS 10000     /* ... to a DataConnect */
+#define LIMIT_DRIP_DISCOVER_MS 5000
+#define LIMIT_DRIP_DISCOVER 16384 /* bytes of that answer */
+#define LIMIT_DRIP_URL 2048       /* bytes, of what the server gives; of a name 256 */
+#define LIMIT_DRIP_DATA 31        /* data sessions of a tunnel */
+
 #define LIMIT_TIDY_MS 5000 /* how often memory that is not needed any more goes back */
 
 /* Proxy connections. */
