@@ -154,7 +154,6 @@ static struct takeover *takeover_start(struct client *c)
 	loop_timer_init(&t->timer, c->worker->loop, takeover_timeout, t);
 	loop_after(&t->timer, LIMIT_TAKEOVER_MS);
 	c->takeover = t;
-	log_debug(c->name, "Asked for a sign of life: its token wants one of its names again");
 	c->proto->ask_alive(c->session);
 	return t;
 }

@@ -60,12 +60,13 @@ static void add(void *arg, const char *bytes, size_t n)
 /* Of the final answer in p->out: its head, and its body without chunks. False: there is none. */
 static bool take_apart(const struct play *p, struct http_head *h, struct text *body)
 {
-	const char *at = p->out.p, *end = at + p->out.len;
 	struct http_chunked c;
 	size_t used;
 
 	if (!p->heads || p->t.raw)
 		return false;
+	const char *at = p->out.p, *end = at + p->out.len;
+
 	for (;; at += h->head_len) {
 		memset(h, 0, sizeof(*h));
 		check(http_response_scan(h, at, (size_t)(end - at)) == HTTP_OK);

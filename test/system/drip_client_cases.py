@@ -52,13 +52,13 @@ def test_cuts(lab, certs, cut):
 def test_register(lab, certs):
     site = lab.site()
     rig = OurClient(lab, certs)
-    rig.tunnel(site, name="myapp", allow=["127.0.0.0/8", "::1"], deny=["10.0.0.1"], auth=("bearer", "b<t>&"))
+    rig.tunnel(site, name="myapp", allow=["127.0.0.0/8", "::1"], deny=["10.0.0.1"], auth=("bearer", "b-t.k_/~+="))
     r = rig.server.registers[0]
     assert r["token"] == TOKEN and r["custom_subdomain"] == "myapp" and r["tunnel_type"] == "http"
     assert r["local_port"] == site.port and r["connection_type"] == "primary"
     assert r["pool_capabilities"]["version"] == 1 and r["pool_capabilities"]["max_data_conns"] >= 1
     assert r["ip_access"]["deny_ips"] == ["10.0.0.1"] and len(r["ip_access"]["allow_ips"]) == 2
-    assert r["proxy_auth"] == {"enabled": True, "type": "bearer", "token": "b<t>&"}
+    assert r["proxy_auth"] == {"enabled": True, "type": "bearer", "token": "b-t.k_/~+="}
 
 
 def test_register_with_little(lab, certs):
@@ -326,9 +326,9 @@ def test_what_drip_cannot(lab, certs, key):
 def test_certificates(lab, certs, good):
     """As for pgrok servers; one that does not verify is tried again, not trusted."""
     rig = OurClient(lab, certs)
-    path = rig.config(lab.site(), "http", "x")
+    path = rig.config(lab.site(), "http", "here")
     path.write_text(f"root_cas: {certs.ca if good else certs.other_ca}\n" + path.read_text())
-    c = lab.client(None, "start", "x", config=path, serveraddr=False, wait=good)
+    c = lab.client(None, "start", "here", config=path, serveraddr=False, wait=good)
     if good:
         assert c.urls()
     else:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from lib import backends, env
-from lib.golike import message, req_tunnel
+from lib.golike import auth, connect, message, read_message, req_tunnel, send_message
 from lib.net import Aborted, dial, eventually, get, request, status_of
 
 
@@ -533,22 +533,27 @@ def test_take_over_from_a_frozen_owner(lab, workers):
 @pytest.mark.scaled
 def test_server_stopped_while_it_asks(lab, workers):
     """The owner's sign of life came while the whole server was paused: it is read before it is judged."""
-    a = lab.site(name="A")
     s = lab.server(scale=0.2, workers=workers)
-    old = lab.client(s, "-authtoken=t", "-subdomain=x", "-proto=http", a.port)
-    old.allow(".*")
-    old.send(signal.SIGSTOP)
-    new = lab.goclient(s, user="t")
-    new.send(req_tunnel(subdomain="x"))
-    s.wait_log("Asked for a sign of life")
-    s.send(signal.SIGSTOP)
-    mark = old.mark()
-    old.send(signal.SIGCONT)
-    old.wait_log("Got Ping", after=mark)
-    time.sleep(1.5)  # the owner has 1 s
-    s.send(signal.SIGCONT)
-    assert "already registered" in new.answers.get(timeout=env.WAIT)["Error"]
-    assert get(s.http_port, "x.pgrok.me").body == b"A GET /\n"
+    with connect(s.tunnel_port) as owner:
+        def wait_for(kind):
+            got = read_message(owner)
+            while got[0] != kind:
+                got = read_message(owner)
+            return got[1]
+        send_message(owner, auth(user="t", Features="ping"))
+        assert not wait_for("AuthResp")["Error"]
+        send_message(owner, req_tunnel(subdomain="x"))
+        assert not wait_for("NewTunnel")["Error"]
+        new = lab.goclient(s, user="t")
+        new.send(req_tunnel(subdomain="x"))
+        wait_for("Ping")
+        s.send(signal.SIGSTOP)
+        send_message(owner, message("Pong"))
+        time.sleep(1.5)  # it has 1 s
+        s.send(signal.SIGCONT)
+        assert "already registered" in new.answers.get(timeout=env.WAIT)["Error"]
+        send_message(owner, message("Ping"))
+        wait_for("Pong")
 
 
 def test_living_owner_keeps_its_name(lab, workers):

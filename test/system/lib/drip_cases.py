@@ -1,6 +1,7 @@
 """What must pass through a Drip tunnel whoever its ends are: one function a case, over a Rig."""
 
 import hashlib
+import re
 import ssl
 import threading
 
@@ -347,13 +348,18 @@ def case_bearer(rig, kind):
 
 def case_password(rig, kind):
     way = rig.tunnel(service(rig, kind), kind, auth=("password", "open sesame"))
-    r = way.get("/private")
+    browser = "Accept: text/html"
+    r = way.get("/private", headers=[browser])
     assert r.status == 401 and b'name="password"' in r.body, r
-    form = ("Content-Type: application/x-www-form-urlencoded",)
-    action = r.body.split(b'action="', 1)[1].split(b'"', 1)[0].decode() if b'action="' in r.body else "/_drip/login"
-    bad = way.get(action, method="POST", headers=form, body=b"password=wrong&redirect=%2F")
-    assert bad.status == 401, bad
-    good = way.get(action, method="POST", headers=form, body=b"password=open+sesame&redirect=%2Fprivate")
+    action = re.search(rb'action="([^"]+)"', r.body)
+    hidden = re.search(rb'name="(to|redirect)"', r.body)[1].decode()
+
+    def log_in(password):
+        return way.get(action[1].decode() if action else "/_drip/login", method="POST",
+                       headers=(browser, "Content-Type: application/x-www-form-urlencoded"),
+                       body=f"password={password}&{hidden}=%2Fprivate".encode())
+    assert log_in("wrong").status == 401
+    good = log_in("open+sesame")
     assert good.status == 303, good
     cookie = good.header("Set-Cookie").split(";")[0]
     assert way.get("/private", headers=[f"Cookie: {cookie}"]).status == 200

@@ -3,6 +3,7 @@ A Drip tunnel from a visitor to a local service, whoever plays its ends, so that
 the hand-made peers, with ours, and with the real program that $DRIP names.
 """
 
+import json
 import os
 
 from . import procs
@@ -126,11 +127,11 @@ class OurClient(Rig):
                  f"auth_token: {TOKEN}", f"transport: {transport}", "tunnels:", f"  {name or 'some'}:",
                  f"    proto: {{{'tcp' if kind == 'tcp' else 'http'}: '{address}'}}"]
         if allow:
-            lines.append(f"    allow_ips: [{', '.join(allow)}]")
+            lines.append(f"    allow_ips: {json.dumps(list(allow))}")
         if deny:
-            lines.append(f"    deny_ips: [{', '.join(deny)}]")
+            lines.append(f"    deny_ips: {json.dumps(list(deny))}")
         if auth:
-            lines.append(f"    {auth[0]}: {auth[1]}")
+            lines.append(f"    {auth[0]}: {json.dumps(auth[1])}")
         lines += [f"    {k}: {v}" for k, v in keys.items()]
         return self.lab.config("\n".join(lines) + "\n")
 

@@ -444,10 +444,11 @@ class Session:
         return self.why
 
     def leave(self, code=0):
-        """GO_AWAY; streams go on."""
+        """GO_AWAY, and the other end knows; streams go on. With none it may end the session."""
         with self.lock:
             self.leaving = True
         self.write(GOAWAY, 0, 0, code)
+        assert self._ping_once(WAIT) or self.over
 
     def close(self, why="closed here"):
         """As Drip does: the connection ends, with no word of it in yamux."""

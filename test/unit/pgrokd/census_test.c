@@ -159,7 +159,7 @@ static void test_log(void **state)
 				     "accepted http 1002, https 1003, tunnel 1004, shed 8068, "
 				     "moved 1013, clients 1037, tunnels 1038, visitors 1029, "
 				     "pages 15315, bytes in 1035, out 1036, "
-				     "access log lines lost 1057\n"));
+				     "access log lines lost 1061\n"));
 	assert_non_null(strstr(text, "[census] worker:2: now half-open 21, clients 6, "));
 	assert_non_null(strstr(text, "[census] total: now half-open 42, clients 12, tunnels 18, "
 				     "visitors waiting 6000, joined 6003; "));
