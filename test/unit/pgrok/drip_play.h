@@ -1,6 +1,6 @@
 /*
- * A Drip server for the client's unit tests, on the same loop: TLS on a free port, frames, sessions.
- * What it answers is the test's. A test that includes this has included cmocka.
+ * A Drip server for the client's unit tests, on the same loop: TLS on a free port, frames,
+ * sessions. What it answers is the test's. A test that includes this has included cmocka.
  */
 #ifndef TEST_UNIT_PGROK_DRIP_PLAY_H
 #define TEST_UNIT_PGROK_DRIP_PLAY_H
