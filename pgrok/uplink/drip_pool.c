@@ -175,7 +175,7 @@ void drip_pool_init(struct drip_pool *p, const struct drip_conf *conf,
 
 void drip_pool_start(struct drip_pool *p, const char *tunnel_id, bool wss)
 {
-	drip_pool_stop(p, false);
+	drip_pool_stop(p);
 	p->tunnel_id = xstrdup(tunnel_id);
 	p->wss = wss;
 	p->wanted = DRIP_POOL_FIRST;
@@ -186,12 +186,12 @@ void drip_pool_start(struct drip_pool *p, const char *tunnel_id, bool wss)
 	fill(p);
 }
 
-void drip_pool_stop(struct drip_pool *p, bool abort)
+void drip_pool_stop(struct drip_pool *p)
 {
 	loop_timer_stop(&p->retry);
 	loop_timer_stop(&p->look);
 	for (size_t i = 0; i < LIMIT_DRIP_DATA; i++) {
-		drip_link_close(&p->seat[i].link, abort);
+		drip_link_close(&p->seat[i].link, false);
 		p->seat[i].up = false;
 	}
 	xfree_secret_str(p->tunnel_id);

@@ -48,8 +48,8 @@ void drip_pool_init(struct drip_pool *p, const struct drip_conf *conf,
 		    const struct drip_pool_hooks *hooks, void *arg);
 /* The tunnel is open, and its server knows data sessions. */
 void drip_pool_start(struct drip_pool *p, const char *tunnel_id, bool wss);
-/* As drip_link_close(), of all. Stopping what does not run is fine. */
-void drip_pool_stop(struct drip_pool *p, bool abort);
+/* Visitors on them are served to their end. Stopping what does not run is fine. */
+void drip_pool_stop(struct drip_pool *p);
 
 /* How many of n sessions with so many visitors there should be. Pure. */
 unsigned drip_pool_size(unsigned n, unsigned streams, bool quiet);

@@ -57,7 +57,7 @@ static void show(struct session *s, const char *why, uint32_t ms)
 static void forget(struct session *s, struct drip_tunnel *d, const char *why)
 {
 	TAILQ_REMOVE(&s->tunnels, d, link);
-	drip_tunnel_close(d, false, why);
+	drip_tunnel_close(d, why);
 }
 
 static void forget_all_of(struct session *s, const struct config_tunnel *t, const char *why)
@@ -251,7 +251,7 @@ static void session_close(struct uplink *u, const char *reason)
 		 (double)(loop_now(s->conf.loop) - s->since) / 1000);
 	while ((d = TAILQ_FIRST(&s->tunnels))) {
 		TAILQ_REMOVE(&s->tunnels, d, link);
-		drip_tunnel_close(d, true, reason);
+		drip_tunnel_close(d, reason);
 	}
 	mux_account_free(s->drip.memory);
 	loop_free_later(s->conf.loop, s, NULL);

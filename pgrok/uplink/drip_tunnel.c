@@ -26,13 +26,17 @@ static void set_state(struct drip_tunnel *d, enum drip_state state)
 
 /* ---- lost, or refused ---- */
 
-static void drop(struct drip_tunnel *d, bool abort)
+/*
+ * The server has the tunnel for as long as the primary connection: with visitors on it, it must not
+ * wait for them. A reset would look like a cut.
+ */
+static void drop(struct drip_tunnel *d)
 {
 	if (d->discovery)
 		drip_discovery_cancel(d->discovery);
 	d->discovery = NULL;
-	drip_link_close(&d->primary, abort);
-	drip_pool_stop(&d->pool, abort);
+	drip_link_close(&d->primary, drip_link_streams(&d->primary) > 0);
+	drip_pool_stop(&d->pool);
 	loop_timer_stop(&d->retry);
 	free(d->url);
 	d->url = NULL;
@@ -49,7 +53,7 @@ static void lose(struct drip_tunnel *d, const char *why)
 	if (was_up)
 		backoff_reset(&d->backoff);
 	ms = backoff_next(&d->backoff);
-	drop(d, false);
+	drop(d);
 	set_state(d, DRIP_WAITING);
 	log_warn(NAME, "%s %s: %s", was_up ? "Connection lost of tunnel" : "No tunnel", d->t->name,
 		 text);
@@ -65,7 +69,7 @@ static void refuse(struct drip_tunnel *d, const char *why, bool final)
 		return;
 	}
 	log_error(NAME, "Tunnel %s: %s", d->t->name, why);
-	drop(d, false);
+	drop(d);
 	set_state(d, DRIP_REFUSED);
 	d->hooks->on_refused(d->arg, d, why);
 }
@@ -265,10 +269,10 @@ static void tunnel_free(void *p)
 	free(d);
 }
 
-void drip_tunnel_close(struct drip_tunnel *d, bool abort, const char *why)
+void drip_tunnel_close(struct drip_tunnel *d, const char *why)
 {
 	log_debug(NAME, "Tunnel %s closed: %s", d->t->name, why);
-	drop(d, abort);
+	drop(d);
 	loop_free_later(d->conf->loop, d, tunnel_free);
 }
 

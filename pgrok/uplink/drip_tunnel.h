@@ -62,8 +62,8 @@ struct drip_tunnel {
 struct drip_tunnel *drip_tunnel_new(const struct drip_conf *conf, const struct config_tunnel *t,
 				    enum proto proto, const struct drip_tunnel_hooks *hooks,
 				    void *arg) MUSTCHECK;
-/* Takes d; the server forgets it with its connections. abort: as drip_link_close(). */
-void drip_tunnel_close(struct drip_tunnel *d, bool abort, const char *why);
+/* Takes d; the server forgets it when the primary connection ends. */
+void drip_tunnel_close(struct drip_tunnel *d, const char *why);
 /* Round trip in microseconds; 0: not known. */
 uint32_t drip_tunnel_rtt_us(const struct drip_tunnel *d);
 

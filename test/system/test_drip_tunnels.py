@@ -50,6 +50,7 @@ def test_command_line(lab, server):
     assert not tunnel.faults
     client.end()
     tunnel.wait_end()
+    assert tunnel.primary.why == "eof" and tunnel.primary.goaway == 0
 
 
 def test_credentials(lab, server):
@@ -132,6 +133,13 @@ def test_api(lab, server):
     assert web.ask("/api/tunnels/second", "DELETE").status == 204
     second.wait_end()
     echo(server.wait_tunnel(1))
+    # A visitor on the primary connection does not hold it.
+    web.post("/api/tunnels", {"name": "third", "proto": "tcp", "addr": str(service.port)}, 201)
+    third = server.wait_tunnel(3)
+    st = third.primary.open(b"abc")
+    assert st.recv_exact(3) == b"abc"
+    assert web.ask("/api/tunnels/third", "DELETE").status == 204
+    third.wait_end()
     r = web.post("/api/tunnels", {"name": "x", "proto": "http", "addr": "1", "hostname": "a.b"}, 400)
     assert "a Drip server has names below its own domain only" in json.dumps(r), r
     eventually(lambda: web.get("/api/status")["status"] == "online")

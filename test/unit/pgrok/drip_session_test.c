@@ -110,9 +110,9 @@ static int end(void **state)
 	if (p->uplink)
 		p->uplink->ops->close(p->uplink, "the test ends");
 	connector_close(p->connector, "the test ends");
+	listener_close(p->listener); /* who still waits there becomes a guest */
 	for (unsigned i = 0; i < p->guests; i++)
 		drop(&p->guest[i]);
-	listener_close(p->listener);
 	mux_account_free(p->memory);
 	loop_free(p->loop);
 	model_free(p->model);
