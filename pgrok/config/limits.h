@@ -39,7 +39,8 @@
 /* Visitors. */
 #define LIMIT_PARKED_MS 2000 /* a StartProxy may overtake the NewTunnel it belongs to */
 #define LIMIT_LOCAL_DIAL_MS 10000
-#define LIMIT_PAGE_MS 2000 /* the first bytes of a request that gets the page */
+#define LIMIT_PAGE_MS 2000   /* the first bytes of a request that gets the page */
+#define LIMIT_ASKED_MS 30000 /* for the request of a stream that carries just one */
 /* The rest of a request is read so long behind its answer: a Go server reads none before. */
 #define LIMIT_DRAIN_MS 300000
 #define LIMIT_DRAIN (UINT64_C(1) << 34) /* bytes */
