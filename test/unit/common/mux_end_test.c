@@ -440,32 +440,30 @@ static void test_stuck_at_the_end(void **state)
 static void test_slow_at_the_end(void **state)
 {
 #ifndef PGROK_DEBUG
-	skip(); /* it takes minutes */
+	skip(); /* it takes a minute */
 #endif
 	struct rig *r = rig_new(false);
-	size_t n;
 	int steps = 0;
+	size_t n;
 
 	put_data(r, MUX_SYN, 1, 10);
 	turns(r->loop, 2);
-	r->end->stuck = true;
+	r->peer->room = 2048;
 	assert_int_equal(stream_write(r->kept[0], bytes, 60000, &n), STREAM_OK);
 	assert_int_equal(stream_finish(r->kept[0]), STREAM_OK);
 	turns(r->loop, 2);
 	leave(r, false);
 	stream_close(r->kept[0], false);
 	r->kept[0] = NULL;
-	r->end->peer->room = 128;
 	for (; r->open == 2 && steps < 1000; steps++) {
-		turns_for(r->loop, 20); /* it has 100 */
-		r->end->stuck = false;
+		turns_for(r->loop, 20); /* of 100 in which some of it must go */
+		peer_reads(r);
 		fake_poke(r->end);
 		turns(r->loop, 1);
-		r->end->stuck = true;
 	}
-	assert_true(steps > 8);
+	assert_true(steps > 10);
 	assert_int_equal(r->wire.half[0].sent, n);
-	assert_true(r->wire.half[0].fin && !r->wire.half[0].rst);
+	assert_true(r->wire.half[0].fin);
 	rig_free(r);
 }
 
