@@ -11,6 +11,7 @@
 #include "common/base/log.h"
 #include "common/base/memory.h"
 #include "pgrok/config/limits.h"
+#include "pgrok/config/protocol.h"
 #include "pgrok/config/yaml.h"
 #include "pgrok/show/console.h"
 #include "pgrok/inspect/inspect.h"
@@ -134,7 +135,7 @@ static struct config_tunnel *make_tunnel(struct client *c, const struct inspect_
 	t->inspect = it->inspect;
 	if ((!it->more || config_yaml_tunnel(t, it->more, err)) &&
 	    config_set_protos(t, it->proto ? it->proto : "http+https", it->addr, it->name, err) &&
-	    config_complete_tunnel(t, &which, err))
+	    config_complete_tunnel(t, &which, err) && protocol_fit(c->conf, t, &which, err))
 		return t;
 	retire_tunnel(c, t);
 	return NULL;
@@ -317,8 +318,10 @@ static const struct inspect_hooks inspect_hooks = {
 static bool publish_inspector(struct client *c, struct err *err)
 {
 	struct config_tunnel *t = config_add_tunnel(c->conf, "inspector");
+	const char *which;
 
-	if (!config_set_protos(t, "http", inspect_addr(c->inspect), t->name, err))
+	if (!config_set_protos(t, "http", inspect_addr(c->inspect), t->name, err) ||
+	    !protocol_fit(c->conf, t, &which, err))
 		return err_set(err, "-inspectpublic: %s", err->text);
 	t->inspect = false;
 	t->start = true;
@@ -377,6 +380,9 @@ static bool start_inspector(struct client *c, struct err *err)
 	return !c->conf->inspect_public || publish_inspector(c, err);
 }
 
+static const struct uplink_ops *const uplinks[PROTOCOLS] = {
+	[PROTOCOL_PGROK] = &uplink_pgrok, [PROTOCOL_DRIP] = &uplink_drip};
+
 static bool client_start(struct client *c, struct err *err)
 {
 	const struct config *conf = c->conf;
@@ -411,13 +417,13 @@ static bool client_start(struct client *c, struct err *err)
 		&(struct visits_conf){.model = c->model,
 				      .capture = c->capture,
 				      .inspect_port = c->inspect ? inspect_port(c->inspect) : 0});
-	c->uplink = uplink_pgrok.start(&(struct uplink_conf){.loop = c->loop,
-							     .connector = c->connector,
-							     .config = c->conf,
-							     .model = c->model,
-							     .visits = c->visits,
-							     .hooks = &uplink_hooks,
-							     .arg = c});
+	c->uplink = uplinks[conf->protocol]->start(&(struct uplink_conf){.loop = c->loop,
+									 .connector = c->connector,
+									 .config = c->conf,
+									 .model = c->model,
+									 .visits = c->visits,
+									 .hooks = &uplink_hooks,
+									 .arg = c});
 	model_set_live(c->model,
 		       &(struct model_live){.bytes = live_bytes, .rtt_us = live_rtt, .arg = c});
 	return true;

@@ -16,11 +16,13 @@
 #include "msg/pgrok/msg.h"
 #include "pgrok/client.h"
 #include "pgrok/config/load.h"
+#include "pgrok/config/protocol.h"
 #include "pgrok/show/console.h"
 
 static struct {
 	const char *authtoken, *config, *hostname, *httpauth, *inspectaddr, *log, *log_level;
 	const char *log_format, *proto, *serveraddr, *subdomain, *tls_crt, *tls_key, *root_ca;
+	const char *protocol, *transport;
 	const char *engine, *host_header, *allow_ips, *deny_ips, *bearer, *password;
 	bool inspectpublic, insecure, mux, tls, version, x_forwarded;
 	int log_max, proxy_proto;
@@ -31,6 +33,10 @@ static const struct flag flags[] = {
 	{"", FLAG_BOOL, NULL, NULL, "The server:", NULL},
 	{"serveraddr", FLAG_STRING, &opt.serveraddr, NULL, "`host:port` of the pgrok server",
 	 &opt.serveraddr_given},
+	{"protocol", FLAG_STRING, &opt.protocol, NULL, "what the server speaks: `pgrok or drip`",
+	 NULL},
+	{"transport", FLAG_STRING, &opt.transport, NULL,
+	 "how a Drip server is reached: `auto, tcp or wss`", NULL},
 	{"authtoken", FLAG_STRING, &opt.authtoken, NULL, "token that the server knows you by",
 	 NULL},
 	{"config", FLAG_STRING, &opt.config, NULL, "configuration `file` (default ~/.pgrok)", NULL},
@@ -140,6 +146,8 @@ static struct config *load_config(struct err *err)
 {
 	struct config *c = config_new();
 	struct config_flags f = {
+		.protocol = opt.protocol,
+		.transport = opt.transport,
 		.auth_token = opt.authtoken,
 		.server_addr = opt.serveraddr_given ? opt.serveraddr : NULL,
 		.inspect_addr = opt.inspectaddr_given ? opt.inspectaddr : NULL,
@@ -160,6 +168,33 @@ static struct config *load_config(struct err *err)
 /* Marks what this command line asks for. False: err says why that can't be. */
 typedef bool select_fn(struct config *c, int argc, char **argv, struct err *err);
 
+/* The flag that does what this key of a tunnel does. */
+static const char *flag_of(const char *key)
+{
+	static const struct {
+		const char *key, *flag;
+	} names[] = {
+		{"allow_ips", "allowips"},     {"auth", "httpauth"},
+		{"deny_ips", "denyips"},       {"host_header", "hostheader"},
+		{"proxy_proto", "proxyproto"}, {"x_forwarded", "xforwarded"},
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(names[i].key, key) == 0)
+			return names[i].flag;
+	}
+	return key;
+}
+
+/* The tunnels to start, made for the server's protocol. */
+static bool fit(struct config *c, struct err *err)
+{
+	const char *which;
+
+	return protocol_fit_all(c, &which, err) ||
+	       (which && err_set(err, "-%s: %s", flag_of(which), err->text));
+}
+
 static int run(select_fn *select, int argc, char **argv)
 {
 	struct err err;
@@ -169,7 +204,7 @@ static int run(select_fn *select, int argc, char **argv)
 	if (!open_log(&err))
 		goto fail;
 	c = load_config(&err);
-	if (!c || !select(c, argc, argv, &err))
+	if (!c || !select(c, argc, argv, &err) || !fit(c, &err))
 		goto fail;
 	if (!c->server.text) {
 		err_set(&err, "no server: -serveraddr=HOST:PORT, or server_addr in %s",
@@ -217,24 +252,6 @@ static bool select_all(struct config *c, int argc, char **argv, struct err *err)
 		       "There are no tunnels to start: %s has none. To open them by the "
 		       "inspector's API alone: -inspectpublic",
 		       c->file ? c->file : "there is no ~/.pgrok, and -config");
-}
-
-/* The flag that does what this key of a tunnel does. */
-static const char *flag_of(const char *key)
-{
-	static const struct {
-		const char *key, *flag;
-	} names[] = {
-		{"allow_ips", "allowips"},     {"auth", "httpauth"},
-		{"deny_ips", "denyips"},       {"host_header", "hostheader"},
-		{"proxy_proto", "proxyproto"}, {"x_forwarded", "xforwarded"},
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(names[i].key, key) == 0)
-			return names[i].flag;
-	}
-	return key;
 }
 
 static bool add_rules(struct config_tunnel *t, enum access_list which, const char *list,

@@ -68,6 +68,16 @@
 #define LIMIT_ASKED_MS 3000 /* how long an asked ReqProxy is counted on */
 #define LIMIT_ASKED 128     /* asked for at once: they come as half-open connections */
 
+/* Drip clients: what their own server does, where that can be seen. */
+#define LIMIT_DRIP_HELLO (64 << 10)    /* bytes of a first frame; longer ones, up to 1 MiB, */
+#define LIMIT_DRIP_LONG 16             /* ... may only so many guests of a worker send at once */
+#define LIMIT_DRIP_SESSIONS 64         /* of one client */
+#define LIMIT_DRIP_STREAMS 256         /* of one session */
+#define LIMIT_DRIP_WINDOW (256u << 10) /* bytes on a stream before the first update: yamux's */
+#define LIMIT_DRIP_CLOSE_MS 300000     /* for a client to end a stream that is closed here */
+#define LIMIT_DRIP_PING_MS 5000        /* between signs of life; */
+#define LIMIT_DRIP_MISSES 4            /* without so many in turn a session is lost */
+
 /* Names. */
 #define LIMIT_AFFINITY (1u << 20)   /* bytes of remembered names */
 #define LIMIT_AFFINITY_CLIENT 512   /* of those, entries of one client */

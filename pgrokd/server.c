@@ -19,6 +19,7 @@
 #include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
 #include "pgrokd/limits.h"
+#include "pgrokd/proto/drip.h"
 #include "pgrokd/proto/pgrok.h"
 #include "pgrokd/visitor/visitor.h"
 
@@ -39,12 +40,9 @@ static const char *const port_words[PORTS] = {"public http", "public https", "co
 
 /* Which protocols are spoken where: told apart by their first bytes. */
 static const struct proto_ops *const for_visitors[] = {&http_proto, NULL};
-static const struct proto_ops *const for_clients[] = {&pgrok_proto, NULL};
-static const struct proto_ops *const *const spoken[PORTS] = {
-	[PORT_HTTP] = for_visitors,
-	[PORT_HTTPS] = for_visitors,
-	[PORT_TUNNEL] = for_clients,
-};
+static const struct proto_ops *const for_both[] = {&drip_proto, &http_proto, NULL};
+static const struct proto_ops *const for_clients[] = {&pgrok_proto, &drip_proto, &drip_web_proto,
+						      NULL};
 
 /* ---- ports ---- */
 
@@ -206,7 +204,9 @@ struct server *server_new(const struct config *c, struct err *err)
 	s->core.guesses =
 		guesses_new(LIMIT_GUESSES, loop_scaled(LIMIT_GUESS_MS), c->loopback_exempt);
 	s->core.site = (struct name_site){.domain = c->domain, .vhost = c->vhost};
-	memcpy(s->core.spoken, spoken, sizeof(spoken));
+	s->core.spoken[PORT_HTTP] = for_visitors;
+	s->core.spoken[PORT_HTTPS] = c->drip_on_https ? for_both : for_visitors;
+	s->core.spoken[PORT_TUNNEL] = for_clients;
 	s->core.back = http_back;
 	s->core.on[PORT_HTTP] = *c->http_addr;
 	s->core.on[PORT_HTTPS] = *c->https_addr;

@@ -25,8 +25,7 @@ static void on_tick(void *arg);
 /* Does anything wait for the next turn, the transport permitting? */
 static bool work_left(const struct mux *m)
 {
-	return m->waiting_n || m->rst_n || m->ping_owed || m->goaway_owed ||
-	       !TAILQ_EMPTY(&m->owing);
+	return m->waiting_n || m->rst_n || m->pong_n || m->goaway_owed || !TAILQ_EMPTY(&m->owing);
 }
 
 /* ---- the end ---- */
@@ -49,6 +48,14 @@ static void drop_owing(struct mux *m)
 		if (ms->closed)
 			mstream_free(ms);
 	}
+}
+
+static void drop_parting(struct mux *m)
+{
+	struct mstream *ms;
+
+	while ((ms = TAILQ_FIRST(&m->parting)))
+		mstream_part(ms);
 }
 
 static void tell_down(struct mux *m, const char *why)
@@ -78,9 +85,12 @@ static void session_lost(struct mux *m, const char *why, enum bye how)
 	m->cur = NULL;
 	m->tail = NULL;
 	m->rst_n = 0;
-	m->ping_owed = m->goaway_owed = false;
+	m->pong_n = 0;
+	m->goaway_owed = false;
 	m->out_len = m->out_off = 0;
 	mux_output_idle(m);
+	loop_timer_stop(&m->beat);
+	drop_parting(m);
 	drop_owing(m);
 	idmap_each(m->streams, mark_dead, NULL);
 	tell_down(m, why);
@@ -124,7 +134,7 @@ void mux_maybe_free(struct mux *m)
 		owe_goaway(m);
 	if (m->t && !m->lost && (m->count || m->out_len || work_left(m))) {
 		/* The tick comes back here; a peer that takes nothing may not keep it for ever. */
-		if (!idmap_count(m->streams) && !loop_timer_pending(&m->drain))
+		if (idmap_count(m->streams) == m->parting_n && !loop_timer_pending(&m->drain))
 			loop_after(&m->drain, DRAIN_MS);
 		return;
 	}
@@ -137,6 +147,7 @@ void mux_maybe_free(struct mux *m)
 	m->freed = true;
 	loop_exit_del(m->loop, &m->exit);
 	loop_timer_stop(&m->drain);
+	loop_timer_stop(&m->beat);
 	loop_tick_cancel(m->loop, &m->tick);
 	loop_free_later(m->loop, m, mux_free);
 }
@@ -199,6 +210,15 @@ static void tell_idle(struct mux *m)
 		m->hooks->idle(m->arg);
 }
 
+static void tell_room(struct mux *m)
+{
+	if (!m->relieved || m->down || !m->t)
+		return;
+	m->relieved = false;
+	if (m->hooks && m->hooks->room)
+		m->hooks->room(m->arg);
+}
+
 static void on_tick(void *arg)
 {
 	struct mux *m = arg;
@@ -213,6 +233,7 @@ static void on_tick(void *arg)
 		if (m->t && work_left(m))
 			mux_put_owed(m);
 		tell_idle(m);
+		tell_room(m);
 		mux_flush(m);
 		/* Room again, and work left: after the next poll. What was put here is out. */
 		if (m->t && !m->blocked && work_left(m))
@@ -259,6 +280,8 @@ static void new_stream(struct mux *m, struct mux_frame f)
 	}
 	ms = mstream_new(m, f.id);
 	ms->owes_ack = true;
+	if (m->conf.prompt)
+		mux_owe(ms, OWE_RIDING);
 	m->hooks->accepted(m->arg, &ms->s);
 }
 
@@ -293,6 +316,17 @@ static void got_window(struct mux *m, struct mstream *ms, uint32_t delta)
 		mstream_wait(ms);
 }
 
+/* Its user has gone: what it says is not heard, and whoever says much is told so. */
+static void got_parting(struct mstream *ms, struct mux_frame f)
+{
+	if (f.flags & (MUX_FIN | MUX_RST)) {
+		mstream_part(ms);
+	} else if (f.type == MUX_DATA && f.length) {
+		mux_owe(ms, OWE_RST);
+		mstream_part(ms);
+	}
+}
+
 static void got_stream_frame(struct mux *m, struct mux_frame f)
 {
 	struct mstream *ms = idmap_get(m->streams, f.id);
@@ -310,7 +344,7 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 	}
 	if (f.type == MUX_DATA) {
 		m->left = f.length;
-		m->cur = ms;
+		m->cur = ms && !ms->parting ? ms : NULL;
 		m->cur_fin = f.flags & MUX_FIN;
 		if (ms && f.length && ms->fin_rcvd)
 			m->fault = "data after FIN";
@@ -321,6 +355,11 @@ static void got_stream_frame(struct mux *m, struct mux_frame f)
 	}
 	if (!ms || m->fault)
 		return;
+	ms->acked = true;
+	if (ms->parting) {
+		got_parting(ms, f);
+		return;
+	}
 	if (f.type == MUX_WINDOW)
 		got_window(m, ms, f.length);
 	if (f.flags & MUX_RST)
@@ -381,9 +420,12 @@ static void got_ping(struct mux *m, struct mux_frame f)
 	if ((f.flags & MUX_SYN) && m->out_len < OUT_HIGH) {
 		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, f.length});
 	} else if (f.flags & MUX_SYN) {
-		/* Of many that come while nothing leaves the last one is answered. */
-		m->ping_owed = true;
-		m->ping_value = f.length;
+		/* Of many that come while nothing leaves the last ones are answered. */
+		if (m->pong_n == PINGS_OWED)
+			m->pong_at++;
+		else
+			m->pong_n++;
+		m->pong[(m->pong_at + m->pong_n - 1) % PINGS_OWED] = f.length;
 		mux_wake(m);
 	} else if ((f.flags & MUX_ACK) && m->ping_us && f.length == m->ping_id) {
 		got_pong(m);
@@ -464,6 +506,7 @@ static void read_once(struct mux *m)
 
 	switch (stream_read(m->t, in_buf, READ_SIZE, &n)) {
 	case STREAM_OK:
+		m->heard = true;
 		parse(m, in_buf, n);
 		break;
 	case STREAM_AGAIN:
@@ -504,6 +547,26 @@ void mux_measure(struct mux *m)
 	mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_SYN, 0, ++m->ping_id});
 }
 
+/* Is the peer still there, and are those that only wait for it? */
+static void on_beat(void *arg)
+{
+	struct mux *m = arg;
+	struct mstream *ms;
+
+	m->misses = m->heard ? 0 : m->misses + 1;
+	m->heard = false;
+	if (m->misses >= m->conf.ping_misses) {
+		session_lost(m, "the peer does not answer", BYE_ABORT);
+		return;
+	}
+	while ((ms = TAILQ_FIRST(&m->parting)) && ms->part_by <= loop_now(m->loop)) {
+		mux_owe(ms, OWE_RST);
+		mstream_part(ms);
+	}
+	mux_measure(m);
+	loop_after(&m->beat, m->conf.ping_ms);
+}
+
 struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 		    struct mux_account *account, const struct mux_hooks *hooks, void *arg)
 {
@@ -522,6 +585,7 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 	m->streams = idmap_new();
 	TAILQ_INIT(&m->owing);
 	TAILQ_INIT(&m->waiting);
+	TAILQ_INIT(&m->parting);
 	m->tick.fn = on_tick;
 	m->tick.arg = m;
 	loop_timer_init(&m->drain, m->loop, on_drain, m);
@@ -531,6 +595,9 @@ struct mux *mux_new(struct stream *transport, const struct mux_conf *conf,
 	m->rtt.least_us = UINT32_MAX;
 	m->probes = conf->alone ? 1 : PROBES;
 	mux_measure(m);
+	loop_timer_init(&m->beat, m->loop, on_beat, m);
+	if (conf->ping_ms)
+		loop_after(&m->beat, conf->ping_ms);
 	return m;
 }
 
@@ -547,12 +614,19 @@ struct stream *mux_open(struct mux *m)
 	if (m->ids_used)
 		mux_wake(m);
 	ms->owes_syn = true;
+	if (m->conf.prompt)
+		mux_owe(ms, OWE_RIDING);
 	return &ms->s;
 }
 
 uint32_t mux_streams(const struct mux *m)
 {
 	return m->count;
+}
+
+void mux_ping(struct mux *m)
+{
+	mux_measure(m);
 }
 
 uint32_t mux_rtt_us(const struct mux *m)

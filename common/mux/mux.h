@@ -44,6 +44,25 @@ struct mux_conf {
 	 * refused: a connection of its own costs more than a window.
 	 */
 	bool alone;
+	/*
+	 * For peers that are not ours (Go's yamux closes a session whose stream has no ACK after 10
+	 * s): SYN and ACK do not wait for something to ride on, but leave with this turn.
+	 */
+	bool prompt;
+	/*
+	 * FIN never rides on bytes: a reader of Go's yamux may see the end before it sees them.
+	 */
+	bool fin_alone;
+	/*
+	 * 0: whoever closes a stream that its peer has not ended resets it. Else it says FIN, and
+	 * the peer has so long to end it, too: Go's yamux drops what its user has not read when a
+	 * RST comes. Who sends bytes to a closed stream is told by RST at once. Looked at with
+	 * pings.
+	 */
+	uint32_t close_ms;
+	/* 0: only to measure. Else a PING as often, if the last one was answered. */
+	uint32_t ping_ms;
+	unsigned ping_misses; /* down after so many of these spans without a byte from the peer */
 };
 
 struct mux_hooks {
@@ -61,7 +80,12 @@ struct mux_hooks {
 	 */
 	void (*idle)(void *arg);
 	/*
-	 * NULL: not wanted. From the loop: a measurement is done, mux_rtt_us() has its result.
+	 * NULL: not wanted. Likewise: max_streams were open, and one of them has gone.
+	 */
+	void (*room)(void *arg);
+	/*
+	 * NULL: not wanted. From the loop: a measurement is done, mux_rtt_us() has its result, and
+	 * the peer lives.
 	 */
 	void (*measured)(void *arg);
 };
@@ -101,6 +125,8 @@ struct stream *mux_open(struct mux *m) MUSTCHECK;
 void mux_close(struct mux *m, bool abort);
 /* Streams open now. */
 uint32_t mux_streams(const struct mux *m);
+/* Asks the peer for a sign of life: hooks->measured() tells of it. */
+void mux_ping(struct mux *m);
 /* Round trip in microseconds, of the path and not of the queues on it; 0: not yet measured. */
 uint32_t mux_rtt_us(const struct mux *m);
 

@@ -175,7 +175,7 @@ static void owed_stream(struct mux *m, struct mstream *ms)
 
 	TAILQ_REMOVE(&m->owing, ms, owe_link);
 	ms->owes = 0;
-	if (owes & (OWE_SYN | OWE_ACK | OWE_FIN | OWE_WINDOW)) {
+	if (owes & ~OWE_RST) {
 		f.flags = mstream_riding(ms) | (owes & OWE_SYN ? MUX_SYN : 0) |
 			  (owes & OWE_ACK ? MUX_ACK : 0) | (owes & OWE_FIN ? MUX_FIN : 0);
 		if (owes & OWE_WINDOW) {
@@ -183,11 +183,12 @@ static void owed_stream(struct mux *m, struct mstream *ms)
 			ms->recv_window += ms->credit;
 			ms->credit = 0;
 		}
-		mux_put_frame(m, f);
+		if (f.flags || (owes & OWE_WINDOW))
+			mux_put_frame(m, f);
 	}
 	if (owes & OWE_RST)
 		mux_put_frame(m, (struct mux_frame){MUX_WINDOW, MUX_RST, ms->id, 0});
-	if (ms->closed)
+	if (ms->closed && !ms->parting)
 		mstream_free(ms);
 }
 
@@ -195,9 +196,10 @@ void mux_put_owed(struct mux *m)
 {
 	struct mstream *ms;
 
-	if (m->ping_owed && mux_room(m) > MUX_HEADER) {
-		m->ping_owed = false;
-		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, m->ping_value});
+	while (m->pong_n && mux_room(m) > MUX_HEADER) {
+		uint32_t value = m->pong[m->pong_at++ % PINGS_OWED];
+		m->pong_n--;
+		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, value});
 	}
 	if (m->goaway_owed && mux_room(m) > MUX_HEADER) {
 		m->goaway_owed = false;

@@ -21,11 +21,14 @@
 #define OWE_FIN 4
 #define OWE_WINDOW 8
 #define OWE_RST 16
+#define OWE_RIDING 32 /* SYN or ACK, if they still have found nothing to ride on */
+
+#define PINGS_OWED 8 /* answers, if none can be sent; of more the latest ones */
 
 struct mstream {
 	struct stream s; /* first: it is one */
 	struct mux *m;
-	TAILQ_ENTRY(mstream) owe_link, wait_link;
+	TAILQ_ENTRY(mstream) owe_link, wait_link; /* a parting one does not wait to write */
 	struct loop_tick tick;
 	char *buf;                 /* received and unread, a ring; NULL: nothing */
 	uint32_t cap, off, unread; /* cap is a power of two */
@@ -40,12 +43,15 @@ struct mstream {
 	uint32_t kept_up;               /* read since the reader last stood still, up to PROVEN */
 	uint32_t charged[MEMORY_KINDS]; /* to the session's account */
 	uint64_t epoch_us;
+	uint64_t part_by; /* loop_now() */
 	uint8_t owes, want;
 	bool owes_syn, owes_ack; /* ride on the first frame */
 	bool waiting;            /* on the session's list of writers */
+	bool acked;              /* its peer has said something of it */
 	bool fin_sent, fin_rcvd;
-	bool reset;  /* by the peer, or the session is lost */
-	bool closed; /* by its user; stays for what it owes */
+	bool reset;   /* by the peer, or the session is lost */
+	bool closed;  /* by its user; stays for what it owes */
+	bool parting; /* ... and until the peer has ended it */
 };
 
 TAILQ_HEAD(mstream_list, mstream);
@@ -58,7 +64,7 @@ struct mux {
 	uint32_t start_ring;           /* the buffer that holds conf.start_window */
 	const struct mux_hooks *hooks; /* NULL: the session has no owner any more */
 	void *arg;
-	struct idmap *streams; /* those that are not closed */
+	struct idmap *streams; /* those that are not closed, and those that are parting */
 	uint32_t count;        /* streams, closed ones with something owed included */
 	uint32_t next_id;
 
@@ -66,11 +72,11 @@ struct mux {
 	size_t out_len, out_off;
 	struct mstream *tail; /* whose DATA frame is the last one, and has not begun to leave */
 	size_t tail_at;
-	struct mstream_list owing, waiting;
-	uint32_t waiting_n;
-	bool blocked; /* the transport takes no more */
-	bool ping_owed;
-	uint32_t ping_value;
+	struct mstream_list owing, waiting, parting; /* the last one in the order of part_by */
+	uint32_t waiting_n, parting_n;
+	bool blocked;              /* the transport takes no more */
+	uint32_t pong[PINGS_OWED]; /* answers owed, a ring */
+	unsigned pong_at, pong_n;
 	uint32_t rst[32]; /* refused ids */
 	unsigned rst_n;
 
@@ -92,10 +98,14 @@ struct mux {
 	const char *lost; /* found dead inside a call; the tick ends it */
 	bool down, freed;
 	bool goaway_owed, goaway_sent;
-	bool emptied; /* its last stream has gone; the owner is to hear of it */
+	bool emptied;  /* its last stream has gone; the owner is to hear of it */
+	bool relieved; /* the first of as many as there may be has, likewise */
 	bool ids_used;
 	struct loop_tick tick;
 	struct loop_timer drain; /* no owner any more, and its last frames do not leave */
+	struct loop_timer beat;  /* conf.ping_ms */
+	unsigned misses;
+	bool heard; /* since the last beat */
 	struct loop_exit exit;
 };
 
@@ -145,5 +155,7 @@ uint16_t mstream_riding(struct mstream *ms);
 void mstream_deliver(struct mstream *ms, const char *p, size_t n);
 void mstream_wait(struct mstream *ms);
 void mstream_stop_waiting(struct mstream *ms);
+/* A parting stream: its peer has ended it too, or has had the time. */
+void mstream_part(struct mstream *ms);
 
 #endif

@@ -420,7 +420,7 @@ static enum stream_rc mstream_finish(struct stream *s)
 		return STREAM_ABORT;
 	ms->fin_sent = true;
 	flags = mstream_riding(ms);
-	if (flags || !mux_fin_tail(ms->m, ms))
+	if (flags || ms->m->conf.fin_alone || !mux_fin_tail(ms->m, ms))
 		mux_owe(ms, (uint8_t)(OWE_FIN | (flags & MUX_SYN ? OWE_SYN : 0) |
 				      (flags & MUX_ACK ? OWE_ACK : 0)));
 	return STREAM_OK;
@@ -432,16 +432,64 @@ static bool mstream_flushed(const struct stream *s)
 	return true;
 }
 
+/* Is it closed in order, with nothing to say to a peer that still has to end it? */
+static bool parts(const struct mstream *ms, bool abort)
+{
+	const struct mux *m = ms->m;
+	bool unheard = ms->unread || ms->view_len || (m->cur == ms && m->left);
+
+	return m->conf.close_ms && m->t && !abort && !ms->reset && ms->fin_sent && !ms->fin_rcvd &&
+	       !unheard;
+}
+
+static void begin_parting(struct mstream *ms)
+{
+	struct mux *m = ms->m;
+
+	ms->parting = true;
+	ms->part_by = loop_now(m->loop) + loop_scaled(m->conf.close_ms);
+	TAILQ_INSERT_TAIL(&m->parting, ms, wait_link);
+	m->parting_n++;
+}
+
+void mstream_part(struct mstream *ms)
+{
+	struct mux *m = ms->m;
+
+	ms->parting = false;
+	TAILQ_REMOVE(&m->parting, ms, wait_link);
+	m->parting_n--;
+	idmap_del(m->streams, ms->id);
+	if (!ms->owes)
+		mstream_free(ms);
+}
+
+/* A stream that its peer has never heard of owes it nothing. */
+static void forget_owed(struct mstream *ms)
+{
+	if (ms->owes)
+		TAILQ_REMOVE(&ms->m->owing, ms, owe_link);
+	ms->owes = 0;
+}
+
 static void mstream_close(struct stream *s, bool abort)
 {
 	struct mstream *ms = mstream_of(s);
 	struct mux *m = ms->m;
 	bool never_opened = ms->owes_syn;
 
-	if (!abort && !never_opened)
+	/* The FIN of the frame whose last bytes its reader has just seen. */
+	if (m->cur == ms && !m->left)
+		ms->fin_rcvd |= m->cur_fin;
+	if (never_opened)
+		forget_owed(ms);
+	else if (!abort)
 		(void)!mstream_finish(s);
-	idmap_del(m->streams, ms->id);
 	mstream_stop_waiting(ms);
+	if (parts(ms, abort))
+		begin_parting(ms);
+	else
+		idmap_del(m->streams, ms->id);
 	loop_tick_cancel(m->loop, &ms->tick);
 	drop_buffer(ms);
 	ms->view_len = 0;
@@ -452,19 +500,24 @@ static void mstream_close(struct stream *s, bool abort)
 	ms->closed = true;
 	mstream_over(ms);
 	/* Both ends said: nothing to add. Otherwise the peer must not go on sending, or waiting. */
-	if (m->t && !never_opened && !ms->reset && !(ms->fin_sent && ms->fin_rcvd))
+	if (m->t && !never_opened && !ms->reset && !ms->parting && !(ms->fin_sent && ms->fin_rcvd))
 		mux_owe(ms, OWE_RST);
-	if (!ms->owes)
+	if (!ms->owes && !ms->parting)
 		mstream_free(ms);
 	else
 		mux_maybe_free(m);
 }
 
-/* Frames are read in their order: a pong says that those in front of its ping were. */
+/*
+ * Frames are read in their order: a pong says that those in front of its ping were. A peer that is
+ * to say ACK at once has none of a stream before it does.
+ */
 static bool mstream_known(struct stream *s)
 {
 	struct mux *m = mstream_of(s)->m;
 
+	if (m->conf.prompt)
+		return !m->conf.opens || mstream_of(s)->acked;
 	if (!m->conf.opens || mstream_of(s)->id < m->known_below)
 		return true;
 	mux_measure(m);
@@ -518,9 +571,11 @@ void mstream_free(struct mstream *ms)
 
 	m->count--;
 	loop_free_later(m->loop, ms, NULL);
-	if (!m->count && m->hooks && m->hooks->idle) {
+	if (!m->count && m->hooks && m->hooks->idle)
 		m->emptied = true;
+	if (m->count + 1 == m->conf.max_streams && m->hooks && m->hooks->room)
+		m->relieved = true;
+	if (m->emptied || m->relieved)
 		mux_wake(m);
-	}
 	mux_maybe_free(m);
 }

@@ -95,7 +95,7 @@ static void set_default(void *object, const struct field *f)
 
 void fields_init(const struct fields *f, void *object)
 {
-	assert(f->n <= FIELDS_MAX);
+	assert(f->n <= FIELDS_ROWS);
 	for (size_t i = 0; i < f->n; i++)
 		set_default(object, &f->row[i]);
 }

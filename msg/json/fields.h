@@ -13,7 +13,7 @@
 #include "common/base/err.h"
 #include "common/base/text.h"
 
-#define FIELDS_MAX 24 /* rows of a table */
+#define FIELDS_ROWS 24 /* rows of a table */
 
 enum field_kind {
 	FIELD_TEXT,   /* const char *: UTF-8; NULL is written as "", read is never NULL */

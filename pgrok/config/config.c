@@ -38,6 +38,9 @@ struct config_tunnel *config_tunnel_at(const struct config *c, size_t i)
 static void tunnel_clear(struct config_tunnel *t)
 {
 	free(t->name);
+	for (size_t i = 0; i < t->places_n; i++)
+		free(t->places[i].key);
+	free(t->places);
 	free(t->subdomain);
 	free(t->hostname);
 	free(t->host_header);
@@ -285,6 +288,25 @@ void config_tunnel_name(const struct config_tunnel *t, enum proto proto,
 		snprintf(out, CONFIG_NAME, "%s (%s)", t->name, proto_name(proto));
 	else
 		snprintf(out, CONFIG_NAME, "%s", t->name);
+}
+
+/* ---- where they stand ---- */
+
+unsigned config_line(const struct config_tunnel *t, const char *key)
+{
+	unsigned line = 0;
+
+	for (size_t i = 0; i < t->places_n; i++) {
+		if (strcmp(t->places[i].key, key) == 0)
+			line = t->places[i].line;
+	}
+	return line;
+}
+
+void config_add_place(struct config_tunnel *t, const char *key, unsigned line)
+{
+	t->places = xrealloc(t->places, (t->places_n + 1) * sizeof(*t->places));
+	t->places[t->places_n++] = (struct config_place){xstrdup(key), line};
 }
 
 /* ---- the whole ---- */

@@ -17,8 +17,27 @@
 /* "user:password", or NULL or "" for none. Without a colon no visitor could ever give it. */
 bool config_auth_valid(const char *auth);
 
+/* What the server speaks; what that means: protocol.h. */
+enum protocol { PROTOCOL_PGROK, PROTOCOL_DRIP, PROTOCOLS };
+
+/* How a Drip server is reached. */
+enum transport {
+	TRANSPORT_UNSET, /* of a tunnel: that of the configuration, which is AUTO then */
+	TRANSPORT_AUTO,  /* the server says how: GET /_drip/discover */
+	TRANSPORT_TCP,   /* TLS */
+	TRANSPORT_WSS    /* a WebSocket over TLS */
+};
+
+/* Where a key of a tunnel stands in the file. */
+struct config_place {
+	char *key;
+	unsigned line;
+};
+
 struct config_tunnel {
 	char *name;
+	struct config_place *places; /* of the keys that it has in the file */
+	size_t places_n;
 	char *subdomain, *hostname;
 	char *auth; /* the first user; others in list[ACCESS_USERS] */
 	/* Rules for visitors, as they are sent: config_access(). */
@@ -35,6 +54,7 @@ struct config_tunnel {
 	bool insecure;   /* no certificate of a service is checked */
 	struct endpoint local[PROTOS];
 	uint16_t remote_port;
+	enum transport transport;
 	bool mux, inspect;
 	bool start;     /* asked for by this command line */
 	bool any_proto; /* its protocols are the default: what the server lacks is left out */
@@ -43,8 +63,10 @@ struct config_tunnel {
 struct config {
 	char *file; /* NULL: there was none */
 
-	struct endpoint server;  /* text NULL: none was given */
-	struct endpoint inspect; /* text NULL: disabled */
+	enum protocol protocol;
+	enum transport transport; /* never UNSET after config_finish() */
+	struct endpoint server;   /* text NULL: none was given */
+	struct endpoint inspect;  /* text NULL: disabled */
 	bool inspect_public;
 	char *http_proxy; /* URL; NULL: the environment's */
 	char *auth_token;
@@ -66,7 +88,7 @@ struct config {
 
 	/* As written in the file, until config_finish(); with their lines for its messages. */
 	char *server_addr, *inspect_addr;
-	unsigned server_addr_line, inspect_addr_line;
+	unsigned server_addr_line, inspect_addr_line, transport_line;
 };
 
 /* Something that is odd but no error: "debug.yml:3: unknown key tunels is ignored". */
@@ -106,6 +128,10 @@ struct msg_access config_access(const struct config_tunnel *t);
  * *which (a static text) is its key.
  */
 bool config_complete_tunnel(struct config_tunnel *t, const char **which, struct err *err) MUSTCHECK;
+/* The line of that key of t, of which a file may have several, and 0 if it is not in one. */
+unsigned config_line(const struct config_tunnel *t, const char *key);
+/* A key of t stands there. */
+void config_add_place(struct config_tunnel *t, const char *key, unsigned line);
 /* "rewrite" or what can stand in a Host field; NULL and "": as it came. */
 bool config_host_header_valid(const char *text);
 /* The protocols that a tunnel asks for, joined by '+'; into buf, which is returned. */

@@ -21,6 +21,14 @@
 #define LIMIT_BACKOFF_FIRST_MS 1000
 #define LIMIT_BACKOFF_MAX_MS 30000
 
+/* A Drip server. */
+#define LIMIT_DRIP_REGISTER_MS 30000 /* until its answer to a Register */
+#define LIMIT_DRIP_JOIN_MS 10000     /* ... to a DataConnect */
+#define LIMIT_DRIP_DISCOVER_MS 5000
+#define LIMIT_DRIP_DISCOVER 16384 /* bytes of that answer */
+#define LIMIT_DRIP_URL 2048       /* bytes, of what the server gives; of a name 256 */
+#define LIMIT_DRIP_DATA 31        /* data sessions of a tunnel */
+
 #define LIMIT_TIDY_MS 5000 /* how often memory that is not needed any more goes back */
 
 /* Proxy connections. */
@@ -31,7 +39,8 @@
 /* Visitors. */
 #define LIMIT_PARKED_MS 2000 /* a StartProxy may overtake the NewTunnel it belongs to */
 #define LIMIT_LOCAL_DIAL_MS 10000
-#define LIMIT_PAGE_MS 2000 /* the first bytes of a request that gets the page */
+#define LIMIT_PAGE_MS 2000   /* the first bytes of a request that gets the page */
+#define LIMIT_ASKED_MS 30000 /* for the request of a stream that carries just one */
 /* The rest of a request is read so long behind its answer: a Go server reads none before. */
 #define LIMIT_DRAIN_MS 300000
 #define LIMIT_DRAIN (UINT64_C(1) << 34) /* bytes */

@@ -11,6 +11,7 @@
 
 #include "common/base/file.h"
 #include "common/base/yaml.h"
+#include "pgrok/config/protocol.h"
 #include "pgrok/config/yaml.h"
 
 /* The home of the password file, as the Go client had it: $HOME does not count. */
@@ -109,6 +110,32 @@ static bool pick_addr(struct endpoint *out, const struct config *c, const char *
 	return err_set(err, "%sInvalid address %s '%.60s': %s", place, key, addr, err->text);
 }
 
+static bool no_transport(const struct config *c, struct err *err)
+{
+	static const char why[] = "only a Drip server has transports (protocol: drip)";
+
+	if (!c->transport_line)
+		return err_set(err, "-transport: %s", why);
+	return err_set(err, "%s:%u: transport: %s", c->file, c->transport_line, why);
+}
+
+/* What the server speaks, and how it is reached. */
+static bool pick_protocol(struct config *c, const struct config_flags *f, struct err *err)
+{
+	if (f->protocol && *f->protocol && !protocol_parse(f->protocol, &c->protocol, err))
+		return err_set(err, "-protocol: %s", err->text);
+	if (f->transport && *f->transport) {
+		c->transport_line = 0;
+		if (!transport_parse(f->transport, &c->transport, err))
+			return err_set(err, "-transport: %s", err->text);
+	}
+	if (c->transport != TRANSPORT_UNSET && !protocol_has_transports(c->protocol))
+		return no_transport(c, err);
+	if (c->transport == TRANSPORT_UNSET)
+		c->transport = TRANSPORT_AUTO;
+	return true;
+}
+
 bool config_finish(struct config *c, const struct config_flags *f, struct err *err)
 {
 	const char *inspect =
@@ -119,6 +146,8 @@ bool config_finish(struct config *c, const struct config_flags *f, struct err *e
 	override(&c->tls_client_key, f->tls_client_key);
 	override(&c->root_cas, f->root_cas);
 	c->inspect_public = f->inspect_public;
+	if (!pick_protocol(c, f, err))
+		return false;
 	if (!c->tls_client_crt != !c->tls_client_key)
 		return err_set(err, "A client certificate needs its key too: %s is missing.",
 			       c->tls_client_crt ? "-tlsClientKey (tls_client_key)"

@@ -19,6 +19,7 @@ bool config_parse(struct config *c, const char *file, const char *text, size_t l
 
 /* What the command line says; NULL: not given. Borrowed. */
 struct config_flags {
+	const char *protocol, *transport;
 	const char *auth_token, *server_addr, *inspect_addr;
 	const char *tls_client_crt, *tls_client_key, *root_cas;
 	bool inspect_public;

@@ -15,6 +15,7 @@
 #include "common/net/tls_pin.h"
 #include "msg/pgrok/access.h"
 #include "pgrok/config/limits.h"
+#include "pgrok/config/protocol.h"
 
 /* ---- single values ---- */
 
@@ -75,6 +76,32 @@ static bool set_format(const struct yaml_value *v, void *member)
 	if (strcmp(text, "text") != 0 && strcmp(text, "json") != 0)
 		return yaml_bad(v, "%.40s is not text or json", text);
 	return yaml_set_text(v, member);
+}
+
+static bool set_protocol(const struct yaml_value *v, void *member)
+{
+	struct err why;
+	const char *text;
+
+	return yaml_text(v, &text) &&
+	       (protocol_parse(text, member, &why) || yaml_bad(v, "%s", why.text));
+}
+
+static bool set_transport(const struct yaml_value *v, void *member)
+{
+	struct err why;
+	const char *text;
+
+	return yaml_text(v, &text) &&
+	       (transport_parse(text, member, &why) || yaml_bad(v, "%s", why.text));
+}
+
+static bool set_any_transport(const struct yaml_value *v, void *object)
+{
+	struct config *c = object;
+
+	c->transport_line = yaml_line(v);
+	return set_transport(v, &c->transport);
 }
 
 static bool add_host(const struct yaml_value *v, const char *host, void *arg)
@@ -271,7 +298,9 @@ static bool set_mtls_ca(const struct yaml_value *v, void *member)
 	return true;
 }
 
-/* A rule whose entries were all commented out would let everyone in. */
+/*
+ * A rule whose entries were all commented out would let everyone in. Notes where the key stands.
+ */
 static bool has_value(const struct yaml_value *v, const char *key, void *object)
 {
 	static const char *const keys[] = {"allow_ips", "bearer",   "deny_ips", "methods",
@@ -281,6 +310,7 @@ static bool has_value(const struct yaml_value *v, const char *key, void *object)
 		if (strcmp(key, keys[i]) == 0)
 			return yaml_bad(v, "a value is wanted");
 	}
+	config_add_place(object, key, yaml_line(v));
 	return true;
 }
 
@@ -330,6 +360,7 @@ static const struct yaml_field tunnel_fields[] = {
 	{"request_headers", set_request_headers, OF(request_headers)},
 	{"response_headers", set_response_headers, OF(response_headers)},
 	{"subdomain", yaml_set_text, OF(subdomain)},
+	{"transport", set_transport, OF(transport)},
 	{"x_forwarded", yaml_set_bool, OF(x_forwarded)},
 	{NULL, NULL, 0},
 };
@@ -356,7 +387,7 @@ static bool take_tunnel(const struct yaml_value *v, const char *key, void *objec
 	if (c->tunnels_n == LIMIT_TUNNELS && !config_find_tunnel(c, key))
 		return yaml_bad(v, "more than %d tunnels", LIMIT_TUNNELS);
 	struct config_tunnel *t = config_add_tunnel(c, key);
-	if (!yaml_keys(v, has_value, NULL) || !yaml_fields(v, &tunnel_table, t))
+	if (!yaml_keys(v, has_value, t) || !yaml_fields(v, &tunnel_table, t))
 		return false;
 	if (!*config_protos(t, protos))
 		return yaml_bad(v, "Tunnel %.60s does not specify any protocols to tunnel.", key);
@@ -382,12 +413,14 @@ static const struct yaml_field config_fields[] = {
 	{"inspect_max_body", yaml_set_size, OF(inspect_max_body)},
 	{"inspect_max_total", yaml_set_size, OF(inspect_max_total)},
 	{"log_format", set_format, OF(log_format)},
+	{"protocol", set_protocol, OF(protocol)},
 	{"root_cas", yaml_set_text, OF(root_cas)},
 	{"server_addr", set_server_addr, 0},
 	{"server_pin", set_pin, OF(server_pin)},
 	{"tls", yaml_set_bool, OF(tls)},
 	{"tls_client_crt", yaml_set_text, OF(tls_client_crt)},
 	{"tls_client_key", yaml_set_text, OF(tls_client_key)},
+	{"transport", set_any_transport, 0},
 	{"trust_host_root_certs", yaml_set_bool, OF(trust_host_root_certs)},
 	{"tunnels", set_tunnels, 0},
 	{"web_allow_hosts", set_hosts, 0},

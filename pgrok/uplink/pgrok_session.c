@@ -18,6 +18,7 @@
 #include "pgrok/uplink/requests.h"
 #include "pgrok/uplink/say.h"
 #include "pgrok/uplink/shared.h"
+#include "pgrok/uplink/trust.h"
 #include "pgrok/uplink/uplink.h"
 
 #define NAME "session"
@@ -500,18 +501,6 @@ static void on_lost(void *arg, const char *why, bool garbage)
 	     garbage && s->state == SESSION_AUTH ? " (is it the server's port for clients?)" : "");
 }
 
-/* Said once: with no trust option any server is believed, as pgrok always did. */
-static void tell_trust(struct session *s)
-{
-	char note[CONNECTOR_NOTE];
-
-	if (s->told_trust || !connector_trusts_any(s->conf.connector, note))
-		return;
-	s->told_trust = true;
-	log_warn(NAME, "%s", note);
-	model_note(s->conf.model, note);
-}
-
 static void on_auth_late(void *arg)
 {
 	lose(arg, "no AuthResp within %d s", LIMIT_AUTH_RESP_MS / 1000);
@@ -521,7 +510,7 @@ static void on_connected(void *arg)
 {
 	struct session *s = arg;
 
-	tell_trust(s);
+	trust_tell(&s->conf, &s->told_trust);
 	set_state(s, SESSION_AUTH);
 	arm(s, on_auth_late, LIMIT_AUTH_RESP_MS);
 	send_auth(s);

@@ -67,5 +67,7 @@ struct uplink {
 
 /* pgrok_session.c */
 extern const struct uplink_ops uplink_pgrok;
+/* drip_session.c */
+extern const struct uplink_ops uplink_drip;
 
 #endif

@@ -13,9 +13,7 @@ static void on_parked(void *arg)
 static void park(struct visit *v)
 {
 	visit_set_state(v, VISIT_PARKED);
-	v->parked = xcalloc(1, sizeof(*v->parked));
-	loop_timer_init(v->parked, v->all->loop, on_parked, v);
-	loop_after(v->parked, LIMIT_PARKED_MS);
+	visit_wait(v, LIMIT_PARKED_MS, on_parked);
 }
 
 void visit_accept(struct visits *all, struct stream *s, const struct visit_info *info)
@@ -50,7 +48,7 @@ static void retry(struct visit *v)
 
 	if (!t)
 		return;
-	loop_timer_stop(v->parked);
+	loop_timer_stop(v->timer);
 	visit_serve(v, t);
 }
 

@@ -214,6 +214,11 @@ bool edit_single(const struct edit *e)
 	return e->track.single;
 }
 
+bool edit_asked(const struct edit *e)
+{
+	return e->asked;
+}
+
 enum edit_result edit_result(const struct edit *e)
 {
 	if (http_track_answered(&e->track))

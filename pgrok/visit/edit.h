@@ -40,6 +40,8 @@ enum edit_end edit_eof(struct edit *e, enum side from, bool *release) MUSTCHECK;
 
 /* Does it follow one request and its answer (one_request), for a stream that ends with them? */
 bool edit_single(const struct edit *e);
+/* Has a request passed? */
+bool edit_asked(const struct edit *e);
 /* Single: its pair was cut. */
 enum edit_result {
 	EDIT_ANSWERED,

@@ -24,13 +24,24 @@ void visit_set_state(struct visit *v, enum visit_state state)
 	v->state = state;
 }
 
+void visit_wait(struct visit *v, uint64_t ms, void (*fn)(void *arg))
+{
+	if (v->timer)
+		loop_timer_stop(v->timer);
+	else
+		v->timer = xmalloc(sizeof(*v->timer));
+	*v->timer = (struct loop_timer){0};
+	loop_timer_init(v->timer, v->all->loop, fn, v);
+	loop_after(v->timer, ms);
+}
+
 /* ---- the end ---- */
 
 static void visit_free(void *arg)
 {
 	struct visit *v = arg;
 
-	free(v->parked);
+	free(v->timer);
 	free(v->url);
 	free(v->peer);
 	edit_free(v->edit);
@@ -40,8 +51,8 @@ static void visit_free(void *arg)
 /* Everything that may call back or hold a connection. */
 static void release(struct visit *v, bool abort)
 {
-	if (v->parked)
-		loop_timer_stop(v->parked);
+	if (v->timer)
+		loop_timer_stop(v->timer);
 	if (v->dial)
 		local_cancel(v->dial);
 	capture_conn_close(v->tap, abort ? "the connection was cut" : NULL);
@@ -117,6 +128,14 @@ static void is_answered(struct visit *v)
 	stream_linger_for(pair_take(v->pair, SIDE_VISITOR), LIMIT_DRAIN_MS, LIMIT_DRAIN);
 	stream_close(pair_take(v->pair, SIDE_SERVICE), false);
 	visit_close(v, LOG_INFO, false, "done");
+}
+
+static void on_not_asked(void *arg)
+{
+	struct visit *v = arg;
+
+	if (!v->page && !edit_asked(v->edit))
+		visit_close(v, LOG_INFO, false, "no request in time");
 }
 
 /* True: that was all about it. */
@@ -352,6 +371,8 @@ void visit_serve(struct visit *v, const struct model_tunnel *t)
 	v->tap = tap(v, t);
 	v->edit = edit_new(&(struct edit_conf){
 		.tunnel = t->conf, .proto = t->proto, .url = v->url, .peer = v->peer});
+	if (is_single(v))
+		visit_wait(v, LIMIT_ASKED_MS, on_not_asked);
 	visit_set_state(v, VISIT_DIALING);
 	v->dial = local_open(v->all->loop, v->local, v->peer, on_local, v);
 }

@@ -24,9 +24,10 @@ struct visit {
 	TAILQ_ENTRY(visit) link;
 	struct visits *all;
 	enum visit_state state;
-	uint64_t id;                  /* 1, 2, 3 ... */
-	struct stream *stream;        /* to the visitor; NULL: joined or closed */
-	struct loop_timer *parked;    /* NULL until needed: there are many of these */
+	uint64_t id;           /* 1, 2, 3 ... */
+	struct stream *stream; /* to the visitor; NULL: joined or closed */
+	/* PARKED, or until its one request is there; NULL until needed: there are many of these. */
+	struct loop_timer *timer;
 	struct local *dial;           /* DIALING */
 	struct edit *edit;            /* DIALING, JOINED; NULL: its requests are not changed */
 	struct pair *pair;            /* JOINED */
@@ -58,6 +59,8 @@ const char *visit_name(const struct visit *v, char buf[static VISIT_NAME]);
 	} while (0)
 
 void visit_set_state(struct visit *v, enum visit_state state);
+/* fn(v) is called then, unless it is closed before, or waits for something else. */
+void visit_wait(struct visit *v, uint64_t ms, void (*fn)(void *arg));
 /* Its tunnel is known. */
 void visit_serve(struct visit *v, const struct model_tunnel *t);
 /* Takes v. level: of the line that says why. abort: the visitor sees a reset. */

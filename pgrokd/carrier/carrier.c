@@ -9,9 +9,9 @@
 #include "pgrokd/carrier/parts.h"
 
 static const struct carrier_ops *const kinds[] = {
-	[CARRIER_SHARED] = &carrier_shared,
-	[CARRIER_REUSED] = &carrier_reused,
-	[CARRIER_POOLED] = &carrier_pooled,
+	[CARRIER_SHARED] = &carrier_shared,   [CARRIER_REUSED] = &carrier_reused,
+	[CARRIER_POOLED] = &carrier_pooled,   [CARRIER_DATA] = &carrier_data,
+	[CARRIER_PRIMARY] = &carrier_primary,
 };
 
 struct carrier *carrier_new(struct loop *l, const char *name, const struct carrier_hooks *hooks,
@@ -98,6 +98,14 @@ bool carrier_link_serve(struct carrier_link *k, const struct carrier_visit *v, s
 
 /* ---- visitors ---- */
 
+/* The one that carries the least, a primary one only if there is no other. */
+static bool better(const struct carrier_link *k, const struct carrier_link *best)
+{
+	if (!best || k->ops->primary != best->ops->primary)
+		return !best || best->ops->primary;
+	return mux_streams(k->mux) < mux_streams(best->mux);
+}
+
 /* False: no shared connection can carry it. */
 static bool serve_shared(struct carrier *c, const struct carrier_visit *v, struct stream **s)
 {
@@ -106,7 +114,7 @@ static bool serve_shared(struct carrier *c, const struct carrier_visit *v, struc
 	if (!v->may_share)
 		return false;
 	TAILQ_FOREACH(k, &c->shared, link)
-	if (!best || mux_streams(k->mux) < mux_streams(best->mux))
+	if (better(k, best))
 		best = k;
 	return best && carrier_link_serve(best, v, s);
 }
@@ -177,8 +185,7 @@ bool carrier_wants(struct carrier *c, enum carrier_kind kind)
 	return false;
 }
 
-/* A new shared connection is for all who wait and may use it. */
-static void serve_sharers(struct carrier *c)
+void carrier_serve_sharers(struct carrier *c)
 {
 	struct carrier_waiter *w, *next;
 	struct stream *s;
@@ -218,7 +225,7 @@ void carrier_add(struct carrier *c, enum carrier_kind kind, struct stream *s)
 		TAILQ_INSERT_TAIL(&c->shared, k, link);
 		c->n_shared++;
 		log_debug(c->name, "A mux session is up");
-		serve_sharers(c);
+		carrier_serve_sharers(c);
 	} else {
 		pool_put(k, false);
 		serve_first(c, k);
@@ -226,6 +233,14 @@ void carrier_add(struct carrier *c, enum carrier_kind kind, struct stream *s)
 }
 
 /* ---- demand ---- */
+
+void carrier_ask_alive(struct carrier *c)
+{
+	struct carrier_link *k;
+
+	TAILQ_FOREACH(k, &c->shared, link)
+	mux_ping(k->mux);
+}
 
 void carrier_warm(struct carrier *c)
 {

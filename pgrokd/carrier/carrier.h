@@ -17,7 +17,9 @@
 enum carrier_kind {
 	CARRIER_SHARED, /* a mux session for all visitors that may share it: preferred */
 	CARRIER_REUSED, /* a mux session for one visitor after the other */
-	CARRIER_POOLED  /* the connection itself, for one visitor */
+	CARRIER_POOLED, /* the connection itself, for one visitor */
+	CARRIER_DATA,   /* a mux session for all visitors, as Drip speaks it */
+	CARRIER_PRIMARY /* the same, without which the client ends; for visitors the last choice */
 };
 
 /* What a carrier knows of a visitor, and tells it. */
@@ -44,6 +46,13 @@ struct carrier_hooks {
 	 * needs to be said.
 	 */
 	bool (*begin)(void *arg, struct stream *s, const struct carrier_visit *v);
+	/*
+	 * The rest may be NULL where there is no primary connection. It has ended by itself; why is
+	 * borrowed for the call.
+	 */
+	void (*ended)(void *arg, const char *why);
+	/* A sign of life that carrier_ask_alive() asked for. */
+	void (*alive)(void *arg);
 };
 
 struct carrier;
@@ -79,6 +88,8 @@ enum carrier_rc carrier_serve(struct carrier *c, struct carrier_waiter *w,
 /* w waits no more. */
 void carrier_cancel(struct carrier *c, struct carrier_waiter *w);
 
+/* Asks for a sign of life on every connection that can be asked: hooks->alive() tells of it. */
+void carrier_ask_alive(struct carrier *c);
 /* Visitors that can't share are expected: asks for a connection unless one is idle or asked for. */
 void carrier_warm(struct carrier *c);
 /* Called every LIMIT_REAP_MS: connections kept for a demand that is gone are closed. */

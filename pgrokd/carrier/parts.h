@@ -26,6 +26,7 @@ TAILQ_HEAD(waiter_list, carrier_waiter);
 struct carrier_ops {
 	const char *name; /* for the log */
 	bool shares;      /* any number of visitors at a time; otherwise one, see struct pool */
+	bool primary;     /* shares, and is taken only if no other is there */
 	/* That many may there be (if it shares) or be idle (if not). */
 	int (*limit)(struct carrier *c);
 	/* Makes of s what k is; takes s. */
@@ -36,7 +37,8 @@ struct carrier_ops {
 	void (*stop)(struct carrier_link *k);
 };
 
-extern const struct carrier_ops carrier_shared, carrier_reused, carrier_pooled;
+extern const struct carrier_ops carrier_shared, carrier_reused, carrier_pooled, carrier_data,
+	carrier_primary;
 
 /* The connections that carry one visitor at a time, and how many of them are needed. */
 struct pool {
@@ -76,6 +78,9 @@ bool carrier_link_serve(struct carrier_link *k, const struct carrier_visit *v,
 			struct stream **s) MUSTCHECK;
 /* Gives s to w, which waits. */
 void carrier_hand_over(struct carrier *c, struct carrier_waiter *w, struct stream *s);
+
+/* A connection that shares has room: for all who wait and may use it. */
+void carrier_serve_sharers(struct carrier *c);
 
 /* pool.c */
 void pool_init(struct carrier *c);

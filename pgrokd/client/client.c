@@ -40,6 +40,7 @@ struct client *client_new(struct worker *w, const struct client_conf *conf)
 	c->grant = conf->grant;
 	owner_name(&c->owner, conf->client_id, grant_owner(c->grant));
 	c->peer = conf->peer;
+	c->new_id = conf->new_id;
 	c->half_close = conf->half_close;
 	c->may_share = conf->may_share;
 	TAILQ_INIT(&c->tunnels);
@@ -140,6 +141,12 @@ static void client_free(void *arg)
 	xfree_secret(c, sizeof(*c)); /* the id, and the hash of the token */
 }
 
+/* Can it, or another of its owner's, ever ask for them again? */
+static bool names_are_held(const struct client *c)
+{
+	return !c->revoked && !(c->new_id && !c->token.given);
+}
+
 static void client_end(struct client *c, bool replaced, const char *why)
 {
 	static struct log_kind
@@ -158,7 +165,7 @@ static void client_end(struct client *c, bool replaced, const char *why)
 	while (!TAILQ_EMPTY(&c->requests))
 		request_cancel(TAILQ_FIRST(&c->requests));
 	while (!TAILQ_EMPTY(&c->tunnels))
-		tunnel_close(TAILQ_FIRST(&c->tunnels), !c->revoked,
+		tunnel_close(TAILQ_FIRST(&c->tunnels), names_are_held(c),
 			     "its control connection closed");
 	carrier_close(c->carrier, "its control connection closed");
 	/* The names are held by now, but not against who has the same token. */

@@ -20,6 +20,7 @@ struct client_conf {
 	struct token token;            /* what it identified itself with */
 	struct grant *grant;           /* a reference, taken over; NULL: tokens are not checked */
 	struct addr peer;
+	bool new_id;     /* its id does not come again: without a token nothing is held for it */
 	bool half_close; /* it carries half-close */
 	bool may_share;  /* its visitors may share a connection, unless a request says no */
 };

@@ -22,7 +22,7 @@ struct client {
 	struct grant *grant; /* a reference; NULL: tokens are not checked */
 	struct loop_timer expiry;
 	struct addr peer;
-	bool half_close, may_share;
+	bool new_id, half_close, may_share;
 	struct tunnel_list tunnels;
 	int n_tunnels;
 	bool had_tunnel;

@@ -54,7 +54,7 @@ enum request_rc request_refuse(const struct request *r, enum no_tunnel reason, c
 	va_end(ap);
 	c->worker->count.no_tunnel[reason]++;
 	log_often(LOG_INFO, c->name, "Refused a tunnel: %s", error);
-	struct proto_answer a = {.request = r->req_id, .error = error};
+	struct proto_answer a = {.request = r->req_id, .error = error, .reason = reason};
 
 	c->proto->answer(c->session, &a);
 	return REQUEST_REFUSED;
@@ -247,7 +247,10 @@ static enum request_rc open_random(struct request *r, enum proto first)
 	affinity_keys(&keys, AFFINITY_NAME, c->client_id, &c->owner.token, &c->peer, r->category);
 	ok = open_former(r, &keys, name, protos, n);
 	for (int i = 0; !ok && i < LIMIT_RANDOM_TRIES; i++) {
-		rand_hex(name, RANDOM_NAME / 2);
+		if (c->proto->random_name)
+			c->proto->random_name(i, name);
+		else
+			rand_hex(name, RANDOM_NAME / 2);
 		ok = try_random(r, name, protos, n);
 	}
 	if (!ok)

@@ -472,6 +472,8 @@ static const struct option options[] = {
 	 RESTART, take_addr_or_none, AT(https_addr)},
 	{"tunnelAddr", ":4443", "Public address listening for pgrok clients", FLAG_STRING, RESTART,
 	 take_addr, AT(tunnel_addr)},
+	{"dripOnHttps", "false", "Let Drip clients come to -httpsAddr as well", FLAG_BOOL, RESTART,
+	 take_bool, AT(drip_on_https)},
 	{"tcpAddr", "", "IP address that TCP tunnels listen on, empty string for all", FLAG_STRING,
 	 RESTART, take_tcp_addr, 0},
 	{"tcpPorts", TCP_PORTS, "Ports that TCP tunnels may have, as MIN-MAX", FLAG_STRING, RESTART,
@@ -692,15 +694,7 @@ static bool take_all(struct config *c, const union value *values, const bool *gi
 	for (size_t i = 0; i < OPTIONS; i++)
 		if (!options[i].take(c, &options[i], &values[i], err))
 			return at_fault(c, i, given[i], err);
-	if (!c->tls_crt != !c->tls_key)
-		return err_set(err, "-tlsCrt and -tlsKey: one is useless without the other");
-	if (c->access_log && strcmp(c->access_log, c->log) == 0 && strcmp(c->log, "stdout") != 0)
-		return err_set(err, "-accessLog: %.200s is the file of -log", c->log);
-	if (!c->trusted && (c->proxy_heads[0] || c->proxy_heads[1] || c->proxy_heads[2]))
-		return err_set(err, "-proxyProtocol needs -trustedProxies");
-	if (*c->domain)
-		return true;
-	return err_set(err, "no domain: -domain=NAME, below which the tunnels are to be");
+	return config_agrees(c, err);
 }
 
 /* From one file or the other. */

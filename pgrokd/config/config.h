@@ -28,6 +28,7 @@ struct config {
 	const char *config_file;            /* NULL: none */
 	const char *http_addr, *https_addr; /* "": not wanted */
 	const char *tunnel_addr;
+	bool drip_on_https;                       /* Drip's clients may come there, too */
 	const char *tunnel_client_ca, *client_ca; /* PEM files; NULL: no client certificates */
 	const char *tls_crt, *tls_key;            /* NULL: a self-signed pair */
 	const char *admin_addr;                   /* "": no admin listener */
@@ -81,6 +82,8 @@ enum config_rc {
 /* Borrows argv. *c is valid (and to be freed) whatever comes back. */
 enum config_rc config_parse(struct config *c, int argc, char **argv, struct err *err) MUSTCHECK;
 void config_free(struct config *c);
+/* agree.c: each option is valid; are all of them together? */
+bool config_agrees(const struct config *c, struct err *err) MUSTCHECK;
 void config_usage(FILE *out);
 /*
  * Which of c->forward a tunnel that names `url` (NULL: none) has decide, 1 for the first. 0: none,

@@ -71,6 +71,36 @@ enum refusal admit_client(const struct worker *w, const struct token *token, str
 	return REFUSED_EXPIRED;
 }
 
+/* One more wrong token of its address: the answer takes longer each time. */
+static uint64_t wrong_token(const struct worker *w, const struct addr *peer)
+{
+	struct guesses *g = w->core->guesses;
+	unsigned n = g ? guesses_wrong(g, peer, GUESS_TOKENS, loop_now(w->loop)) : 0;
+
+	return n < 2 ? 0 : (n - 1) * LIMIT_WRONG_MS;
+}
+
+enum refusal admit_newcomer(struct worker *w, const struct token *token, const struct addr *peer,
+			    const char **why, uint64_t *later)
+{
+	struct grant *grant;
+	enum refusal r = admit_client(w, token, &grant, why);
+
+	grant_unref(grant);
+	*later = 0;
+	if (w->settings && w->settings->tokens && w->core->guesses &&
+	    guesses_must_wait(w->core->guesses, peer, GUESS_TOKENS, loop_now(w->loop))) {
+		r = REFUSED_GUESSES;
+		*why = "Too many wrong tokens from your address. Try again in a minute.";
+	}
+	if (!r)
+		return r;
+	admit_refused(w, r);
+	if (r == REFUSED_TOKEN && token->given)
+		*later = wrong_token(w, peer);
+	return r;
+}
+
 void admit_refused(struct worker *w, enum refusal r)
 {
 	static const enum no_client rows[] = {

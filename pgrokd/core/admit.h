@@ -29,6 +29,12 @@ int admit_login(const struct worker *w, const struct route *r, const struct visi
  */
 enum refusal admit_client(const struct worker *w, const struct token *token, struct grant **grant,
 			  const char **why) MUSTCHECK;
+/*
+ * The same for the first word of a connection, whose wrong tokens are counted by its address:
+ * *later is after how many milliseconds it is to be told, 0 for now. Counts what it refuses.
+ */
+enum refusal admit_newcomer(struct worker *w, const struct token *token, const struct addr *peer,
+			    const char **why, uint64_t *later) MUSTCHECK;
 /* Counts a client that was refused. */
 void admit_refused(struct worker *w, enum refusal r);
 

@@ -22,6 +22,8 @@ static void parcel_free(struct parcel *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	msg_free(&p->first);
+	if (p->own)
+		p->own_free(p->own);
 	route_unref(p->route);
 	if (p->unread)
 		xfree_secret(p->unread, p->unread_len); /* a head may carry a password */

@@ -29,7 +29,9 @@ struct parcel {
 	struct addr origin; /* of the request in what was read: peer, or whom a proxy speaks of */
 	struct seat seat;   /* a visitor's */
 	/* What was read from it. */
-	struct msg first;                    /* owner NULL: none */
+	struct msg first; /* owner NULL: none */
+	void *own;        /* any other protocol's; NULL: nothing */
+	void (*own_free)(void *own);
 	char client_id[LIMIT_CLIENT_ID + 1]; /* "": none */
 	struct route *route;                 /* a reference; NULL: none */
 	char *unread;                        /* bytes that are the adopter's to read; NULL: none */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "msg/pgrok/proto.h"
+#include "pgrokd/core/counters.h"
 
 struct carrier_hooks;
 struct guest;
@@ -22,8 +23,11 @@ struct proto_answer {
 	const char *request; /* the client's id of it */
 	enum proto proto;
 	const char *url;   /* it is open; NULL: refused, and all that was left of the request */
-	const char *error; /* why */
+	const char *error; /* why: a sentence */
+	enum no_tunnel reason;
 };
+
+#define PROTO_NAME 16 /* characters of a name by chance, and a NUL */
 
 struct proto_ops {
 	const char *name; /* "pgrok", for the log */
@@ -35,7 +39,9 @@ struct proto_ops {
 	void (*hello)(struct guest *g);
 
 	/* The rest is for protocols with clients. `session` is what speaks to a client. */
-	bool one_request;                  /* a stream to the client carries one request */
+	bool one_request; /* a stream to the client carries one request */
+	/* A name by chance, for the nth time of asking; NULL: eight hex digits. */
+	void (*random_name)(int nth, char name[static PROTO_NAME]);
 	const struct carrier_hooks *carry; /* what a carrier needs of a session (its arg) */
 	void (*answer)(void *session, const struct proto_answer *a);
 	/* Is it still there? If it is, client_alive() may be called before LIMIT_TAKEOVER_MS. */

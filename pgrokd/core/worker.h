@@ -75,6 +75,7 @@ struct worker {
 	struct guest_list guests; /* half-open connections, oldest first */
 	struct guest_list silent; /* those of them that have sent nothing yet */
 	int n_guests;
+	int long_frames;              /* guests with a first frame over LIMIT_DRIP_HELLO */
 	struct visitor_list visitors; /* all of tunnels at home here */
 	struct visitor_list unheard;  /* those joined lately, oldest first: see visitor.c */
 	struct loop_timer hear;

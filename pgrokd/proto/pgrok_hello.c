@@ -7,10 +7,8 @@
 
 #include "common/base/randid.h"
 #include "msg/pgrok/chan.h"
-#include "pgrokd/access/guesses.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/admit.h"
-#include "pgrokd/core/settings.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/proto/pgrok_in.h"
 
@@ -130,45 +128,22 @@ static void refuse_token(struct guest *g)
 	refuse_client(g, "The token is unknown to this server.");
 }
 
-/* One more wrong token of its address: the answer takes longer each time. */
-static void refuse_later(struct guest *g)
-{
-	struct worker *w = g->worker;
-	struct guesses *guesses = w->core->guesses;
-	unsigned n =
-		guesses ? guesses_wrong(guesses, &g->peer, GUESS_TOKENS, loop_now(w->loop)) : 0;
-
-	if (n < 2) {
-		refuse_token(g);
-		return;
-	}
-	stream_want(g->stream, 0);
-	g->alarm = refuse_token;
-	loop_after(&g->timer, (n - 1) * LIMIT_WRONG_MS);
-}
-
 /* May it come with this token? False: it was told why not, or will be. */
 static bool token_allowed(struct guest *g, const struct msg_auth *auth)
 {
-	struct worker *w = g->worker;
 	struct token token = token_of(auth->user);
-	struct grant *grant;
+	uint64_t later;
 	const char *why;
-	enum refusal r = admit_client(w, &token, &grant, &why);
 
-	grant_unref(grant);
-	if (w->settings->tokens && w->core->guesses &&
-	    guesses_must_wait(w->core->guesses, &g->peer, GUESS_TOKENS, loop_now(w->loop))) {
-		r = REFUSED_GUESSES;
-		why = "Too many wrong tokens from your address. Try again in a minute.";
-	}
-	if (!r)
+	if (!admit_newcomer(g->worker, &token, &g->peer, &why, &later))
 		return true;
-	admit_refused(w, r);
-	if (r == REFUSED_TOKEN && token.given)
-		refuse_later(g);
-	else
+	if (!later) {
 		refuse_client(g, why);
+		return false;
+	}
+	stream_want(g->stream, 0);
+	g->alarm = refuse_token;
+	loop_after(&g->timer, later);
 	return false;
 }
 

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "msg/drip/frame.h"
 #include "msg/pgrok/frame.h"
 #include "pgrokd/client/client.h"
 #include "pgrokd/core/settings.h"
 #include "pgrokd/front/door.h"
 #include "pgrokd/front/http.h"
 #include "pgrokd/front/lobby.h"
+#include "pgrokd/proto/drip.h"
 #include "pgrokd/proto/pgrok.h"
 #include "pgrokd/visitor/visitor.h"
 #include "test/unit/common/mux_pipe.h"
@@ -35,7 +37,7 @@ struct play {
 };
 
 static const struct proto_ops *const only_http[] = {&http_proto, NULL};
-static const struct proto_ops *const both[] = {&pgrok_proto, &http_proto, NULL};
+static const struct proto_ops *const all[] = {&pgrok_proto, &drip_proto, &http_proto, NULL};
 
 static void check(bool good)
 {
@@ -99,6 +101,68 @@ static void say_message(struct play *p, unsigned at, uint8_t which)
 	free(frame);
 }
 
+static void keep_id(void *value, void *arg)
+{
+	const struct client *c = value;
+
+	if (client_session(c, &drip_proto))
+		*(const char **)arg = client_id(c);
+}
+
+static void say_frame(struct play *p, unsigned at, const struct drip_msg *m)
+{
+	struct err err;
+	size_t len;
+	char *frame = drip_frame_make(m, &len, &err);
+
+	check(frame != NULL);
+	say(p, at, frame, len);
+	free(frame);
+}
+
+static void say_drip(struct play *p, unsigned at, uint8_t which)
+{
+	struct drip_msg m = drip_new(which & 1 ? DRIP_REGISTER : DRIP_DATA_CONNECT);
+
+	if (which & 1) {
+		m.reg.tunnel_type = "http";
+		m.reg.custom_subdomain = which & 4 ? "drip" : "";
+		m.reg.token = which & 8 ? "token" : "";
+		m.reg.connection_type = DRIP_PRIMARY;
+		m.reg.pool_capabilities.there = true;
+	} else {
+		m.data.tunnel_id = "";
+		m.data.connection_id = "data-1";
+		idmap_each(p->worker.clients, keep_id, &m.data.tunnel_id);
+	}
+	say_frame(p, at, &m);
+}
+
+/* What a client of Drip's says on a session. */
+static void say_yamux(struct play *p, unsigned at, uint8_t which)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+	static const struct mux_frame frames[] = {
+		{MUX_WINDOW, MUX_ACK, 1, 1 << 18},
+		{MUX_DATA, 0, 1, sizeof(answer) - 1},
+		{MUX_WINDOW, MUX_FIN, 1, 0},
+		{MUX_WINDOW, MUX_RST, 1, 0},
+		{MUX_PING, MUX_SYN, 0, 7},
+		{MUX_PING, MUX_ACK, 0, 1},
+		{MUX_GOAWAY, 0, 0, 0},
+		{MUX_DATA, MUX_FIN, 1, 0},
+	};
+	struct mux_frame f = frames[which & 7];
+	uint8_t head[MUX_HEADER];
+
+	if (f.id)
+		f.id += (which >> 3) * 2u;
+	mux_frame_put(head, f);
+	say(p, at, head, sizeof(head));
+	if (f.type == MUX_DATA)
+		say(p, at, answer, f.length);
+}
+
 static void say_http(struct play *p, unsigned at, uint8_t which)
 {
 	static const char *const texts[] = {
@@ -110,9 +174,12 @@ static void say_http(struct play *p, unsigned at, uint8_t which)
 		"HTTP/1.1 101 Go\r\nUpgrade: x\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: y.t.test\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
 		"HEAD / HTTP/1.1\r\nHost: nope.t.test\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: drip.t.test\r\n\r\n",
 	};
 
-	say(p, at, texts[which & 7], strlen(texts[which & 7]));
+	const char *text = texts[which == 31 ? 8 : which & 7];
+
+	say(p, at, text, strlen(text));
 }
 
 static void leave(struct play *p, unsigned at, uint8_t how)
@@ -154,7 +221,12 @@ static size_t step(struct play *p, const uint8_t *op, size_t left)
 		return left ? 1 + n : 0;
 	}
 	case 2:
-		say_message(p, at, (uint8_t)arg);
+		if (op[0] < 64)
+			say_message(p, at, (uint8_t)arg);
+		else if (op[0] < 160)
+			say_yamux(p, at, (uint8_t)arg);
+		else
+			say_drip(p, at, (uint8_t)arg);
 		break;
 	case 3:
 		say_http(p, at, (uint8_t)arg);
@@ -181,6 +253,7 @@ static void play_begin(struct play *p)
 
 	check(log_open("none", "ERROR", &err));
 	p->config = (struct config){.mux = true,
+				    .reserved = RESERVED_DEFAULT,
 				    .tcp_host = "127.0.0.1",
 				    .tcp_port_min = 1024,
 				    .tcp_port_max = 65535,
@@ -193,7 +266,7 @@ static void play_begin(struct play *p)
 	p->core.site = (struct name_site){.domain = "t.test", .http_port = 80, .https_port = 443};
 	p->core.on[PORT_HTTP] = p->core.on[PORT_HTTPS] = true;
 	p->core.spoken[PORT_HTTP] = only_http;
-	p->core.spoken[PORT_TUNNEL] = both;
+	p->core.spoken[PORT_TUNNEL] = all;
 	p->core.n_workers = 1;
 	p->core.worker = &p->worker;
 	worker_init(&p->worker, &p->core, 0, &p->settings);

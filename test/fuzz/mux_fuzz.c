@@ -2,7 +2,8 @@
  * Fuzzes a session: its peer says whatever the input holds, while its owner and the users of its
  * streams do whatever the input says. What it sends has to be well-formed, as an opener also in
  * order (one FIN, nothing after RST, windows kept), and in the end nothing is left.
- * Input: {1 byte: role, window}, then operations: {code, argument 1 byte} and what they take.
+ * Input: {1 byte: role, window, how strict}, then operations: {code, argument 1 byte} and what they
+ * take.
  */
 #define WIRE_IDS 512
 #include "test/unit/common/mux_pipe.h"
@@ -218,6 +219,8 @@ static size_t step(struct play *p, const uint8_t *op, size_t left)
 			(void)!stream_finish(&p->peer->s);
 		else if (arg < 12)
 			leave(p, arg & 1);
+		else if (arg < 64 && p->m && p->m->conf.ping_ms && p->m->t)
+			p->m->beat.fn(p->m); /* its time has come */
 		return 0;
 	default:
 		p->script[arg % sizeof(p->script)] = left ? op[2] : 0;
@@ -231,7 +234,12 @@ static void play_start(struct play *p, uint8_t options)
 	struct mux_conf conf = {.opens = options & 1,
 				.first_id = 1,
 				.start_window = windows[options >> 1 & 3],
-				.max_streams = options & 8 ? 8 : 100};
+				.max_streams = options & 8 ? 8 : 100,
+				.prompt = options & 16,
+				.fin_alone = options & 16,
+				.close_ms = options & 32 ? 300000 : 0,
+				.ping_ms = options & 64 ? 5000 : 0,
+				.ping_misses = 3};
 	struct fake *end[2];
 
 	the_play = p;

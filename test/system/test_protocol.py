@@ -67,7 +67,6 @@ FIRST = {
     "RegProxy of nobody": framed(message("RegProxy", ClientId="deadbeef")),
     "RegProxy without id": framed(message("RegProxy", ClientId="")),
     "RegProxy null": framed({"Type": "RegProxy", "Payload": None}),
-    "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "noise": bytes(range(256)) * 4,
 }
 

@@ -509,10 +509,10 @@ class Reader:
         """Does port 443 lead to the clients' port if the domain itself is asked for?"""
         try:
             with dial_tls(self.port(HTTPS), name=DOMAIN) as c:
-                c.send(b"GET / HTTP/1.0\r\n\r\n")
-                return not c.recv()
+                c.send(b"GET /_drip/discover HTTP/1.0\r\n\r\n")
+                return b"transports" in c.recv_rest()[0]
         except (OSError, Short, Aborted):
-            return True
+            return False
 
     # -- systemd --
 

@@ -285,7 +285,7 @@ static void test_pings(void **state)
 	peer_reads(r);
 	turns(r->loop, 3);
 	assert_int_equal(r->m->out_len, 0);
-	assert_false(r->m->ping_owed);
+	assert_int_equal(r->m->pong_n, 0);
 	assert_int_equal((uint8_t)r->peer->in[r->peer->in_len - 1], 999999 & 0xff);
 	rig_free(r);
 }

@@ -20,7 +20,7 @@ struct rig {
 	struct mux_account *memory;
 	struct stream *kept[KEEP];
 	uint32_t accepted, told, ticks;
-	int downs, idles, measured;
+	int downs, idles, rooms, measured;
 	char why[128];
 	bool reads; /* accepted streams want to read */
 	void (*on_accept)(struct rig *r, struct stream *s);
@@ -69,13 +69,23 @@ static inline void on_idle(void *arg)
 	((struct rig *)arg)->idles++;
 }
 
+static inline void on_room(void *arg)
+{
+	((struct rig *)arg)->rooms++;
+}
+
 static inline void on_measured(void *arg)
 {
 	((struct rig *)arg)->measured++;
 }
 
 static const struct mux_hooks hooks = {
-	.accepted = on_accepted, .down = on_down, .idle = on_idle, .measured = on_measured};
+	.accepted = on_accepted,
+	.down = on_down,
+	.idle = on_idle,
+	.room = on_room,
+	.measured = on_measured,
+};
 
 static inline void count_tick(void *arg)
 {
@@ -83,12 +93,8 @@ static inline void count_tick(void *arg)
 	the_rig->session_tick(arg);
 }
 
-static inline struct rig *rig_new(bool opens)
+static inline struct rig *rig_of(const struct mux_conf *conf)
 {
-	struct mux_conf conf = {.opens = opens,
-				.first_id = 1,
-				.start_window = MUX_WINDOW_START,
-				.max_streams = MUX_STREAMS_MAX};
 	struct rig *r = xcalloc(1, sizeof(*r));
 	struct fake *end[2];
 
@@ -98,14 +104,24 @@ static inline struct rig *rig_new(bool opens)
 	r->end = end[0];
 	r->peer = end[1];
 	r->wire.start_window = UINT32_MAX;
-	r->wire.opens = opens;
+	r->wire.opens = conf->opens;
 	r->end->wire = &r->wire;
 	r->memory = mux_account_new();
-	r->m = mux_new(&r->end->s, &conf, r->memory, &hooks, r);
+	r->m = mux_new(&r->end->s, conf, r->memory, &hooks, r);
 	r->session_tick = r->m->tick.fn;
 	r->m->tick.fn = count_tick;
 	turns(r->loop, 2);
 	return r;
+}
+
+static inline struct rig *rig_new(bool opens)
+{
+	const struct mux_conf conf = {.opens = opens,
+				      .first_id = 1,
+				      .start_window = MUX_WINDOW_START,
+				      .max_streams = MUX_STREAMS_MAX};
+
+	return rig_of(&conf);
 }
 
 static inline void close_kept(struct rig *r, bool abort)

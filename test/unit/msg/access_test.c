@@ -15,14 +15,14 @@ static void test_entries(void **state)
 {
 	static const struct {
 		enum access_list which;
-		const char *good[6], *bad[9];
+		const char *good[7], *bad[9];
 	} rows[] = {
 		{ACCESS_USERS,
 		 {"a:b", ":", "a:", "a:b:c", "\xc3\xa9:x"},
 		 {"", "a", "a:b\nc:d", "a:\t"}},
 		{ACCESS_BEARER,
-		 {"x", "abc-._~+/", "YWJj==", "0123"},
-		 {"", "=", "a b", "a=b", "a\nb", "\xc3\xa9", "a,b", "a\"b"}},
+		 {"x", "abc-._~+/", "YWJj==", "a,\"b", "b<t>&", "\xc3\xa9"},
+		 {"", " ", "a b", "a\nb", "a\t", "a\x7f", "\x01"}},
 		{ACCESS_ALLOW_IPS,
 		 {"10.0.0.0/8", "::1"},
 		 {"", "x", "10.0.0.0/8,::1", "10.0.0.1/8"}},

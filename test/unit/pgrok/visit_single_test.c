@@ -1,6 +1,7 @@
 /* Visits whose stream carries one request, and ends with its answer: how a Drip server wants it. */
 #include "test/unit/pgrok/visit_rig.h"
 
+#include "pgrok/config/limits.h"
 #include "test/unit/common/mux_pipe.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: pub.x.me\r\n\r\n"
@@ -326,6 +327,37 @@ static void test_half_an_answer(void **state)
 	}
 }
 
+/* ---- no request ---- */
+
+/* The stream ends without an answer, as Go's client ends it. */
+static void test_no_request(void **state)
+{
+	static const char *const said[] = {"", "\r\n\r\n", "GET / HTTP/1.1\r\nHo"};
+	struct play *p = *state;
+
+	for (int i = 0; i < 3; i++) {
+		struct fake *c = come(p);
+
+		if (*said[i])
+			say(&c->s, said[i]);
+		while (!p->local)
+			loop_run(p->loop);
+		assert_string_equal(hear(p, &c->s, SIZE_MAX), "");
+		assert_int_equal(p->rc, STREAM_EOF);
+		leave(p, c);
+	}
+	/* Whose request is there may wait for its answer, however long. */
+	struct fake *c = ask(p, GET);
+	struct loop_timer timer = {0};
+
+	loop_timer_init(&timer, p->loop, stop, p->loop);
+	loop_after(&timer, LIMIT_ASKED_MS + 1000);
+	loop_run(p->loop);
+	say(p->local, OK5);
+	assert_string_equal(hear(p, &c->s, SIZE_MAX), OK5);
+	leave(p, c);
+}
+
 /* ---- the visitor goes ---- */
 
 static void test_gone(void **state)
@@ -380,10 +412,11 @@ int main(void)
 		SINGLE(test_answers_too_early),
 		SINGLE(test_no_service),
 		SINGLE(test_half_an_answer),
+		SINGLE(test_no_request),
 		SINGLE(test_gone),
 		SINGLE(test_second_request),
 	};
 
-	setenv("PGROK_TIME_SCALE", "0.1", 1);
+	setenv("PGROK_TIME_SCALE", "0.02", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -147,6 +147,12 @@ static void refused(void **state)
 		assert_non_null(strstr(err.text, bad[i].names));
 		config_free(&c);
 	}
+	assert_int_equal(parse(&c, "-dripOnHttps", "-httpsAddr=", NULL), CONFIG_BAD);
+	assert_non_null(strstr(err.text, "-dripOnHttps: there is no -httpsAddr"));
+	config_free(&c);
+	assert_int_equal(parse(&c, "-dripOnHttps", "-tunnelTLSClientCA=x", NULL), CONFIG_BAD);
+	assert_non_null(strstr(err.text, "-dripOnHttps: clients would come there without"));
+	config_free(&c);
 	setenv("VHOST", "a/b", 1);
 	assert_int_equal(parse(&c, NULL, NULL, NULL), CONFIG_BAD);
 	assert_non_null(strstr(err.text, "VHOST"));
