@@ -37,6 +37,14 @@ void line_number(struct line *l, uint64_t n)
 	line_put(l, digits + at, sizeof(digits) - at);
 }
 
+void line_thousandths(struct line *l, uint64_t n)
+{
+	const char digits[3] = {(char)('0' + n / 100 % 10), (char)('0' + n / 10 % 10),
+				(char)('0' + n % 10)};
+
+	line_put(l, digits, sizeof(digits));
+}
+
 void line_tail(struct line *l, const char *s)
 {
 	size_t len = strlen(s);

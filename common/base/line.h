@@ -34,6 +34,8 @@ struct line line_of(char *bytes, size_t cap, enum line_form form);
 void line_put(struct line *l, const char *s, size_t len);
 void line_str(struct line *l, const char *s);
 void line_number(struct line *l, uint64_t n);
+/* Its last three digits. */
+void line_thousandths(struct line *l, uint64_t n);
 /* Escaped. */
 void line_escaped(struct line *l, const char *s, size_t len);
 /* Escaped, at most max bytes of the line and "..." where that was not enough. */

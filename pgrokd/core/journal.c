@@ -138,11 +138,9 @@ static void put_or_dash(struct line *l, const struct journal_entry *e, enum jour
 /* As milliseconds, with three digits behind the point. */
 static void put_ms(struct line *l, uint64_t us)
 {
-	char part[4] = {'.', (char)('0' + us / 100 % 10), (char)('0' + us / 10 % 10),
-			(char)('0' + us % 10)};
-
 	line_number(l, us / 1000);
-	line_put(l, part, sizeof(part));
+	line_str(l, ".");
+	line_thousandths(l, us);
 }
 
 static void put_first(struct line *l, const struct journal_entry *e, const char *none)
@@ -244,11 +242,9 @@ static void put_json(struct line *l, const struct journal_entry *e, const struct
 
 	line_str(l, "{\"time\":\"");
 	put_time(l, sums->us, &ms);
-	char part[5] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10),
-			(char)('0' + ms % 10), 'Z'};
-
-	line_put(l, part, sizeof(part));
-	line_str(l, "\",\"addr\":\"");
+	line_str(l, ".");
+	line_thousandths(l, ms);
+	line_str(l, "Z\",\"addr\":\"");
 	line_str(l, addr_ip_text(&e->peer, ip));
 	put_member(l, e, "\",\"owner\":\"", JOURNAL_OWNER);
 	line_str(l, e->https ? "\",\"proto\":\"https" : "\",\"proto\":\"http");

@@ -1,61 +1,10 @@
 // The operator's page, with the real server behind it.
 import assert from "node:assert/strict";
-import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import { quiet, shot, suite } from "./lib.mjs";
 import { contrastFaults } from "./page.mjs";
-import { BIN, end, freePort, start, startService, visit } from "./rig.mjs";
+import { OPERATORS_TOKEN as TOKEN, adminRig } from "./rig.mjs";
 
-const TOKEN = "operators-token";
 const MANY = 10000;
-const TEAM = "tokens:\n- {name: alice, token: ta, tunnels: 20}\n- {name: bob, token: tb, expires: 2099-01-31}\n";
-
-async function adminRig() {
-	const folder = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-admin-rig-"));
-	const service = await startService();
-	const [httpPort, tunnelPort, adminPort] = [await freePort(), await freePort(), await freePort()];
-	const children = [];
-	const file = (name, text) => {
-		fs.writeFileSync(path.join(folder, name), text);
-		return path.join(folder, name);
-	};
-	const client = async (token, name) => {
-		const child = start([path.join(BIN, "pgrok"), `-config=${file("pgrok.yml", "inspect_addr: disabled\n")}`,
-			`-serveraddr=127.0.0.1:${tunnelPort}`, `-authtoken=${token}`, `-subdomain=${name}`, "-proto=http", "-log=stdout",
-			String(service.address().port)], "Tunnel established at", 20);
-
-		children.push(child);
-		await child.ready;
-	};
-	const stop = async () => {
-		for (const child of children.reverse())
-			await end(child);
-		service.closeAllConnections();
-		service.close();
-		fs.rmSync(folder, { recursive: true, force: true });
-	};
-
-	try {
-		children.push(start([path.join(BIN, "pgrokd"), "-domain=pgrok.localhost", `-httpAddr=127.0.0.1:${httpPort}`, "-httpsAddr=",
-			`-tunnelAddr=127.0.0.1:${tunnelPort}`, `-adminAddr=127.0.0.1:${adminPort}`, `-adminToken=${TOKEN}`,
-			`-authTokens=${file("team.yml", TEAM)}`, `-stateDir=${path.join(folder, "state")}`, "-log=stdout"],
-		"Listening for control and proxy connections on", 20));
-		await children[0].ready;
-		for (const [token, name] of [["ta", "shop"], ["ta", "blog"], ["tb", "api"]])
-			await client(token, name);
-	} catch (err) {
-		await stop();
-		throw err;
-	}
-	return {
-		url: `http://127.0.0.1:${adminPort}/`,
-		client,
-		visit: (name, what) => visit(httpPort, `${name}.pgrok.localhost:${httpPort}`, what),
-		stop,
-	};
-}
-
 const it = suite(adminRig);
 const line = (page, text) => page.locator("#rows .line:not([hidden])", { hasText: text });
 

@@ -157,12 +157,10 @@ function talkTo(port, host, pathname, texts) {
 	});
 }
 
-export async function realRig() {
-	const folder = fs.mkdtempSync(path.join(os.tmpdir(), "pgrok-browser-rig-"));
+/* A rig of programs and the local service: make(ground) says what it offers; all of it ends with stop(). */
+async function rigOf(name, make) {
+	const folder = fs.mkdtempSync(path.join(os.tmpdir(), `pgrok-${name}-`));
 	const service = await startService();
-	const [httpPort, tunnelPort, inspectPort] = [await freePort(), await freePort(), await freePort()];
-	const local = `127.0.0.1:${service.address().port}`;
-	const config = path.join(folder, "pgrok.yml");
 	const children = [];
 	const stop = async () => {
 		for (const child of children.reverse())
@@ -171,27 +169,88 @@ export async function realRig() {
 		service.close();
 		fs.rmSync(folder, { recursive: true, force: true });
 	};
+	const ground = {
+		local: `127.0.0.1:${service.address().port}`,
+		folder,
+		file(to, text) {
+			fs.writeFileSync(path.join(folder, to), text);
+			return path.join(folder, to);
+		},
+		async run(program, args, said) {
+			const child = start([path.join(BIN, program), "-log=stdout", ...args], said, 20);
 
-	fs.writeFileSync(config, `server_addr: 127.0.0.1:${tunnelPort}\ninspect_addr: 127.0.0.1:${inspectPort}\n` +
-		`tunnels:\n  web:\n    subdomain: web\n    proto:\n      http: ${local}\n  api:\n    subdomain: api\n    proto:\n      http: ${local}\n`);
+			children.push(child);
+			await child.ready;
+			return child;
+		},
+		server: args => ground.run("pgrokd", ["-domain=pgrok.localhost", "-httpsAddr=", `-stateDir=${path.join(folder, "state")}`, ...args],
+			"Listening for control and proxy connections on"),
+		client: args => ground.run("pgrok", args, "Tunnel established at"),
+	};
+
 	try {
-		children.push(start([path.join(BIN, "pgrokd"), "-domain=pgrok.localhost", `-httpAddr=127.0.0.1:${httpPort}`, "-httpsAddr=",
-			`-tunnelAddr=127.0.0.1:${tunnelPort}`, `-stateDir=${path.join(folder, "state")}`, "-log=stdout"],
-		"Listening for control and proxy connections on", 20));
-		await children[0].ready;
-		children.push(start([path.join(BIN, "pgrok"), `-config=${config}`, "-log=stdout", "start-all"], "Tunnel established at", 20));
-		await children[1].ready;
+		return { ...await make(ground), stop };
 	} catch (err) {
 		await stop();
 		throw err;
 	}
-	const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
-	return {
-		url: `http://127.0.0.1:${inspectPort}/http/in`,
-		pid: children[1].pid,
-		flood: count => flood(httpPort, host(), count),
-		send: what => visit(httpPort, host(what.tunnel), what),
-		talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
-		stop,
-	};
+}
+
+export function realRig() {
+	return rigOf("browser-rig", async ground => {
+		const [httpPort, tunnelPort, inspectPort] = [await freePort(), await freePort(), await freePort()];
+		const host = tunnel => `${tunnel || "web"}.pgrok.localhost:${httpPort}`;
+		const tunnel = name => `  ${name}:\n    subdomain: ${name}\n    proto:\n      http: ${ground.local}\n`;
+		const config = ground.file("pgrok.yml", `server_addr: 127.0.0.1:${tunnelPort}\ninspect_addr: 127.0.0.1:${inspectPort}\n` +
+			`tunnels:\n${tunnel("web")}${tunnel("api")}`);
+
+		await ground.server([`-httpAddr=127.0.0.1:${httpPort}`, `-tunnelAddr=127.0.0.1:${tunnelPort}`]);
+		const client = await ground.client([`-config=${config}`, "start-all"]);
+
+		return {
+			url: `http://127.0.0.1:${inspectPort}/http/in`,
+			pid: client.pid,
+			flood: count => flood(httpPort, host(), count),
+			send: what => visit(httpPort, host(what.tunnel), what),
+			talk: (pathname, texts) => talkTo(httpPort, host(), pathname, texts),
+		};
+	});
+}
+
+export const OPERATORS_TOKEN = "operators-token";
+const TEAM = "tokens:\n- {name: alice, token: ta, tunnels: 20}\n- {name: bob, token: tb, expires: 2099-01-31}\n";
+
+/* A server with its admin listener, two owners and three tunnels. */
+export function adminRig() {
+	return rigOf("admin-rig", async ground => {
+		const [httpPort, tunnelPort, adminPort] = [await freePort(), await freePort(), await freePort()];
+		const config = ground.file("pgrok.yml", "inspect_addr: disabled\n");
+		const client = (token, name) => ground.client([`-config=${config}`, `-serveraddr=127.0.0.1:${tunnelPort}`, `-authtoken=${token}`,
+			`-subdomain=${name}`, "-proto=http", ground.local]);
+
+		await ground.server([`-httpAddr=127.0.0.1:${httpPort}`, `-tunnelAddr=127.0.0.1:${tunnelPort}`, `-adminAddr=127.0.0.1:${adminPort}`,
+			`-adminToken=${OPERATORS_TOKEN}`, `-authTokens=${ground.file("team.yml", TEAM)}`]);
+		for (const [token, name] of [["ta", "shop"], ["ta", "blog"], ["tb", "api"]])
+			await client(token, name);
+		return {
+			url: `http://127.0.0.1:${adminPort}/`,
+			client,
+			visit: (name, what) => visit(httpPort, `${name}.pgrok.localhost:${httpPort}`, what),
+		};
+	});
+}
+
+export const PASSWORD = "open sesame";
+
+/* A tunnel whose visitors need a password. */
+export function passwordRig() {
+	return rigOf("password-rig", async ground => {
+		const [httpPort, tunnelPort] = [await freePort(), await freePort()];
+		const config = ground.file("pgrok.yml", "inspect_addr: disabled\n");
+
+		await ground.server([`-httpAddr=127.0.0.1:${httpPort}`, `-tunnelAddr=127.0.0.1:${tunnelPort}`]);
+		await ground.client([`-config=${config}`, `-serveraddr=127.0.0.1:${tunnelPort}`, "-subdomain=vault", "-proto=http",
+			`-password=${PASSWORD}`, ground.local]);
+		return { url: `http://vault.pgrok.localhost:${httpPort}` };
+	});
 }

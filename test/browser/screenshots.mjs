@@ -2,6 +2,7 @@
 import path from "node:path";
 import { openBrowser } from "./lib.mjs";
 import { Mock } from "./mock.mjs";
+import { OPERATORS_TOKEN, adminRig } from "./rig.mjs";
 import { terminalPicture } from "./terminal.mjs";
 
 const SIZE = { width: 1200, height: 760 };
@@ -50,5 +51,21 @@ await picture("inspector-dark.png", "dark", async ({ mock, page, open }) => {
 	await page.keyboard.press("Control+Enter");
 	await page.locator(".diff .added", { hasText: "0341" }).waitFor();
 });
+/* The operator's page, with the real server behind it. */
+async function adminPicture(name) {
+	const rig = browser.also(await adminRig());
+	const page = await browser.page(`${rig.url}?token=${OPERATORS_TOKEN}`, { viewport: SIZE, colorScheme: "light" });
+
+	for (let i = 0; i < 40; i++) {
+		await rig.visit(["shop", "blog", "api"][i % 3], { path: "/orders" });
+		await page.waitForTimeout(250); /* the sparklines' last ten seconds */
+	}
+	await page.locator("#rows .line").first().waitFor();
+	await page.mouse.move(5, 5);
+	await page.screenshot({ path: path.join(folder, name), animations: "disabled" });
+	await browser.tidy();
+}
+
+await adminPicture("admin-light.png");
 await terminalPicture(browser, path.join(folder, "terminal.png"));
 await browser.close();

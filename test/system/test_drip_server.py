@@ -600,3 +600,25 @@ def test_a_plain_connection_is_no_harm(lab, certs):
     with pytest.raises((Short, Refused)):
         client(lab, s, register=b"nonsense")
     assert time.monotonic() - start < WAIT
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_the_https_port(lab, certs, on):
+    """-dripOnHttps: 443 alone is enough, and visitors come there as before."""
+    s = server(lab, certs, *(["-dripOnHttps"] if on else []))
+    site = lab.site()
+    if not on:
+        with pytest.raises((Short, Aborted, OSError, AssertionError)):  # an answer of HTTP
+            DripClient(s.https_port, site.port, token=TOKEN)
+        return
+    c = lab.keep(DripClient(s.https_port, site.port, token=TOKEN, name="both"))
+    assert len(c.sessions) == 4
+    for path in ("/a", "/b"):
+        assert get(s.https_port, c.host_name(), path, tls=True).body == b"site GET " + path.encode() + b"\n"
+    with wire.connect(s.https_port) as v:
+        v.send(b"G")
+        v.send(request(c.host_name(), "/c", close=True)[1:])
+        assert v.response().status == 200
+    with pytest.raises(Refused, match="Invalid authentication token"):
+        DripClient(s.https_port, site.port, token="bad")
+    assert not c.faults
