@@ -17,7 +17,7 @@ def tls_backend(lab, certs, handler):
     ctx.load_cert_chain(certs.elsewhere, certs.elsewhere_key)  # of another name: it is not checked
 
     def over_tls(c, backend):
-        with TlsConn(c.sock, ctx, server_side=True) as tls:  # an end without close_notify would be a cut
+        with TlsConn(c.sock, ctx, server_side=True) as tls:
             handler(tls, backend)
     return lab.backend(over_tls)
 
