@@ -17,7 +17,8 @@ def tls_backend(lab, certs, handler):
     ctx.load_cert_chain(certs.elsewhere, certs.elsewhere_key)  # of another name: it is not checked
 
     def over_tls(c, backend):
-        handler(TlsConn(c.sock, ctx, server_side=True), backend)
+        with TlsConn(c.sock, ctx, server_side=True) as tls:
+            handler(tls, backend)
     return lab.backend(over_tls)
 
 

@@ -51,6 +51,21 @@ class Way:
             return c.response(method=method)
 
 
+def client_config(lab, addr, port, kind, name, transport="tcp", allow=(), deny=(), auth=None, **keys):
+    """The file of a pgrok user, with one tunnel."""
+    address = f"https://127.0.0.1:{port}" if kind == "https" else port
+    lines = [f"server_addr: {addr}", "protocol: drip", f"auth_token: {TOKEN}", f"transport: {transport}", "tunnels:",
+             f"  {name or 'some'}:", f"    proto: {{{'tcp' if kind == 'tcp' else 'http'}: '{address}'}}"]
+    if allow:
+        lines.append(f"    allow_ips: {json.dumps(list(allow))}")
+    if deny:
+        lines.append(f"    deny_ips: {json.dumps(list(deny))}")
+    if auth:
+        lines.append(f"    {auth[0]}: {json.dumps(auth[1])}")
+    lines += [f"    {k}: {v}" for k, v in keys.items()]
+    return lab.config("\n".join(lines) + "\n")
+
+
 class Rig:
     """tunnel() opens one and returns its Way. ours: which of our programs is in it ("", server, client)."""
 
@@ -120,20 +135,9 @@ class OurClient(Rig):
         self.server = lab.keep(DripServer(certs, **{"token": TOKEN, "half_close": True, **(server_kw or {})}))
         self.doubles.append(self.server)
 
-    def config(self, service, kind, name, transport="tcp", allow=(), deny=(), auth=None, server_port=None, **keys):
-        """The file a user would write."""
-        address = f"https://127.0.0.1:{self.port_of(service)}" if kind == "https" else self.port_of(service)
-        lines = [f"server_addr: 127.0.0.1:{server_port or self.server.port}", "protocol: drip",
-                 f"auth_token: {TOKEN}", f"transport: {transport}", "tunnels:", f"  {name or 'some'}:",
-                 f"    proto: {{{'tcp' if kind == 'tcp' else 'http'}: '{address}'}}"]
-        if allow:
-            lines.append(f"    allow_ips: {json.dumps(list(allow))}")
-        if deny:
-            lines.append(f"    deny_ips: {json.dumps(list(deny))}")
-        if auth:
-            lines.append(f"    {auth[0]}: {json.dumps(auth[1])}")
-        lines += [f"    {k}: {v}" for k, v in keys.items()]
-        return self.lab.config("\n".join(lines) + "\n")
+    def config(self, service, kind, name, server_port=None, **kw):
+        return client_config(self.lab, f"127.0.0.1:{server_port or self.server.port}", self.port_of(service), kind,
+                             name, **kw)
 
     def tunnel(self, service, kind="http", name="", **kw):
         n = len(self.server.every)
@@ -143,6 +147,18 @@ class OurClient(Rig):
         t = self.server.wait_tunnel(n + 1)
         self.doubles.append(t)
         return Way(self.client.urls()[-1], self.server.port, service)
+
+
+class OurPair(OurServer):
+    """pgrok at pgrokd, as if both were Drip's."""
+
+    ours = "both"
+
+    def tunnel(self, service, kind="http", name="", **kw):
+        config = client_config(self.lab, self.server.tunnel_addr, self.port_of(service), kind, name,
+                               **{**self.client_kw, **kw})
+        self.client = self.lab.client(None, "start", name or "some", config=config, serveraddr=False)
+        return Way(self.client.urls()[-1], self.server.https_port, service)
 
 
 class RealClient(OurServer):
@@ -189,8 +205,3 @@ class RealServer(OurClient):
         config = self.config(service, kind, name, server_port=self.port, **kw)
         self.client = self.lab.client(None, "start", name or "some", config=config, serveraddr=False)
         return Way(self.client.urls()[-1], self.port, service)
-
-
-RIGS = {"doubles": Doubles, "server": OurServer, "client": OurClient}
-if DRIP:
-    RIGS.update({"drip-client": RealClient, "drip-server": RealServer})
