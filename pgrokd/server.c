@@ -40,7 +40,8 @@ static const char *const port_words[PORTS] = {"public http", "public https", "co
 
 /* Which protocols are spoken where: told apart by their first bytes. */
 static const struct proto_ops *const for_visitors[] = {&http_proto, NULL};
-static const struct proto_ops *const for_both[] = {&drip_proto, &http_proto, NULL};
+static const struct proto_ops *const for_both[] = {&drip_proto, &drip_beside_proto, &http_proto,
+						   NULL};
 static const struct proto_ops *const for_clients[] = {&pgrok_proto, &drip_proto, &drip_web_proto,
 						      NULL};
 

@@ -497,6 +497,11 @@ static const struct stream_ops ws_ops = {
 	.error = ws_error,
 };
 
+bool stream_is_ws(const struct stream *s)
+{
+	return s->ops == &ws_ops;
+}
+
 struct stream *stream_ws_part(struct stream *s)
 {
 	struct ws *ws = ws_of(s);

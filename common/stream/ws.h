@@ -20,6 +20,7 @@ enum ws_role { WS_SERVER, WS_CLIENT }; /* a client masks what it sends */
 struct stream *stream_ws_new(struct stream *low, enum ws_role role, const void *early,
 			     size_t len) MUSTCHECK;
 
+bool stream_is_ws(const struct stream *s);
 /*
  * To move it to another thread: takes out what is below, which the caller owns then; s is an empty
  * shell on no loop. NULL: it can't be moved now (something waits to be sent, or it is at its end).

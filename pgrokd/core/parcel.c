@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/stream/ws.h"
+
 struct parcel *parcel_new(parcel_adopt_fn *adopt, parcel_drop_fn *drop, const struct addr *peer)
 {
 	struct parcel *p = xcalloc(1, sizeof(*p));
@@ -21,6 +23,7 @@ static void parcel_free(struct parcel *p)
 	SSL_free(p->ssl);
 	if (p->fd >= 0)
 		close(p->fd);
+	stream_close(p->shell, true);
 	msg_free(&p->first);
 	if (p->own)
 		p->own_free(p->own);
@@ -37,6 +40,11 @@ static void parcel_deliver(struct loop_msg *m, struct loop *l)
 
 	p->fd = -1;
 	p->ssl = NULL;
+	if (p->shell) {
+		stream_ws_join(p->shell, s);
+		s = p->shell;
+		p->shell = NULL;
+	}
 	p->adopt(p->to, s, p);
 	parcel_free(p);
 }
@@ -50,6 +58,21 @@ static void parcel_drop(struct loop_msg *m)
 	parcel_free(p);
 }
 
+/* False: it can't be now, s is closed. */
+static bool take_apart(struct parcel *p, struct stream *s)
+{
+	struct stream *low = s;
+
+	if (stream_is_ws(s) && !(low = stream_ws_part(s))) {
+		stream_close(s, true);
+		return false;
+	}
+	if (low != s)
+		p->shell = s;
+	stream_detach(low, &p->fd, &p->ssl);
+	return true;
+}
+
 void parcel_send(struct parcel *p, struct worker *from, int home, struct stream *s)
 {
 	p->to = &from->core->worker[home];
@@ -61,6 +84,8 @@ void parcel_send(struct parcel *p, struct worker *from, int home, struct stream 
 	from->count.moved++;
 	p->msg.deliver = parcel_deliver;
 	p->msg.drop = parcel_drop;
-	stream_detach(s, &p->fd, &p->ssl);
-	loop_post(p->to->loop, &p->msg);
+	if (take_apart(p, s))
+		loop_post(p->to->loop, &p->msg);
+	else
+		parcel_drop(&p->msg);
 }

@@ -25,6 +25,7 @@ struct parcel {
 	struct worker *to;
 	int fd;
 	SSL *ssl;
+	struct stream *shell; /* a WebSocket without its connection; NULL: it was none */
 	struct addr peer;
 	struct addr origin; /* of the request in what was read: peer, or whom a proxy speaks of */
 	struct seat seat;   /* a visitor's */
@@ -44,8 +45,8 @@ struct parcel {
 struct parcel *parcel_new(parcel_adopt_fn *adopt, parcel_drop_fn *drop,
 			  const struct addr *peer) MUSTCHECK;
 /*
- * Takes p and s (a direct stream) and brings both to worker `home`: at once if that is `from`, else
- * the stream is taken apart and posted.
+ * Takes p and s (a direct stream, or a WebSocket over one) and brings both to worker `home`: at
+ * once if that is `from`, else the stream is taken apart and posted.
  */
 void parcel_send(struct parcel *p, struct worker *from, int home, struct stream *s);
 

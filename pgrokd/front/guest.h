@@ -53,6 +53,10 @@ struct guest {
  */
 struct guest *guest_new(struct worker *w, enum port port, struct stream *s,
 			const struct addr *peer) MUSTCHECK;
+/*
+ * Takes s, which its connection has become, and on which proto is spoken: what was read is over.
+ */
+void guest_becomes(struct guest *g, struct stream *s, const struct proto_ops *proto);
 /* Its protocol's hello() is called in the next turn. */
 void guest_soon(struct guest *g);
 

@@ -306,6 +306,17 @@ void guest_soon(struct guest *g)
 	loop_next_tick(g->worker->loop, &g->soon);
 }
 
+void guest_becomes(struct guest *g, struct stream *s, const struct proto_ops *proto)
+{
+	xfree_secret(g->buf, g->len);
+	g->buf = NULL;
+	g->len = g->cap = 0;
+	g->stream = s;
+	g->proto = proto;
+	stream_on_ready(s, guest_ready, g);
+	stream_want(s, STREAM_READ);
+}
+
 struct guest *guest_new(struct worker *w, enum port port, struct stream *s, const struct addr *peer)
 {
 	if (w->n_guests >= door_share(w->core->door, w->core->n_workers))

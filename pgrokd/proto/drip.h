@@ -4,6 +4,8 @@
 
 #include "pgrokd/core/proto.h"
 
-extern const struct proto_ops drip_proto, drip_web_proto;
+extern const struct proto_ops drip_proto;
+/* Over HTTP, on a port of its own and on one of tunnels. */
+extern const struct proto_ops drip_web_proto, drip_beside_proto;
 
 #endif

@@ -622,3 +622,34 @@ def test_the_https_port(lab, certs, on):
     with pytest.raises(Refused, match="Invalid authentication token"):
         DripClient(s.https_port, site.port, token="bad")
     assert not c.faults
+
+
+@pytest.mark.parametrize("engine", ["direct", "bufferevent"])
+@pytest.mark.parametrize("transport", ["wss", "auto"])
+@pytest.mark.threads
+def test_transports(lab, certs, transport, engine):
+    """The same through a WebSocket; one that asks first is told that it needs none."""
+    rig = OurServer(lab, certs, client_kw={"transport": transport}, server_kw={"engine": engine, "workers": 4})
+    drip_cases.case_parallel(rig, "http", 20)
+    assert rig.client.served[0] == 0 and min(rig.client.served[1:]) > 0, rig.client.served
+    drip_cases.case_upload(rig, "http")
+    drip_cases.case_download(rig, "http")
+    drip_cases.case_websocket(rig, "http")
+    drip_cases.case_tcp(rig, "tcp")
+    assert not rig.faults()
+
+
+def test_wss_on_the_https_port(lab, certs):
+    """By the server's name; what a tunnel has at the same paths is its own."""
+    s = server(lab, certs, "-dripOnHttps")
+    site = lab.site()
+    c = lab.keep(DripClient(s.https_port, site.port, token=TOKEN, transport="wss"))
+    for path in ("/a", "/_drip/discover", "/_drip/ws", "/_dripping"):
+        assert get(s.https_port, c.host_name(), path, tls=True).body == b"site GET " + path.encode() + b"\n"
+    assert discover(s.https_port).status == 200
+    assert get(s.https_port, "pgrok.me", "/_drip/ws", tls=True).status == 400
+    assert get(s.https_port, "pgrok.me", "/_dripping", tls=True).status == 404
+    with dial(s.https_port) as v:
+        v.send(request("pgrok.me", "/_drip/discover"))
+        assert v.response().status == 400
+    assert not c.faults

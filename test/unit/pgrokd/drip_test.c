@@ -312,10 +312,10 @@ static void test_first_bytes(void **state)
 		text[got] = '\0';
 		assert_non_null(strstr(text, "HTTP/1.1 200 OK\r\n"));
 		assert_non_null(strstr(text, "\r\nConnection: close\r\n"));
-		assert_non_null(strstr(text,
-				       "\r\n\r\n{\"preferred\":\"tcp\",\"transports\":[\"tcp\"],"
-				       "\"tunnel_types\":[\"http\",\"https\",\"tcp\"],"
-				       "\"version\":\"1\"}"));
+		assert_non_null(strstr(
+			text, "\r\n\r\n{\"preferred\":\"tcp\",\"transports\":[\"tcp\",\"wss\"],"
+			      "\"tunnel_types\":[\"http\",\"https\",\"tcp\"],"
+			      "\"version\":\"1\"}"));
 		for (int i = 0; i < 3; i++)
 			close(fd[i]);
 		pass(r);
@@ -368,7 +368,7 @@ static void test_web(void **state)
 	} cases[] = {
 		{"GET /_drip/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
 		 "Upgrade: websocket\r\n\r\n",
-		 "HTTP/1.1 403 "},
+		 "HTTP/1.1 400 "},
 		{"GET / HTTP/1.1\r\nHost: myapp.t.test\r\n\r\n", "HTTP/1.1 404 "},
 		{"PROPFIND /x HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404 "},
 		{"GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
@@ -382,6 +382,44 @@ static void test_web(void **state)
 		assert_true(read(fd, text, sizeof(text)) > 0);
 		assert_memory_equal(text, cases[i].status, strlen(cases[i].status));
 		close(fd);
+	}
+}
+
+#define WS                                                                                   \
+	"GET /_drip/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" \
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+/* Within a WebSocket all is as without; what comes behind the request counts. */
+static void test_websocket(void **state)
+{
+	struct rig *r = *state;
+	static const char mask[] = {'\x82', '\x85', 0, 0, 0, 0}, begin[] = {0, 0, 0, '\x31', 1};
+	char text[512], sent[512];
+	size_t n = strlen(register_json), len = strlen(WS);
+
+	assert_int_equal(n, 0x31);
+	memcpy(sent, WS, len);
+	memcpy(sent + len, mask, 6);
+	memcpy(sent + len + 6, begin, 5);
+	memcpy(sent + len + 11, mask, 6);
+	sent[len + 12] = (char)(0x80 | n);
+	memcpy(sent + len + 17, register_json, n);
+	len += 17 + n;
+	for (size_t piece = 1; piece <= len; piece = 3 * piece + 1) {
+		int fd = come(r);
+
+		say_in_pieces(r, fd, sent, len, piece);
+		ssize_t got = read(fd, text, sizeof(text) - 1);
+		assert_true(got > 0);
+		for (ssize_t i = 0; i < got; i++)
+			text[i] = text[i] ? text[i] : '.';
+		text[got] = '\0';
+		assert_memory_equal(text, "HTTP/1.1 101 ", 13);
+		assert_non_null(strstr(text, "\r\n\r\n\x82"));
+		assert_non_null(strstr(text, "\2{\"subdomain\":\"myapp\""));
+		close(fd);
+		pass(r);
+		assert_int_equal(idmap_count(r->worker.clients), 0);
 	}
 }
 
@@ -658,6 +696,7 @@ int main(void)
 		TEST(test_first_bytes),
 		TEST(test_nobody),
 		TEST(test_web),
+		TEST(test_websocket),
 		TEST(test_registers),
 		TEST(test_reserved),
 		TEST(test_random),
