@@ -273,7 +273,8 @@ static const char *protocols_of(struct drip_control *k, const struct grant *g)
 	bool open[2] = {core->on[PORT_HTTP], core->on[PORT_HTTPS]};
 
 	for (int p = PROTO_HTTP; p <= PROTO_HTTPS; p++)
-		open[p] &= grant_tunnel(g, &(struct wish){.proto = (enum proto)p}, &no) == ALLOWED;
+		open[p] &= grant_tunnel(g, &(struct wish){.proto = (enum proto)p}, &no) !=
+			   REFUSED_PROTO; /* which names it may have is asked with the name */
 	k->urls = k->tcp ? 1 : open[0] + open[1];
 	if (k->tcp)
 		return "tcp";

@@ -558,6 +558,25 @@ def test_a_living_owner_keeps_its_name(lab, certs):
     assert way.get("/").body == b"old GET /\n"
 
 
+def test_a_token_for_some_names(lab, certs):
+    """Its client may have these, and no others; what another's token may have is not its."""
+    tokens = lab.tmp / "some.yml"
+    tokens.write_text("tokens:\n  - name: bees\n    token: bbb\n    subdomains: [bee]\n"
+                      "  - name: plain\n    token: ppp\n    protos: [http]\n")
+    s = lab.server(f"-authTokens={tokens}", certs=certs)
+    for name in ("wasp", ""):
+        with pytest.raises(Refused, match="invalid subdomain or rules"):
+            client(lab, s, token="bbb", name=name)
+    bee = client(lab, s, token="bbb", name="bee")
+    assert bee.name == "bee"
+    bee.token = "ppp"
+    with pytest.raises(Refused, match="Invalid authentication token"):
+        bee.join()
+    assert f":{s.http_port}" in client(lab, s, token="ppp", data=0).url
+    with pytest.raises(Refused, match="Your token does not allow tcp tunnels"):
+        client(lab, s, token="ppp", kind="tcp")
+
+
 # -- both families --
 
 def pgrok_at(rig, site, name):
