@@ -13,7 +13,8 @@
 #include "common/net/rtt.h"
 
 #define READ_SIZE (64u << 10) /* once a wake-up, as pairs do */
-#define DRAIN_MS 10000        /* the last frames of a session without an owner */
+#define DRAIN_MS 10000        /* the last frames of a session without an owner; in this time at */
+#define DRAIN_LEAST 1024      /* least so many bytes go out, or it is lost */
 #define PROBES 32             /* round trips until the length of the path is known, at most */
 #define PATH_SHORT_US 1000    /* no shorter one needs to be looked for */
 #define PONGS 8               /* and twice as many: then an older round trip is forgotten */
@@ -134,8 +135,10 @@ void mux_maybe_free(struct mux *m)
 		owe_goaway(m);
 	if (m->t && !m->lost && (m->count || m->out_len || work_left(m))) {
 		/* The tick comes back here; a peer that takes nothing may not keep it for ever. */
-		if (idmap_count(m->streams) == m->parting_n && !loop_timer_pending(&m->drain))
+		if (idmap_count(m->streams) == m->parting_n && !loop_timer_pending(&m->drain)) {
+			m->drained = m->written;
 			loop_after(&m->drain, DRAIN_MS);
+		}
 		return;
 	}
 	if (m->count)
@@ -162,7 +165,14 @@ static void at_exit(void *arg)
 
 static void on_drain(void *arg)
 {
-	session_lost(arg, "its last frames were not taken", BYE_ABORT);
+	struct mux *m = arg;
+
+	if (m->written - m->drained < DRAIN_LEAST) {
+		session_lost(m, "its last frames were not taken", BYE_ABORT);
+		return;
+	}
+	m->drained = m->written;
+	loop_after(&m->drain, DRAIN_MS);
 }
 
 void mux_close(struct mux *m, bool abort)

@@ -63,6 +63,7 @@ size_t mux_room(const struct mux *m)
 static void out_advance(struct mux *m, size_t n)
 {
 	m->out_off += n;
+	m->written += n;
 	if (m->tail && m->out_off > m->tail_at)
 		m->tail = NULL;
 	if (m->out_off == m->out_len) {

@@ -70,6 +70,7 @@ struct mux {
 
 	char *out; /* frames to be written, OUT_CAP; NULL: none */
 	size_t out_len, out_off;
+	uint64_t written, drained; /* bytes that have gone out; when the drain timer was started */
 	struct mstream *tail; /* whose DATA frame is the last one, and has not begun to leave */
 	size_t tail_at;
 	struct mstream_list owing, waiting, parting; /* the last one in the order of part_by */

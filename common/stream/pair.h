@@ -104,7 +104,8 @@ struct stream *pair_take(struct pair *p, enum side side) MUSTCHECK;
 /*
  * After PAIR_LEFT, before close: takes out the side whose judge let it leave, for another pair.
  * *buf: what was read from it and not passed, the caller's to free and to feed to that pair; NULL:
- * nothing. The other side stays, and ends with pair_close().
+ * nothing. What stream_want() said of it still holds. The other side stays, and ends with
+ * pair_close().
  */
 struct stream *pair_leave(struct pair *p, enum side side, char **buf, size_t *len) MUSTCHECK;
 /*

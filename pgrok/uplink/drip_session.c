@@ -146,11 +146,21 @@ static void on_connected(void *arg)
 	trust_tell(&s->conf, &s->told_trust);
 }
 
+/* By what it is, not by its URL: a server could give the same one twice. */
+static const struct model_tunnel *shown(const struct model *m, const struct drip_tunnel *d)
+{
+	for (size_t i = 0; i < m->tunnels_n; i++) {
+		if (m->tunnels[i].conf == d->t && m->tunnels[i].proto == d->proto)
+			return &m->tunnels[i];
+	}
+	return NULL;
+}
+
 /* Who the visitor is is not said. */
 static void on_stream(void *arg, struct drip_tunnel *d, struct stream *stream)
 {
 	struct session *s = arg;
-	const struct model_tunnel *t = d->url ? model_find(s->conf.model, d->url) : NULL;
+	const struct model_tunnel *t = shown(s->conf.model, d);
 
 	if (t)
 		visit_accept(s->conf.visits, stream,

@@ -168,7 +168,6 @@ static void on_word(void *arg, int dirs)
 	switch (stream_read(v->stream, buf, sizeof(buf), &n)) {
 	case STREAM_OK:
 		stream_on_ready(v->stream, NULL, NULL);
-		stream_want(v->stream, 0);
 		v->unread = xmalloc(n);
 		v->unread_len = n;
 		memcpy(v->unread, buf, n);

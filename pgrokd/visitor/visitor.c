@@ -179,6 +179,7 @@ static void visitor_claim(struct visitor *v)
 		visitor_join(v, s);
 		break;
 	case CARRIER_WAITS:
+		stream_want(v->stream, 0);
 		visitor_state(v, VISITOR_WAITING);
 		visitor_set_timer(v, VISITOR_TIMER_WAIT, LIMIT_WAIT_MS);
 		break;

@@ -85,6 +85,7 @@ def test_a_file(lab, server):
                                     f"  db: {{proto: {{tcp: {service.port}}}, remote_port: {port}}}\n"
                                     "  other: {hostname: a.b, proto: {http: 1}}\n")
     client = lab.client(None, "start", "web", "db", config=config, serveraddr=False, tunnels=2)
+    server.wait_tunnel(2)  # its server is ready for visitors
     assert sorted(client.urls()) == [f"https://web.drip.test:{server.port}", f"tcp://drip.test:{port}"]
     assert {r["custom_subdomain"] for r in server.registers} == {"web", f"tcp-{port}"}
     with dial(port) as c:

@@ -436,6 +436,37 @@ static void test_stuck_at_the_end(void **state)
 	rig_free(r);
 }
 
+/* One that takes little at a time gets it all, however long that takes. */
+static void test_slow_at_the_end(void **state)
+{
+#ifndef PGROK_DEBUG
+	skip(); /* it takes a minute */
+#endif
+	struct rig *r = rig_new(false);
+	int steps = 0;
+	size_t n;
+
+	put_data(r, MUX_SYN, 1, 10);
+	turns(r->loop, 2);
+	r->peer->room = 2048;
+	assert_int_equal(stream_write(r->kept[0], bytes, 60000, &n), STREAM_OK);
+	assert_int_equal(stream_finish(r->kept[0]), STREAM_OK);
+	turns(r->loop, 2);
+	leave(r, false);
+	stream_close(r->kept[0], false);
+	r->kept[0] = NULL;
+	for (; r->open == 2 && steps < 1000; steps++) {
+		turns_for(r->loop, 20); /* of 100 in which some of it must go */
+		peer_reads(r);
+		fake_poke(r->end);
+		turns(r->loop, 1);
+	}
+	assert_true(steps > 10);
+	assert_int_equal(r->wire.half[0].sent, n);
+	assert_true(r->wire.half[0].fin);
+	rig_free(r);
+}
+
 /* The ids are used up: the last one works, then the owner is told to open another session. */
 static void test_ids_end(void **state)
 {
@@ -663,6 +694,7 @@ int main(void)
 		cmocka_unit_test(test_acceptor_leaves),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_stuck_at_the_end),
+		cmocka_unit_test(test_slow_at_the_end),
 		cmocka_unit_test(test_ids_end),
 		cmocka_unit_test(test_loop_ends),
 		cmocka_unit_test(test_no_busy_loop),

@@ -4,8 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "test/unit/pgrok/drip_play.h"
 
@@ -278,6 +281,52 @@ static void takes_visitors(void **state)
 	run_until_refused(p, 4);
 }
 
+/* Somewhere to connect to, as long as it is open. */
+static int listening(uint16_t *port)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(listen(fd, 5), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+	*port = ntohs(at.sin_port);
+	return fd;
+}
+
+/* Two tunnels that a server gave the same URL: the connection tells them apart. */
+static void tells_tunnels_apart(void **state)
+{
+	struct play *p = *state;
+	struct config_tunnel *b;
+	char addr[32];
+	struct err err;
+	uint16_t port;
+	int fd = listening(&port);
+
+	snprintf(addr, sizeof(addr), "127.0.0.1:%u", port);
+	b = config_add_more(p->config, "b", NULL, NULL);
+	assert_true(config_set_protos(b, "tcp", addr, "b", &err));
+	b->start = true;
+	p->no_data = true;
+	start(p);
+	run_until_online(p);
+	assert_int_equal(p->model->tunnels_n, 2);
+	assert_string_equal(p->model->tunnels[0].url, p->model->tunnels[1].url);
+	for (unsigned i = 0; i < 2; i++) {
+		struct guest *g = session(p, false, i);
+
+		g->visitor = mux_open(g->mux);
+	}
+	while (!p->model->counters.refused || !p->model->counters.connections)
+		loop_run(p->loop);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(p->model->tunnels[i].open, p->model->tunnels[i].conf == b);
+	close(fd);
+}
+
 /* The first stream may stand right behind the ack. */
 static void takes_a_visitor_at_once(void **state)
 {
@@ -530,6 +579,7 @@ int main(void)
 		TEST(discovers_wss),
 		TEST(needs_wss),
 		TEST(takes_visitors),
+		TEST(tells_tunnels_apart),
 		TEST(takes_a_visitor_at_once),
 		TEST(is_refused),
 		TEST(tries_again),
