@@ -253,7 +253,7 @@ class Pgrok(Peer):
             rows = []
             for name, public_port, local in cell.tunnels[start:start + OWN_TUNNELS_MAX]:
                 if self.http_name and name == "web":
-                    rows.append(f"  web:\n    hostname: {self.http_name}\n    proto:\n"
+                    rows.append(f"  web:\n    {self.web_name()}\n    proto:\n"
                                 f"      http: {local[0]}:{local[1]}\n{self.more_tunnel}")
                 else:
                     rows.append(f"  {name}:\n    remote_port: {public_port}\n    proto:\n"
@@ -266,6 +266,9 @@ class Pgrok(Peer):
             with cell.place.private():
                 found.append(self.spawn(cell, "client", cmd))
         return found
+
+    def web_name(self):
+        return f"hostname: {self.http_name}"
 
     def web_address(self, cell):
         return cell.http_address if self.http_name else cell.public("web")
@@ -289,6 +292,25 @@ class Guarded(Pgrok):
                        "tokens:\n- {name: bench, token: bench, tunnels: 1000, visitors: 100000}\n")
         return [f"-authTokens={tokens}", f"-accessLog={cell.folder}/access.log",
                 f"-adminAddr=127.0.0.1:{self.bench.ports.take()}"]
+
+
+class Drip(Pgrok):
+    """Our client as one of Drip's, our server as Drip's: a stream for each request."""
+
+    more_client = "protocol: drip\n"
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, http=True, **more)
+        self.http_name = "web.pgrokd.test"
+
+    def missing(self):
+        why = super().missing()
+        if not why and "protocol" not in self.knows[self.pgrok]:
+            why = f"{self.pgrok} knows no other protocol"
+        return why
+
+    def web_name(self):
+        return "subdomain: web"
 
 
 def known_flags(path):
@@ -383,6 +405,7 @@ def all_peers(bench):
         Pgrok(bench, "pgrok-bev", "pgrok, bufferevent", ours, {**bev, **on}),
         Pgrok(bench, "pgrok-bev-nomux", "pgrok, bufferevent, no mux", ours, {**bev, **off}),
         Pgrok(bench, "pgrok-http", "pgrok, http tunnel", ours, http=True),
+        Drip(bench, "pgrok-drip", "pgrok, http tunnel, Drip's protocol", ours),
         Guarded(bench, "pgrok-guarded", "pgrok, http tunnel, tokens, rules, log, metrics", ours, http=True),
     ]
     # Before the client had the flag there was no mux.

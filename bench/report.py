@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import peers
 
 OURS_FIRST = ("pgrok", "pgrok-nomux", "pgrok-once", "pgrok-bev", "pgrok-bev-nomux", "pgrok-http",
-              "pgrok-guarded")
+              "pgrok-drip", "pgrok-guarded")
 COLOURS = {"ours": "#2f6f4f", "ours2": "#8fb8a2", "peer": "#8a8f98", "none": "#d5d8dc"}
 
 
