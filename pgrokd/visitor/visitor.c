@@ -439,6 +439,7 @@ void visitor_close(struct visitor *v, bool abort, const char *why)
 	char prefix[32];
 
 	visitor_heard(v);
+	visitor_in_flight(v, 0);
 	visitor_bulk_end(v);
 	if (!STAILQ_EMPTY(&v->entries))
 		visitor_broken_off(v);
