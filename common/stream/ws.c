@@ -310,10 +310,10 @@ static enum stream_rc no_part(struct ws *ws, ssize_t error)
 	}
 }
 
-/* OK: there is a piece. */
-static enum stream_rc fill(struct ws *ws)
+/* OK: there is a piece. idle: so many parts without one may come before others have their turn. */
+static enum stream_rc fill(struct ws *ws, int *idle)
 {
-	for (int i = 0; !ws->piece_len; i++) {
+	while (!ws->piece_len) {
 		struct wslay_frame_iocb io = {0};
 		enum stream_rc rc = STREAM_OK;
 		const char *fault = NULL;
@@ -322,13 +322,14 @@ static enum stream_rc fill(struct ws *ws)
 		if (ws->dead || ws->ended)
 			return ws->dead ? STREAM_ABORT : STREAM_EOF;
 		ws->drained = false;
-		if (i == FRAMES_MAX)
+		if (*idle == 0)
 			return STREAM_AGAIN;
 		n = wslay_frame_recv(ws->frames, &io);
 		if (n < 0)
 			rc = no_part(ws, n);
 		else
 			fault = take_part(ws, &io);
+		*idle -= !ws->piece_len;
 		if (rc != STREAM_OK || fault)
 			return fault ? broke(ws, fault) : rc;
 	}
@@ -356,7 +357,8 @@ static void settle(struct ws *ws)
 static const char *ws_peek(struct stream *s, size_t *n)
 {
 	struct ws *ws = ws_of(s);
-	bool ok = fill(ws) == STREAM_OK;
+	int idle = FRAMES_MAX;
+	bool ok = fill(ws, &idle) == STREAM_OK;
 
 	settle(ws);
 	*n = ws->piece_len;
@@ -374,10 +376,11 @@ static void ws_skip(struct stream *s, size_t n)
 static enum stream_rc ws_read(struct stream *s, void *buf, size_t cap, size_t *n)
 {
 	struct ws *ws = ws_of(s);
+	int idle = FRAMES_MAX;
 	enum stream_rc rc;
 
 	*n = 0;
-	while ((rc = fill(ws)) == STREAM_OK && *n < cap) {
+	while ((rc = fill(ws, &idle)) == STREAM_OK && *n < cap) {
 		size_t piece = ws->piece_len < cap - *n ? ws->piece_len : cap - *n;
 
 		memcpy((char *)buf + *n, ws->piece, piece);

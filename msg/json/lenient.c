@@ -121,13 +121,45 @@ static char *repair(const char *in, size_t len, size_t *out_len)
 
 /* ---- loading ---- */
 
+/* Where the text in quotes ends that begins at `at`. */
+static size_t text_end(const char *json, size_t len, size_t at)
+{
+	for (at++; at < len && json[at] != '"'; at++) {
+		if (json[at] == '\\')
+			at++;
+	}
+	return at;
+}
+
+/*
+ * A value of two bytes costs as much time and memory as a text of a hundred; so there may be only
+ * some, however long all of it is.
+ */
+static bool too_many_values(const char *json, size_t len)
+{
+	int n = 0;
+
+	for (size_t at = 0; at < len && n <= LENIENT_VALUES; at++) {
+		if (json[at] == '"')
+			at = text_end(json, len, at);
+		else if (json[at] == ',' || json[at] == '[' || json[at] == '{')
+			n++;
+	}
+	return n > LENIENT_VALUES;
+}
+
 json_t *lenient_load(const char *json, size_t len, struct err *err)
 {
 	json_error_t e;
 	size_t fixed_len;
-	char *fixed = repair(json, len, &fixed_len), *near;
+	char *fixed, *near;
 	json_t *root;
 
+	if (too_many_values(json, len)) {
+		err_set(err, "more than %d values in one message", LENIENT_VALUES);
+		return NULL;
+	}
+	fixed = repair(json, len, &fixed_len);
 	if (!fixed)
 		fixed_len = len;
 	root = json_loadb(fixed ? fixed : json, fixed_len, JSON_ALLOW_NUL, &e);

@@ -15,6 +15,7 @@
 #include "test/unit/common/mux_pipe.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define FLOOD_BYTES 100
 #define M "\0\0\0\0" /* a mask that changes nothing */
 
 /* A stream on `near`, the test's own bytes on `far`. */
@@ -345,6 +346,34 @@ static void test_a_flood_of_pings(void **state)
 	rig_end(&r);
 }
 
+/* A byte now and then does not make one read of it all. */
+static void test_a_flood_with_bytes(void **state)
+{
+	static char flood[FLOOD_BYTES * (63 * 6 + 7)], got[1000];
+	size_t n, most = 0, all = 0;
+	struct rig r;
+
+	for (size_t at = 0; at < sizeof(flood); at += 63 * 6 + 7) {
+		for (size_t i = 0; i < 63; i++)
+			memcpy(flood + at + 6 * i, "\x89\x80" M, 6);
+		memcpy(flood + at + 63 * 6, "\x82\x81" M "x", 7);
+	}
+	rig_begin(&r, WS_SERVER, NULL, 0);
+	stream_want(r.ws, STREAM_READ);
+	fake_put(r.near, flood, sizeof(flood));
+	for (int i = 0; i < 1000 && all < FLOOD_BYTES; i++) {
+		if (stream_read(r.ws, got, sizeof(got), &n) == STREAM_OK)
+			all += n;
+		most = n > most ? n : most;
+		r.told = 0;
+		turns(r.loop, 1);
+		assert_true(r.told & STREAM_READ || all == FLOOD_BYTES);
+	}
+	assert_int_equal(all, FLOOD_BYTES);
+	assert_in_range(most, 1, 2);
+	rig_end(&r);
+}
+
 static void test_it_pings(void **state)
 {
 	char heard[64];
@@ -613,6 +642,7 @@ int main(void)
 		cmocka_unit_test(test_writing_goes_on),
 		cmocka_unit_test(test_pings_are_answered),
 		cmocka_unit_test(test_a_flood_of_pings),
+		cmocka_unit_test(test_a_flood_with_bytes),
 		cmocka_unit_test(test_it_pings),
 		cmocka_unit_test(test_no_close_frame),
 		cmocka_unit_test(test_a_dead_transport),

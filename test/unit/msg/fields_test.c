@@ -185,6 +185,35 @@ static void test_not_json(void **state)
 	}
 }
 
+/* What costs much more than its bytes is bounded; long texts are not. */
+static void test_many_values(void **state)
+{
+	static const char *const units[] = {"0", "{}", "[]", "\"\"", "{\"\":0}"};
+	static const char begin[] = "{\"a\\\"{\":\"\\\\\",\"x\":\"";
+	static char json[1 << 20];
+	struct err err = {""};
+	json_t *root;
+
+	for (size_t i = 0; i < COUNT(units); i++) {
+		size_t len = (size_t)sprintf(json, "{\"x\":[%s", units[i]);
+
+		while (len < sizeof(json) - 16)
+			len += (size_t)sprintf(json + len, ",%s", units[i]);
+		len += (size_t)sprintf(json + len, "]}");
+		assert_null(lenient_load(json, len, &err));
+		assert_string_equal(err.text, "more than 4096 values in one message");
+	}
+	memset(json, ',', sizeof(json));
+	memcpy(json, begin, strlen(begin));
+	memcpy(json + sizeof(json) - 2, "\"}", 2);
+	root = lenient_load(json, sizeof(json), &err);
+	assert_non_null(root);
+	json_decref(root);
+	/* Texts that do not end. */
+	assert_null(lenient_load("{\"", 2, &err));
+	assert_null(lenient_load("{\"\\", 3, &err));
+}
+
 static void test_keys(void **state)
 {
 	assert_true(lenient_key("Type", "Type"));
@@ -201,7 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good),     cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_not_utf8), cmocka_unit_test(test_not_json),
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_keys),     cmocka_unit_test(test_many_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
