@@ -448,6 +448,8 @@ void http_track_response_eof(struct http_track *t)
 		single_eof(t);
 		return;
 	}
+	if (answer_is_last(t) && !t->raw && t->hooks->complete)
+		t->hooks->complete(t->arg);
 	t->resp_state = RESP_ENDED;
 	t->owed = 0;
 	t->upgrade_wait = false;

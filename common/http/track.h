@@ -52,7 +52,10 @@ struct http_track_hooks {
 	void (*answer)(void *arg, const struct http_head *h, const char *head);
 	/* The head of an interim answer, about to pass. NULL: nobody wants to know. */
 	void (*interim)(void *arg, const struct http_head *h, const char *head);
-	/* An answer is complete; its last bytes are about to pass. NULL: nobody wants to know. */
+	/*
+	 * An answer is complete; its last bytes are about to pass, or have passed. NULL: nobody
+	 * wants to know.
+	 */
 	void (*complete)(void *arg);
 };
 

@@ -182,6 +182,24 @@ def test_live(lab, certs, family):
         assert not told.labels(name)
 
 
+@pytest.mark.parametrize("family", ["drip", "pgrok"])
+def test_until_the_end(lab, certs, family):
+    """An answer that ends with its connection is complete, and has taken its time."""
+    rig, s, a = started(lab, certs, "-metricsPrefix=drip")
+
+    def service(c, _backend):
+        c.recv_until(b"\r\n\r\n")
+        c.send(b"HTTP/1.1 200 OK\r\n\r\nhello")
+    b = lab.backend(service)
+    if family == "drip":
+        rig.tunnel(b, name="one")
+    else:
+        lab.client(s, "-subdomain=one", "-authtoken=sekrit", b.port, tunnels=2)
+    assert get(s.http_port, "one.pgrok.me").body == b"hello"
+    eventually(lambda: Told(a).get("http_request_duration_seconds_count", method="GET", status="2xx") == 1)
+    assert Told(a).get("http_requests_in_flight") == 0
+
+
 def test_rate_limit(lab, certs):
     rig, s, a = started(lab, certs, "-metricsPrefix=drip", "-tunnelRate=1", "-loopbackExempt=false")
     site = lab.site()
