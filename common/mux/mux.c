@@ -126,6 +126,12 @@ static void owe_goaway(struct mux *m)
 	mux_wake(m);
 }
 
+/* Are its owner and the users of its streams gone? */
+static bool left_alone(const struct mux *m)
+{
+	return !m->hooks && idmap_count(m->streams) == m->parting_n;
+}
+
 /* Ends a session that nobody owns and no stream uses, once its last frames are out. */
 void mux_maybe_free(struct mux *m)
 {
@@ -135,7 +141,7 @@ void mux_maybe_free(struct mux *m)
 		owe_goaway(m);
 	if (m->t && !m->lost && (m->count || m->out_len || work_left(m))) {
 		/* The tick comes back here; a peer that takes nothing may not keep it for ever. */
-		if (idmap_count(m->streams) == m->parting_n && !loop_timer_pending(&m->drain)) {
+		if (left_alone(m) && !loop_timer_pending(&m->drain)) {
 			m->drained = m->written;
 			loop_after(&m->drain, DRAIN_MS);
 		}
@@ -427,6 +433,9 @@ static void got_pong(struct mux *m)
 
 static void got_ping(struct mux *m, struct mux_frame f)
 {
+	/* Or who asks on and on would keep it: on_drain() sees that something goes out. */
+	if ((f.flags & MUX_SYN) && left_alone(m))
+		return;
 	if ((f.flags & MUX_SYN) && m->out_len < OUT_HIGH) {
 		mux_put_frame(m, (struct mux_frame){MUX_PING, MUX_ACK, 0, f.length});
 	} else if (f.flags & MUX_SYN) {

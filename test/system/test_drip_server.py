@@ -351,6 +351,24 @@ def test_visitor_leaves_in_the_answer(raw):
     st.wait_broken()
 
 
+def test_an_answer_to_what_is_not_read(raw):
+    """The client answers, and takes no more of the request: its end is in our hands. No later request may wait for it."""
+    c = raw.way.dial()
+    body = b"x" * (2 * FIRST_WINDOW + 30000)
+    feeder = raw.rig.lab.thread(c.send, request(raw.way.host, "/", method="POST", body=body))
+    st = raw.stream()
+    st.reading = False
+    st.wait_got(2 * FIRST_WINDOW)
+    feeder.result()
+    st.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+    st.half_close()
+    r = c.response()
+    assert r.status == 413
+    if r.header("Connection") != "close":
+        c.send(request(raw.way.host, "/next"))
+        assert raw.stream(2).recv_until(b"\r\n\r\n").startswith(b"GET /next ")
+
+
 def test_informational_answers(raw):
     c = raw.way.dial()
     c.send(request(raw.way.host, "/"))

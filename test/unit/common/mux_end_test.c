@@ -436,6 +436,42 @@ static void test_stuck_at_the_end(void **state)
 	rig_free(r);
 }
 
+/* Nor does one that takes its answers to pings, and never ends its stream. */
+static void test_pings_at_the_end(void **state)
+{
+#ifndef PGROK_DEBUG
+	skip(); /* it takes 10 s */
+#endif
+	const struct mux_conf conf = {.opens = true,
+				      .first_id = 1,
+				      .start_window = MUX_WINDOW_START,
+				      .max_streams = 8,
+				      .close_ms = 300000,
+				      .ping_ms = 5000,
+				      .ping_misses = 4};
+	struct rig *r = rig_of(&conf);
+	size_t n;
+
+	keep(r, mux_open(r->m), 0, 0);
+	assert_int_equal(stream_write(r->kept[0], "x", 1, &n), STREAM_OK);
+	turns(r->loop, 2);
+	put(r, MUX_WINDOW, MUX_ACK, 1, 0);
+	turns(r->loop, 2);
+	leave(r, false);
+	put(r, MUX_PING, MUX_SYN, 0, 7);
+	turns(r->loop, 2);
+	assert_int_equal(r->wire.pongs, 1); /* while it is used */
+	close_kept(r, false);
+	for (int steps = 0; steps < 100 && r->open == 2; steps++) { /* 1 s of 3 */
+		for (uint32_t i = 0; i < 20; i++)
+			put(r, MUX_PING, MUX_SYN, 0, i);
+		turns_for(r->loop, 10);
+		peer_reads(r);
+	}
+	assert_int_equal(r->open, 1);
+	rig_free(r);
+}
+
 /* One that takes little at a time gets it all, however long that takes. */
 static void test_slow_at_the_end(void **state)
 {
@@ -694,6 +730,7 @@ int main(void)
 		cmocka_unit_test(test_acceptor_leaves),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_stuck_at_the_end),
+		cmocka_unit_test(test_pings_at_the_end),
 		cmocka_unit_test(test_slow_at_the_end),
 		cmocka_unit_test(test_ids_end),
 		cmocka_unit_test(test_loop_ends),
