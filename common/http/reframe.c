@@ -64,7 +64,7 @@ static bool stays(const struct http_reframe *r, const struct http_head *h, const
 		bool first = !*length;
 
 		*length = true;
-		return first && !h->chunked;
+		return first && !h->chunked && h->status != 204;
 	}
 	/* Trailers come through as long as their chunks do. */
 	if (http_span_is_nocase(head, name, "Trailer"))
