@@ -59,6 +59,8 @@ static const struct answer good[] = {
 	 "HTTP/1.1 404 \r\nA: b c d\r\nContent-Length: 0\r\n\r\n"},
 	{GET, 0, "HTTP/1.1 599 \r\n going on\r\nContent-Length: 0\r\n\r\n",
 	 "HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n"},
+	{GET, 0, "HTTP/1.1 200 O\rA: b\r\nContent-Length: 0\r\n\r\n",
+	 "HTTP/1.1 200 O\r\nContent-Length: 0\r\n\r\n"},
 	{GET, 0, "HTTP/1.1 299 Odd   one\r\nContent-Length: 0\r\n\r\n",
 	 "HTTP/1.1 299 Odd   one\r\nContent-Length: 0\r\n\r\n"},
 	/* All that is hop by hop, and what only looks like it. */
