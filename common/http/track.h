@@ -114,7 +114,10 @@ void http_track_request_eof(struct http_track *t);
 void http_track_response_eof(struct http_track *t);
 /* Has all of the last request passed? */
 bool http_track_request_whole(const struct http_track *t);
-/* Single: has all of the answer passed? Or has it begun, and will never end? */
+/*
+ * Single: has all of the answer passed (whatever is to be said of what came behind its request)? Or
+ * has it begun, and will never end?
+ */
 bool http_track_answered(const struct http_track *t);
 bool http_track_broken_off(const struct http_track *t);
 /*

@@ -31,6 +31,7 @@ struct single {
 	struct http_splice splice;  /* of the bytes at hand, from either side */
 	struct http_reframe answer; /* to the request under way */
 	bool told_to_go_on;         /* by a 100 of ours */
+	bool untaken;               /* its client answered, and did not take all of the request */
 	bool joined;                /* it was, at least once */
 };
 
