@@ -57,6 +57,10 @@ struct guest *guest_new(struct worker *w, enum port port, struct stream *s,
  * Takes s, which its connection has become, and on which proto is spoken: what was read is over.
  */
 void guest_becomes(struct guest *g, struct stream *s, const struct proto_ops *proto);
+/*
+ * From now on it counts as this address. False: which may not come in; the guest is gone.
+ */
+bool guest_is_from(struct guest *g, const struct addr *from) MUSTCHECK;
 /* Its protocol's hello() is called in the next turn. */
 void guest_soon(struct guest *g);
 

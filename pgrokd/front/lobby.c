@@ -157,8 +157,7 @@ static bool shut_out(struct worker *w, enum port port, const struct addr *peer)
 	return true;
 }
 
-/* From now on it counts as this address. False: which may not come in; the guest is gone. */
-static bool guest_is_from(struct guest *g, const struct addr *from)
+bool guest_is_from(struct guest *g, const struct addr *from)
 {
 	struct worker *w = g->worker;
 

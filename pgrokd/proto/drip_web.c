@@ -8,6 +8,7 @@
 
 #include "common/http/upgrade.h"
 #include "common/stream/ws.h"
+#include "pgrokd/access/origin.h"
 #include "pgrokd/core/counters.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/http.h"
@@ -47,6 +48,14 @@ static void tell_about(struct guest *g)
 	free(body);
 }
 
+/* Wrong tokens are not a trusted proxy's own. False: g is gone. */
+static bool take_origin(struct guest *g)
+{
+	struct addr from = origin_of(g->worker->core->trusted, &g->peer, &g->head, g->buf);
+
+	return addr_same_ip(&from, &g->peer) || guest_is_from(g, &from);
+}
+
 /* In it the same is said as outside. */
 static void open_ws(struct guest *g)
 {
@@ -55,6 +64,10 @@ static void open_ws(struct guest *g)
 
 	if (!upgrade_grant(&head, g->buf, &g->head)) {
 		refuse(g, 400);
+		return;
+	}
+	if (!take_origin(g)) {
+		text_free(&head);
 		return;
 	}
 	bool ok = stream_write(g->stream, head.p, head.len, &n) == STREAM_OK && n == head.len;

@@ -48,6 +48,19 @@ def test_engines_and_workers(lab, certs, engine, workers):
     assert not rig.faults()
 
 
+@pytest.mark.parametrize("trusted", [True, False])
+def test_behind_a_proxy(lab, certs, trusted):
+    """Whom a trusted proxy speaks of is who guesses and asks; others say nothing of themselves."""
+    rig = OurServer(lab, certs, *(["-trustedProxies=127.0.0.1"] if trusted else []))
+    conn = wire.connect(rig.server.tunnel_port)
+    ws = wire.upgrade(conn, "drip.test\r\nX-Forwarded-For: 203.0.113.9")
+    wire.send_frame(ws, wire.REGISTER, {"token": TOKEN, "tunnel_type": "http"})
+    assert wire.read_frame(ws)[0] == wire.REGISTER_ACK
+    came = rig.server.wait_log(r"connected from ([0-9.]+)")[1]
+    assert came == ("203.0.113.9" if trusted else "127.0.0.1")
+    ws.close()
+
+
 def test_mixed(lab, certs):
     """The primary session one way, data sessions the other; two tunnels side by side."""
     rig = OurServer(lab, certs)
