@@ -174,8 +174,9 @@ FORGIVEN ?= $(abspath $(B))/forgiven.txt
 JOBS ?= $(shell nproc)
 # Tests wait much of their time: there are twice as many at once, unless JOBS was given.
 TEST_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(shell expr 2 \* $(JOBS)))
-# A sanitizer keeps the cores busy with system tests.
-SYSTEM_JOBS := $(if $(filter asan tsan,$(FLAVOR)),$(JOBS),$(TEST_JOBS))
+# A sanitizer keeps the cores busy with system tests: one more than there are cores.
+SYSTEM_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(if $(filter asan tsan,$(FLAVOR)),$(shell \
+	expr 1 + $(JOBS)),$(TEST_JOBS)))
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)

@@ -86,20 +86,39 @@ void histogram_add(struct histogram *h, uint64_t us)
 	h->sum_us += us;
 }
 
-void metrics_histogram(struct metrics *m, const char *name, const char *help,
-		       const struct histogram *h)
+/* label, value: as of metrics_histogram_of(); NULL: none. */
+static void put_histogram(struct metrics *m, const struct histogram *h, const char *label,
+			  const char *value, const char *label2, const char *value2)
 {
 	uint64_t count = 0;
 	char le[24];
 
-	metrics_family(m, METRIC_HISTOGRAM, name, help);
-	for (size_t i = 0; i < HISTOGRAM_BOUNDS; i++) {
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
 		count += h->bucket[i];
-		snprintf(le, sizeof(le), "%g", bounds[i] / 1e6);
-		metrics_sample(m, "_bucket", (double)count, "le", le, NULL);
+		if (i < HISTOGRAM_BOUNDS)
+			snprintf(le, sizeof(le), "%g", bounds[i] / 1e6);
+		metrics_sample(m, "_bucket", (double)count, "le",
+			       i < HISTOGRAM_BOUNDS ? le : "+Inf", label, value, label2, value2,
+			       NULL);
 	}
-	count += h->bucket[HISTOGRAM_BOUNDS];
-	metrics_sample(m, "_bucket", (double)count, "le", "+Inf", NULL);
-	metrics_sample(m, "_sum", (double)h->sum_us / 1e6, NULL);
-	metrics_sample(m, "_count", (double)count, NULL);
+	metrics_sample(m, "_sum", (double)h->sum_us / 1e6, label, value, label2, value2, NULL);
+	metrics_sample(m, "_count", (double)count, label, value, label2, value2, NULL);
+}
+
+void metrics_histogram(struct metrics *m, const char *name, const char *help,
+		       const struct histogram *h)
+{
+	metrics_family(m, METRIC_HISTOGRAM, name, help);
+	put_histogram(m, h, NULL, NULL, NULL, NULL);
+}
+
+void metrics_histogram_of(struct metrics *m, const struct histogram *h, const char *label,
+			  const char *value, const char *label2, const char *value2)
+{
+	for (size_t i = 0; i <= HISTOGRAM_BOUNDS; i++) {
+		if (h->bucket[i]) {
+			put_histogram(m, h, label, value, label2, value2);
+			return;
+		}
+	}
 }

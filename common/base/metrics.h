@@ -53,5 +53,8 @@ void histogram_add(struct histogram *h, uint64_t us);
 /* A family of one histogram without labels, in seconds. */
 void metrics_histogram(struct metrics *m, const char *name, const char *help,
 		       const struct histogram *h);
+/* One of the family begun last, which two labels tell apart; nothing if it is empty. */
+void metrics_histogram_of(struct metrics *m, const struct histogram *h, const char *label,
+			  const char *value, const char *label2, const char *value2);
 
 #endif

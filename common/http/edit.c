@@ -34,15 +34,21 @@ static bool is(const struct line *l, const char *name)
 	return l->name_len == strlen(name) && strncasecmp(l->p, name, l->name_len) == 0;
 }
 
+/* Leaves out blanks around it. */
+static void trim(const char **from, const char **to)
+{
+	while (*from < *to && (**from == ' ' || **from == '\t'))
+		++*from;
+	while (*to > *from && ((*to)[-1] == ' ' || (*to)[-1] == '\t'))
+		--*to;
+}
+
 /* Appends its value, without blanks around it. */
 static void add_value(struct text *out, const struct line *l)
 {
 	const char *from = l->p + l->name_len + 1, *to = l->p + l->len - 2;
 
-	while (from < to && (*from == ' ' || *from == '\t'))
-		from++;
-	while (to > from && (to[-1] == ' ' || to[-1] == '\t'))
-		to--;
+	trim(&from, &to);
 	text_add(out, from, (size_t)(to - from));
 }
 
@@ -88,30 +94,37 @@ static void add_first_line(struct text *out, const struct http_edit *e, const st
 enum forwarded { FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, FORWARDED_NOT };
 
 /* Which of them is this? To what is made of CGI, X_Forwarded_For is the same name. */
-static enum forwarded forwarded(const struct line *l)
+static enum forwarded forwarded(const char *name, size_t len)
 {
 	static const char *const names[] = {"X-Forwarded-For", "X-Forwarded-Proto",
 					    "X-Forwarded-Host"};
 	char plain[24];
 	int which = FORWARDED_FOR;
 
-	if (l->name_len >= sizeof(plain))
+	if (len >= sizeof(plain))
 		return FORWARDED_NOT;
-	for (size_t i = 0; i < l->name_len; i++)
-		plain[i] = l->p[i] == '_' ? '-' : l->p[i];
-	plain[l->name_len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		plain[i] = name[i] == '_' ? '-' : name[i];
+	plain[len] = '\0';
 	while (which < FORWARDED_NOT && strcasecmp(plain, names[which]) != 0)
 		which++;
 	return (enum forwarded)which;
 }
 
+/* Which of those that are said here is this? */
+static enum forwarded said_here(const struct http_edit *e, const char *name, size_t len)
+{
+	enum forwarded which = e->from || e->proto ? forwarded(name, len) : FORWARDED_NOT;
+
+	return (which == FORWARDED_FOR ? e->from : e->proto) ? which : FORWARDED_NOT;
+}
+
 /* Is it left to what stands behind the fields? stays[] is set for one that is true as it came. */
 static bool replaced(const struct http_edit *e, const struct line *l, bool stays[FORWARDED_NOT])
 {
-	enum forwarded which = e->from || e->proto ? forwarded(l) : FORWARDED_NOT;
+	enum forwarded which = said_here(e, l->p, l->name_len);
 
-	if (which == FORWARDED_NOT || (which == FORWARDED_FOR && !e->from) ||
-	    (which != FORWARDED_FOR && !e->proto))
+	if (which == FORWARDED_NOT)
 		return false;
 	if (e->said != EDIT_TRUSTED || which == FORWARDED_FOR || memchr(l->p, '_', l->name_len))
 		return true;
@@ -122,6 +135,48 @@ static bool replaced(const struct http_edit *e, const struct line *l, bool stays
 static bool is_set(const struct http_fields *f, const struct line *l, bool request)
 {
 	return f && f->n && http_fields_have(f, l->p, l->name_len, request);
+}
+
+/* Is this element of a Connection field the name of one that is said or set here? */
+static bool names_ours(const struct http_edit *e, const char *name, size_t len)
+{
+	return said_here(e, name, len) != FORWARDED_NOT ||
+	       (e->set && e->set->n && http_fields_have(e->set, name, len, true));
+}
+
+/*
+ * A proxy behind takes out what Connection names: a visitor is not to have it take out what is said
+ * here. All else of the list stays.
+ */
+static void add_connection(struct text *out, const struct http_edit *e, const struct line *l)
+{
+	const char *at = l->p + l->name_len + 1, *end = l->p + l->len - 2;
+	size_t begun = out->len;
+	bool kept = false, dropped = false;
+
+	text_add(out, l->p, l->name_len);
+	while (at < end) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		const char *from = at, *to = comma ? comma : end;
+
+		at = comma ? comma + 1 : end;
+		trim(&from, &to);
+		if (names_ours(e, from, (size_t)(to - from))) {
+			dropped = true;
+			continue;
+		}
+		if (from == to)
+			continue;
+		text_put(out, kept ? ", " : ": ");
+		text_add(out, from, (size_t)(to - from));
+		kept = true;
+	}
+	if (!dropped || !kept)
+		out->len = begun;
+	if (!dropped)
+		text_add(out, l->p, l->len);
+	else if (kept)
+		text_put(out, "\r\n");
 }
 
 static void add_set(struct text *out, const struct http_fields *f)
@@ -140,6 +195,8 @@ static void add_fields(struct text *out, const struct http_edit *e, const struct
 		if (e->host && is(&l, "Host")) {
 			text_add(out, l.p, l.name_len);
 			text_fmt(out, ": %s\r\n", e->host);
+		} else if (is(&l, "Connection")) {
+			add_connection(out, e, &l);
 		} else if (!replaced(e, &l, stays) && !is_set(e->set, &l, true)) {
 			text_add(out, l.p, l.len);
 		}

@@ -29,7 +29,8 @@ struct http_edit {
 
 /*
  * Appends the head that http_request_scan() found good at `head` to out, changed. All else of it
- * stays, byte for byte and in its order; new fields come last.
+ * stays, byte for byte and in its order; new fields come last. What is said or set does not stay in
+ * Connection, on whose word the next proxy would take it out.
  */
 void http_edit_head(struct text *out, const struct http_edit *e, const struct http_head *h,
 		    const char *head);

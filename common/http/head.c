@@ -460,6 +460,7 @@ static const char *take_coding(struct reader *r, struct http_span value)
 			return "bad Transfer-Encoding"; /* chunked is the last, or all is lost */
 		r->has_coding = true;
 		r->h->chunked = http_span_is_nocase(r->buf, item, "chunked");
+		r->h->coded |= !r->h->chunked;
 	}
 	return NULL;
 }

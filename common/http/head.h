@@ -44,6 +44,7 @@ struct http_head {
 
 	/* both */
 	bool chunked; /* in a response: wins over a length */
+	bool coded;   /* responses: it has another transfer coding, too */
 	bool has_length;
 	bool conn_close, conn_keep_alive;
 	uint64_t length; /* Content-Length */

@@ -28,14 +28,13 @@ static void add_span(struct text *out, const char *head, struct http_span s)
 	text_add(out, head + s.off, s.len);
 }
 
-/* "HTTP/1.0 200 OK" -> "HTTP/1.1 200 OK", without its end. */
-static void add_status_line(struct text *out, int minor, const struct http_head *h,
-			    const char *head)
+/* "HTTP/1.0 200 OK" -> "HTTP/1.1 200 OK", without its end, which to some readers is a CR alone. */
+static void add_status_line(struct text *out, int minor, const char *head)
 {
-	size_t end = h->fields;
+	size_t end = 12;
 
-	while (end > 0 && (head[end - 1] == '\n' || head[end - 1] == '\r'))
-		end--;
+	while (head[end] != '\r' && head[end] != '\n')
+		end++;
 	text_fmt(out, "HTTP/1.%d", minor);
 	text_add(out, head + 8, end - 8);
 	/* The blank stands there even if no reason is given (RFC 9112 section 4). */
@@ -64,7 +63,7 @@ static bool stays(const struct http_reframe *r, const struct http_head *h, const
 		bool first = !*length;
 
 		*length = true;
-		return first && !h->chunked;
+		return first && !h->chunked && h->status != 204;
 	}
 	/* Trailers come through as long as their chunks do. */
 	if (http_span_is_nocase(head, name, "Trailer"))
@@ -147,7 +146,7 @@ void http_reframe_head(struct http_reframe *r, struct text *out, const struct ht
 {
 	r->body = body_of(r, h);
 	http_chunked_init(&r->in, false);
-	add_status_line(out, r->minor, h, head);
+	add_status_line(out, r->minor, head);
 	add_fields(r, out, h, head);
 	if (!bodiless(r, h) && r->chunks && (h->chunked || !h->has_length))
 		text_put(out, "\r\nTransfer-Encoding: chunked");

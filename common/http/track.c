@@ -350,9 +350,14 @@ static bool response_head(struct http_track *t, const char *buf, size_t len, siz
 	if (rc == HTTP_MORE)
 		return false;
 	bool switches = t->resp.status == 101 && (kind & OWED_UPGRADE);
+	const char *why = rc == HTTP_BAD ? "no answer in HTTP" : NULL;
 
-	if (rc == HTTP_BAD || (t->single && t->resp.status == 101 && !switches)) {
-		unfollow(t, rc == HTTP_BAD ? "no answer in HTTP" : "a 101 without an offer");
+	if (t->single && t->resp.status == 101 && !switches)
+		why = "a 101 without an offer";
+	else if (t->single && t->resp.coded)
+		why = "an answer in a transfer coding beside chunked";
+	if (why) {
+		unfollow(t, why);
 		return true;
 	}
 	if (t->resp.status == 101 && (kind & OWED_H2C) && t->guarded) {
@@ -448,6 +453,8 @@ void http_track_response_eof(struct http_track *t)
 		single_eof(t);
 		return;
 	}
+	if (answer_is_last(t) && !t->raw && t->hooks->complete)
+		t->hooks->complete(t->arg);
 	t->resp_state = RESP_ENDED;
 	t->owed = 0;
 	t->upgrade_wait = false;
@@ -471,7 +478,7 @@ bool http_track_request_whole(const struct http_track *t)
 
 bool http_track_answered(const struct http_track *t)
 {
-	return t->resp_state == RESP_DONE && !t->stopped;
+	return t->resp_state == RESP_DONE;
 }
 
 bool http_track_broken_off(const struct http_track *t)

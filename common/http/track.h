@@ -52,7 +52,10 @@ struct http_track_hooks {
 	void (*answer)(void *arg, const struct http_head *h, const char *head);
 	/* The head of an interim answer, about to pass. NULL: nobody wants to know. */
 	void (*interim)(void *arg, const struct http_head *h, const char *head);
-	/* An answer is complete; its last bytes are about to pass. NULL: nobody wants to know. */
+	/*
+	 * An answer is complete; its last bytes are about to pass, or have passed. NULL: nobody
+	 * wants to know.
+	 */
 	void (*complete)(void *arg);
 };
 
@@ -111,7 +114,10 @@ void http_track_request_eof(struct http_track *t);
 void http_track_response_eof(struct http_track *t);
 /* Has all of the last request passed? */
 bool http_track_request_whole(const struct http_track *t);
-/* Single: has all of the answer passed? Or has it begun, and will never end? */
+/*
+ * Single: has all of the answer passed (whatever is to be said of what came behind its request)? Or
+ * has it begun, and will never end?
+ */
 bool http_track_answered(const struct http_track *t);
 bool http_track_broken_off(const struct http_track *t);
 /*

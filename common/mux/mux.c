@@ -633,8 +633,8 @@ struct stream *mux_open(struct mux *m)
 	if (m->ids_used)
 		mux_wake(m);
 	ms->owes_syn = true;
-	if (m->conf.prompt)
-		mux_owe(ms, OWE_RIDING);
+	if (m->conf.prompt) /* what is written before the next turn takes it along */
+		loop_next_tick(m->loop, &ms->tick);
 	return &ms->s;
 }
 

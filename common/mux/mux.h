@@ -46,7 +46,8 @@ struct mux_conf {
 	bool alone;
 	/*
 	 * For peers that are not ours (Go's yamux closes a session whose stream has no ACK after 10
-	 * s): SYN and ACK do not wait for something to ride on, but leave with this turn.
+	 * s): SYN and ACK do not wait for something to ride on. ACK leaves with this turn, SYN with
+	 * the next one: the bytes that a stream begins with are often there by then.
 	 */
 	bool prompt;
 	/*

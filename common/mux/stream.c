@@ -397,6 +397,8 @@ static void on_tick(void *arg)
 	struct mstream *ms = arg;
 	int dirs = reportable(ms);
 
+	if (ms->owes_syn && ms->m->conf.prompt)
+		mux_owe(ms, OWE_RIDING);
 	if (ms->s.ready && dirs)
 		ms->s.ready(ms->s.ready_arg, dirs);
 	/* As level-triggered as a socket: what is left is told again. */

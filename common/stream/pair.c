@@ -596,6 +596,14 @@ void pair_say(struct pair *p, enum side from, const void *buf, size_t len)
 	loop_next_tick(p->loop, &p->tick);
 }
 
+bool pair_forgo(struct pair *p, enum side from)
+{
+	bool some = p->side[from].pending > 0;
+
+	skip_pending(&p->side[from]);
+	return some;
+}
+
 bool pair_heard(const struct pair *p, enum side side)
 {
 	const struct half *h = &p->side[side], *t = &p->side[!side];

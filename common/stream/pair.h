@@ -93,6 +93,11 @@ void pair_fail(struct pair *p);
  * called from inside a hook.
  */
 void pair_say(struct pair *p, enum side from, const void *buf, size_t len);
+/*
+ * Side `from` is about to leave: what it said and the other has not taken is not waited for, but
+ * lost. False: there is nothing of the kind.
+ */
+bool pair_forgo(struct pair *p, enum side from);
 /* Has this side all that was passed to it, and could it be told more? */
 bool pair_heard(const struct pair *p, enum side side);
 /* Could this side's stream be taken out as it is? Nothing waits, or is lost, and it lives on. */

@@ -12,7 +12,12 @@
 
 static void on_health(void *arg, struct httpd_req *r)
 {
-	httpd_text(r, 200, "alive\n");
+	const struct admin *a = arg;
+	struct text t = {0};
+
+	drip_health(a, &t);
+	httpd_answer(r, 200, "application/json; charset=utf-8", t.p, t.len);
+	text_free(&t);
 }
 
 static void on_ready(void *arg, struct httpd_req *r)
@@ -27,45 +32,40 @@ struct ask {
 	LIST_ENTRY(ask) link;
 	struct admin *admin;
 	uint64_t request; /* httpd_id() */
-	void (*form)(const struct admin *a, struct text *t, const struct census *c);
-	const char *mime;
+	void (*answer)(struct admin *a, struct httpd_req *r, const struct census *c);
 };
 
 static void on_census(void *arg, const struct census *c)
 {
 	struct ask *ask = arg;
 	struct httpd_req *r = httpd_find(ask->admin->httpd, ask->request);
-	struct text t = {0};
 
-	if (r) {
-		ask->form(ask->admin, &t, c);
-		httpd_answer(r, 200, ask->mime, t.p, t.len);
-		text_free(&t);
-	}
+	if (r)
+		ask->answer(ask->admin, r, c);
 	LIST_REMOVE(ask, link);
 	free(ask);
 }
 
-static void ask_all(struct admin *a, const struct httpd_req *r, struct ask ask)
+static void ask_all(struct admin *a, const struct httpd_req *r,
+		    void (*answer)(struct admin *a, struct httpd_req *r, const struct census *c))
 {
 	struct ask *own = xcalloc(1, sizeof(*own));
 
-	*own = ask;
 	own->admin = a;
 	own->request = httpd_id(r);
+	own->answer = answer;
 	LIST_INSERT_HEAD(&a->asks, own, link);
 	census_ask(a->core, a->loop, on_census, own);
 }
 
 static void on_stats(void *arg, struct httpd_req *r)
 {
-	ask_all(arg, r,
-		(struct ask){.form = numbers_json, .mime = "application/json; charset=utf-8"});
+	ask_all(arg, r, drip_stats);
 }
 
 static void on_metrics(void *arg, struct httpd_req *r)
 {
-	ask_all(arg, r, (struct ask){.form = numbers_metrics, .mime = METRICS_MIME});
+	ask_all(arg, r, drip_metrics);
 }
 
 static const struct httpd_route routes[] = {

@@ -9,16 +9,6 @@
 #include "common/mux/mux.h"
 #include "pgrokd/admin/parts.h"
 
-/* Of a census_row: one number, or several that a label tells apart. */
-struct number {
-	const char *name, *help;
-	enum metric_type type;
-	size_t at;                 /* in the row */
-	const char *label;         /* NULL: one number */
-	const char *const *values; /* of the label, [n] */
-	size_t n;
-};
-
 static const char *const ports[PORTS] = {"http", "https", "tunnel"};
 static const char *const sheds[SHEDS] = {"half_open", "address",     "memory",
 					 "guesses",   "connections", "address_connections",
@@ -32,13 +22,8 @@ static const char *const verdicts[VERDICTS] = {"passed", "remembered", "refused"
 static const char *const lines[LINES] = {"written", "lost"};
 static const char *const states[] = {"waiting", "joined"};
 static const char *const sources[] = {"visitors", "tunnels"};
-static const char *const classes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-#define AT(member) offsetof(struct census_row, member)
-#define ONE(member) AT(member), NULL, NULL, 1
-#define MANY(member, label, values) AT(member), label, values, sizeof(values) / sizeof((values)[0])
-
-static const struct number numbers[] = {
+static const struct number all[] = {
 	{"half_open_connections", "Connections whose first words are not complete.", METRIC_GAUGE,
 	 ONE(half_open)},
 	{"clients", "Clients connected.", METRIC_GAUGE, ONE(clients)},
@@ -67,7 +52,7 @@ static const struct number numbers[] = {
 	 MANY(count.bytes, "from", sources)},
 	{"requests_total", "HTTP requests led to a client.", METRIC_COUNTER, ONE(count.requests)},
 	{"answers_total", "Answers to them, by class of status.", METRIC_COUNTER,
-	 MANY(count.answers, "status", classes)},
+	 MANY(count.answers, "status", counted_classes)},
 	{"forward_auth_total", "Requests that -forwardAuth decided about.", METRIC_COUNTER,
 	 MANY(count.verdicts, "result", verdicts)},
 	{"access_log_lines_total", "Lines of the access log.", METRIC_COUNTER,
@@ -76,7 +61,7 @@ static const struct number numbers[] = {
 	 MANY(count.pages, "status", counted_pages)},
 };
 
-#define NUMBERS (sizeof(numbers) / sizeof(numbers[0]))
+#define NUMBERS (sizeof(all) / sizeof(all[0]))
 
 static const char first_byte[] = "first_byte_seconds";
 
@@ -103,22 +88,25 @@ static void put_process(const struct admin *a, struct metrics *m)
 		    (double)mux_memory_used());
 }
 
+void numbers_put(struct metrics *m, const struct number *numbers, size_t n,
+		 const struct census_row *row)
+{
+	for (const struct number *at = numbers; at < numbers + n; at++) {
+		const uint64_t *v = values_of(at, row);
+
+		metrics_family(m, at->type, at->name, at->help);
+		for (size_t i = 0; i < at->n; i++)
+			metrics_sample(m, "", (double)v[i], at->label,
+				       at->label ? at->values[i] : NULL, NULL);
+	}
+}
+
 void numbers_metrics(const struct admin *a, struct text *t, const struct census *c)
 {
 	struct metrics m = {.out = t, .prefix = a->core->config->metrics_prefix};
 
 	put_process(a, &m);
-	for (const struct number *n = numbers; n < numbers + NUMBERS; n++) {
-		const uint64_t *v = values_of(n, &c->total);
-
-		metrics_family(&m, n->type, n->name, n->help);
-		for (size_t i = 0; i < n->n; i++) {
-			if (n->label)
-				metrics_sample(&m, "", (double)v[i], n->label, n->values[i], NULL);
-			else
-				metrics_sample(&m, "", (double)v[i], NULL);
-		}
-	}
+	numbers_put(&m, all, NUMBERS, &c->total);
 	metrics_histogram(&m, first_byte, "From a request's head to that of its answer.",
 			  &c->total.count.first_byte);
 }
@@ -148,7 +136,7 @@ static void put_row(struct text *t, const struct census_row *row)
 	const struct histogram *h = &row->count.first_byte;
 
 	text_put(t, "{");
-	for (const struct number *n = numbers; n < numbers + NUMBERS; n++) {
+	for (const struct number *n = all; n < all + NUMBERS; n++) {
 		const uint64_t *v = values_of(n, row);
 
 		put_key(t, n->name);
@@ -187,5 +175,5 @@ void numbers_json(const struct admin *a, struct text *t, const struct census *c)
 		text_comma(t);
 		put_row(t, &c->row[i]);
 	}
-	text_put(t, "]}\n");
+	text_put(t, "]");
 }

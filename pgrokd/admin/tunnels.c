@@ -9,18 +9,19 @@
 
 #define PIECE 128 /* tunnels told of in a turn of a worker: about half a millisecond */
 
-/* ---- GET /tunnels ---- */
+/* ---- all of them ---- */
 
 /* One worker after the other is asked, each piece when the one before it has been written. */
 struct listing {
 	struct errand errand;
+	const struct listing_form *form;
+	void *arg; /* the form's */
 	int worker;
 	bool asked;    /* the worker, already: */
 	uint64_t *ids; /* of its tunnels then; those that have closed since are left out */
 	size_t n, next;
-	struct text rows; /* the piece at hand */
-	bool begun;       /* the head is written */
-	bool any;         /* a row stands before the next one */
+	struct text rows; /* the piece at hand; at first the head */
+	size_t told;      /* rows */
 	bool away;        /* with a worker, or on its way back */
 	bool over;        /* ... and the request has ended */
 };
@@ -29,51 +30,11 @@ static void listing_free(struct errand *e)
 {
 	struct listing *l = (struct listing *)e;
 
+	if (l->form->free)
+		l->form->free(l->arg);
 	text_free(&l->rows);
 	free(l->ids);
 	free(l);
-}
-
-static void put_number(struct text *t, const char *key, uint64_t n)
-{
-	text_key(t, key);
-	text_fmt(t, "%llu", (unsigned long long)n);
-}
-
-static void put_text(struct text *t, const char *key, const char *value)
-{
-	text_key(t, key);
-	text_json_str(t, value);
-}
-
-/* at: loop_now() of a moment ago, or long ago. */
-static void put_time(struct text *t, const char *key, const struct worker *w, uint64_t at)
-{
-	text_key(t, key);
-	text_time(t, clock_wall_us() - (int64_t)(loop_now(w->loop) - at) * 1000);
-}
-
-static void put_row(struct text *t, const struct worker *w, const struct tunnel_view *v)
-{
-	text_put(t, "{");
-	put_text(t, "name", v->name);
-	put_text(t, "url", v->url);
-	put_text(t, "owner", v->owner);
-	put_time(t, "since", w, v->born);
-	put_number(t, "visitors_now", v->visitors_now);
-	put_number(t, "visitors", v->count.visitors);
-	put_number(t, "bytes_in", v->count.bytes[SIDE_VISITOR]);
-	put_number(t, "bytes_out", v->count.bytes[SIDE_SERVICE]);
-	if (v->last)
-		put_time(t, "last_request", w, v->last);
-	else
-		text_put(t, ",\"last_request\":null");
-	text_key(t, "rtt_ms");
-	if (v->rtt_us)
-		text_fmt(t, "%.3f", v->rtt_us / 1000.0);
-	else
-		text_put(t, "null");
-	text_put(t, "}");
 }
 
 static void take_id(void *value, void *arg)
@@ -96,9 +57,10 @@ static void listing_work(struct errand *e, struct worker *w)
 	for (int i = 0; i < PIECE && l->next < l->n; i++) {
 		if (!client_tunnel_view(w, l->ids[l->next++], &v))
 			continue;
-		text_put(&l->rows, l->any ? ",\n" : "\n");
-		put_row(&l->rows, w, &v);
-		l->any = true;
+		if (l->form->json)
+			text_put(&l->rows, l->told ? ",\n" : "\n");
+		l->form->row(l->arg, &l->rows, w, &v);
+		l->told++;
 	}
 }
 
@@ -123,9 +85,10 @@ static void listing_drop(struct errand *e)
 		listing_free(e);
 }
 
-static void put(struct httpd_req *r, const char *text)
+static void write_rows(struct listing *l, struct httpd_req *r)
 {
-	httpd_write(r, text, strlen(text));
+	httpd_write(r, l->rows.p, l->rows.len);
+	text_free(&l->rows);
 }
 
 static enum httpd_more listing_produce(void *arg, struct httpd_req *r)
@@ -134,11 +97,7 @@ static enum httpd_more listing_produce(void *arg, struct httpd_req *r)
 
 	if (l->away)
 		return HTTPD_WAIT;
-	if (!l->begun)
-		put(r, "{\"tunnels\":[");
-	l->begun = true;
-	httpd_write(r, l->rows.p, l->rows.len);
-	text_free(&l->rows);
+	write_rows(l, r);
 	if (l->asked && l->next == l->n) { /* the next worker */
 		free(l->ids);
 		l->ids = NULL;
@@ -146,7 +105,8 @@ static enum httpd_more listing_produce(void *arg, struct httpd_req *r)
 		l->worker++;
 	}
 	if (l->worker == l->errand.admin->core->n_workers) {
-		put(r, "\n]}\n");
+		l->form->end(l->arg, &l->rows, l->told);
+		write_rows(l, r);
 		return HTTPD_END;
 	}
 	l->asked = l->away = true;
@@ -163,16 +123,83 @@ static void listing_done(void *arg, bool complete)
 		listing_free(&l->errand);
 }
 
-void tunnels_list(void *arg, struct httpd_req *r)
+void tunnels_tell(struct admin *a, struct httpd_req *r, const struct listing_form *form,
+		  struct text head, void *arg)
 {
 	static const struct httpd_producer producer = {listing_produce, listing_done};
 	struct listing *l = xcalloc(1, sizeof(*l));
 
-	errand_init(&l->errand, arg, r);
+	errand_init(&l->errand, a, r);
 	l->errand.work = listing_work;
 	l->errand.back = listing_back;
 	l->errand.drop = listing_drop;
-	httpd_stream(r, 200, "application/json; charset=utf-8", &producer, l);
+	l->form = form;
+	l->arg = arg;
+	l->rows = head;
+	httpd_stream(r, 200, form->mime, &producer, l);
+}
+
+/* ---- GET /tunnels ---- */
+
+static void put_number(struct text *t, const char *key, uint64_t n)
+{
+	text_key(t, key);
+	text_fmt(t, "%llu", (unsigned long long)n);
+}
+
+static void put_text(struct text *t, const char *key, const char *value)
+{
+	text_key(t, key);
+	text_json_str(t, value);
+}
+
+/* at: loop_now() of a moment ago, or long ago. */
+static void put_time(struct text *t, const char *key, const struct worker *w, uint64_t at)
+{
+	text_key(t, key);
+	text_time(t, clock_wall_us() - (int64_t)(loop_now(w->loop) - at) * 1000);
+}
+
+static void put_row(void *arg, struct text *t, const struct worker *w, const struct tunnel_view *v)
+{
+	text_put(t, "{");
+	put_text(t, "name", v->name);
+	put_text(t, "url", v->url);
+	put_text(t, "owner", v->owner);
+	put_time(t, "since", w, v->born);
+	put_number(t, "visitors_now", v->visitors_now);
+	put_number(t, "visitors", v->count.visitors);
+	put_number(t, "bytes_in", v->count.bytes[SIDE_VISITOR]);
+	put_number(t, "bytes_out", v->count.bytes[SIDE_SERVICE]);
+	if (v->last)
+		put_time(t, "last_request", w, v->last);
+	else
+		text_put(t, ",\"last_request\":null");
+	text_key(t, "rtt_ms");
+	if (v->rtt_us)
+		text_fmt(t, "%.3f", v->rtt_us / 1000.0);
+	else
+		text_put(t, "null");
+	text_put(t, "}");
+}
+
+static void put_end(void *arg, struct text *t, size_t n)
+{
+	text_put(t, "\n]}\n");
+}
+
+void tunnels_list(void *arg, struct httpd_req *r)
+{
+	static const struct listing_form form = {
+		.mime = "application/json; charset=utf-8",
+		.json = true,
+		.row = put_row,
+		.end = put_end,
+	};
+	struct text head = {0};
+
+	text_put(&head, "{\"tunnels\":[");
+	tunnels_tell(arg, r, &form, head, NULL);
 }
 
 /* ---- DELETE /tunnels/NAME ---- */

@@ -85,6 +85,7 @@ void client_settle_all(struct worker *w);
 
 struct tunnel_view {
 	const char *owner, *url, *name; /* "a.example.com", ":5000"; borrowed: for this turn */
+	struct addr peer;               /* its client's address */
 	uint64_t born;
 	uint64_t last; /* request or visitor; 0: none came. Both: loop_now() */
 	uint64_t visitors_now;

@@ -295,6 +295,7 @@ bool client_tunnel_view(const struct worker *w, uint64_t id, struct tunnel_view 
 		.owner = client_owner(t->client),
 		.url = t->route->url,
 		.name = url_host(t->route->key),
+		.peer = t->client->peer,
 		.born = t->born,
 		.last = t->visitors.last,
 		.visitors_now = t->visitors.now,

@@ -19,7 +19,8 @@ struct poll {
 	census_fn *done;
 	void *arg;
 	int n, missing;
-	struct form form[]; /* [n] */
+	struct census census; /* at the end */
+	struct form form[];   /* [n] */
 };
 
 static void add(struct census_row *sum, const struct census_row *row)
@@ -33,13 +34,14 @@ static void add(struct census_row *sum, const struct census_row *row)
 
 static void poll_end(struct poll *poll)
 {
-	struct census c = {.n_workers = poll->n};
+	struct census *c = &poll->census;
 
+	c->n_workers = poll->n;
 	for (int i = 0; i < poll->n; i++) {
-		c.row[i] = poll->form[i].row;
-		add(&c.total, &c.row[i]);
+		c->row[i] = poll->form[i].row;
+		add(&c->total, &c->row[i]);
 	}
-	poll->done(poll->arg, &c);
+	poll->done(poll->arg, c);
 	free(poll);
 }
 

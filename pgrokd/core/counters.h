@@ -69,6 +69,10 @@ enum verdict {
 
 #define COUNTED_PAGES 15
 
+/* How a request is counted: GET, HEAD ..., the last one for any other. */
+#define COUNTED_METHODS 8
+#define COUNTED_CLASSES 6 /* of statuses, by their first digit; 0: others */
+
 /*
  * Numbers, uint64_t alone (the census adds them up as an array), written by the worker's own thread
  * only; others ask for a copy.
@@ -88,10 +92,13 @@ struct counters {
 	uint64_t no_client[NO_CLIENTS];
 	uint64_t no_tunnel[NO_TUNNELS];
 	uint64_t verdicts[VERDICTS];
-	uint64_t journal[LINES];     /* lines of the access log */
-	uint64_t requests;           /* over http and https, let through to a client */
-	uint64_t answers[6];         /* to them, by the first digit of their status; 0: others */
-	struct histogram first_byte; /* from a request's head to its answer's */
+	uint64_t journal[LINES];           /* lines of the access log */
+	uint64_t requests;                 /* over http and https, let through to a client */
+	uint64_t answers[COUNTED_CLASSES]; /* to them */
+	struct histogram first_byte;       /* from a request's head to its answer's */
+	uint64_t in_flight;                /* now: requests whose answer is not complete */
+	/* From a request's head to its answer's end. */
+	struct histogram whole[COUNTED_METHODS][COUNTED_CLASSES];
 };
 
 /* The statuses of pages, the first for any other. */
@@ -100,6 +107,12 @@ extern const char *const counted_pages[COUNTED_PAGES];
 void count_page(struct counters *c, int status);
 /* An answer with this status has begun, us microseconds after its request; 0: not measured. */
 void count_answer(struct counters *c, int status, uint64_t us);
+extern const char *const counted_methods[COUNTED_METHODS];
+extern const char *const counted_classes[COUNTED_CLASSES];
+/* The row of this method. */
+int counted_method(const char *method, size_t len);
+/* And of this status. */
+int counted_class(int status);
 /* Of all rows. */
 uint64_t counted_sum(const uint64_t *rows, size_t n);
 

@@ -111,6 +111,15 @@ struct route *registry_find(struct registry *r, const char *key)
 	return found;
 }
 
+size_t registry_routes(struct registry *r)
+{
+	pthread_mutex_lock(&r->lock);
+	size_t n = strmap_count(r->routes);
+
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
+
 bool registry_held(struct registry *r, const char *key)
 {
 	pthread_mutex_lock(&r->lock);

@@ -19,6 +19,8 @@ void registry_free(struct registry *r);
 /* Returns a reference (the caller's), or NULL: no client has it. */
 struct route *registry_find(struct registry *r, const char *key) MUSTCHECK;
 
+/* How many there are. */
+size_t registry_routes(struct registry *r);
 /* Has nobody got it now, but is it held for its owner? */
 bool registry_held(struct registry *r, const char *key);
 

@@ -124,10 +124,41 @@ void visitor_paged(struct visitor *v, int status, size_t bytes)
 	visitor_broken_off(v);
 }
 
+/* ---- how many are under way, and how long they take ---- */
+
+void visitor_in_flight(struct visitor *v, uint32_t n)
+{
+	v->worker->count.in_flight += (uint64_t)n - v->in_flight;
+	v->in_flight = n;
+}
+
+/* A request passes. Of several that are asked at once the first is measured. */
+static void time_request(struct visitor *v, const struct http_head *h, const char *head)
+{
+	if (v->track->unfollowed) /* the end of the answers before it can't be seen */
+		visitor_in_flight(v, 0);
+	if (!v->in_flight) {
+		v->timed_us = v->track->unfollowed ? 0 : v->asked_us;
+		v->timed_method = (uint8_t)counted_method(head + h->method.off, h->method.len);
+	}
+	visitor_in_flight(v, v->in_flight + 1);
+}
+
+static void time_answer(struct visitor *v)
+{
+	if (v->timed_us)
+		histogram_add(&v->worker->count.whole[v->timed_method][v->timed_class],
+			      clock_us() - v->timed_us);
+	v->timed_us = 0;
+	if (v->in_flight)
+		visitor_in_flight(v, v->in_flight - 1);
+}
+
 void visitor_complete(void *arg)
 {
 	struct visitor *v = arg;
 
+	time_answer(v);
 	if (STAILQ_EMPTY(&v->entries))
 		return;
 	end_first(v, v->track->resp_at - v->told);
@@ -191,6 +222,7 @@ int visitor_allow(void *arg, const struct http_head *h, const char *head)
 	v->asked = true;
 	v->at->last = loop_now(v->worker->loop);
 	v->worker->count.requests++;
+	time_request(v, h, head);
 	if (v->worker->journal)
 		note_request(v, h, head);
 	if (v->single)
@@ -205,6 +237,7 @@ void visitor_answer(void *arg, const struct http_head *h, const char *head)
 	uint64_t now = v->asked_us || !STAILQ_EMPTY(&v->entries) ? clock_us() : 0;
 
 	count_answer(&v->worker->count, h->status, v->asked_us ? now - v->asked_us : 0);
+	v->timed_class = (uint8_t)counted_class(h->status);
 	v->asked_us = 0;
 	if (!STAILQ_EMPTY(&v->entries))
 		journal_answer(STAILQ_FIRST(&v->entries), h->status, now);

@@ -31,6 +31,7 @@ struct single {
 	struct http_splice splice;  /* of the bytes at hand, from either side */
 	struct http_reframe answer; /* to the request under way */
 	bool told_to_go_on;         /* by a 100 of ours */
+	bool untaken;               /* its client answered, and did not take all of the request */
 	bool joined;                /* it was, at least once */
 };
 
@@ -48,10 +49,13 @@ struct visitor {
 	uint64_t bytes[2];   /* moved so far, for the log */
 	uint64_t bulk_since; /* loop_now() of the last visitor_bulk() */
 	uint64_t asked_us;   /* clock_us() of the request whose answer is awaited; 0: none */
-	struct journal_list entries; /* requests without an answer, or a complete one */
-	uint64_t told;               /* the tracker's resp_at when the answer before ended */
-	struct addr peer;            /* of its connection */
-	struct addr origin;          /* of its request: peer, or whom a trusted proxy speaks of */
+	uint64_t timed_us;   /* the same of the one whose answer's end is; 0: none */
+	uint8_t timed_method, timed_class; /* rows: what it asked with, and got */
+	uint32_t in_flight;                /* its requests whose answer is not complete */
+	struct journal_list entries;       /* requests without an answer, or a complete one */
+	uint64_t told;                     /* the tracker's resp_at when the answer before ended */
+	struct addr peer;                  /* of its connection */
+	struct addr origin; /* of its request: peer, or whom a trusted proxy speaks of */
 	struct seat seat;
 	struct stream *stream; /* NULL while it is the pair's */
 	char *unread;          /* until it is joined: bytes read already */
@@ -113,6 +117,8 @@ bool visitor_may_go_on(struct visitor *v);
 int visitor_allow(void *arg, const struct http_head *h, const char *head);
 void visitor_answer(void *arg, const struct http_head *h, const char *head);
 void visitor_complete(void *arg);
+/* So many of its requests have no complete answer now. */
+void visitor_in_flight(struct visitor *v, uint32_t n);
 enum judge visitor_judge(void *arg, enum side from, const char *buf, size_t len, size_t *pass);
 bool visitor_eof(void *arg, enum side from);
 /*

@@ -108,6 +108,7 @@ enum judge single_answered(struct visitor *v, enum judge verdict)
 		return verdict;
 	if (!stays(v))
 		return JUDGE_CUT;
+	v->single->untaken = pair_forgo(v->pair, SIDE_VISITOR);
 	pair_let_go(v->pair, SIDE_VISITOR);
 	return verdict;
 }
@@ -121,6 +122,7 @@ static void visitor_ended(struct visitor *v)
 		pair_fail(v->pair);
 	else if (v->timer_for == VISITOR_TIMER_NONE)
 		visitor_set_timer(v, VISITOR_TIMER_FIN, LIMIT_GONE_MS);
+	v->fin_held = true; /* another protocol's connection may want to know of it */
 }
 
 static void stream_ended(struct visitor *v)
@@ -128,14 +130,16 @@ static void stream_ended(struct visitor *v)
 	struct text last = {0};
 
 	http_track_response_eof(v->track);
-	if (v->track->stopped && !http_track_owes(v->track)) {
-		pair_cut(v->pair);
-	} else if (http_track_answered(v->track)) {
+	if (http_track_answered(v->track)) {
 		http_reframe_end(&v->single->answer, &last);
 		pair_say(v->pair, SIDE_SERVICE, last.p, last.len);
 		text_free(&last);
-		if (single_answered(v, JUDGE_PASS) == JUDGE_CUT)
+	}
+	if (v->track->stopped) {
+		if (!http_track_owes(v->track))
 			pair_cut(v->pair);
+	} else if (single_answered(v, JUDGE_PASS) == JUDGE_CUT) {
+		pair_cut(v->pair);
 	}
 }
 

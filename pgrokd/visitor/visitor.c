@@ -249,7 +249,7 @@ static void visitor_leave(struct visitor *v, enum pair_end end)
 				     : pair_take(v->pair, SIDE_VISITOR);
 	/* All has been said on it: there is nothing to linger for. */
 	if (v->single)
-		stream_close(pair_take(v->pair, SIDE_SERVICE), false);
+		stream_close(pair_take(v->pair, SIDE_SERVICE), v->single->untaken);
 	pair_close(v->pair, false);
 	v->pair = NULL;
 	visitor_next(v);
@@ -278,6 +278,12 @@ static bool rests(const struct visitor *v)
 	return is_http(v) && http_track_at_rest(v->track);
 }
 
+/* No page may follow its answer. */
+static bool told_last(const struct visitor *v)
+{
+	return v->single && v->single->answer.close;
+}
+
 static void visitor_done(void *arg, enum pair_end end)
 {
 	static const char *const why[] = {
@@ -294,7 +300,7 @@ static void visitor_done(void *arg, enum pair_end end)
 	if (end == PAIR_LEFT || (end == PAIR_ABORT && rests(v) && !v->track->last &&
 				 pair_clean(v->pair, SIDE_VISITOR))) {
 		visitor_leave(v, end);
-	} else if (end == PAIR_CUT && v->track->refused) {
+	} else if (end == PAIR_CUT && v->track->refused && !told_last(v)) {
 		visitor_refused(v);
 	} else if (end == PAIR_ABORT && v->single && single_lost(v)) {
 		visitor_refused(v);
@@ -402,6 +408,7 @@ static void visitor_join(void *arg, struct stream *s)
 
 	visitor_no_timer(v);
 	v->asked = false;
+	v->fin_held = false;
 	v->told = 0;
 	v->pair = pair_for(v, s);
 	v->stream = NULL;
@@ -439,6 +446,7 @@ void visitor_close(struct visitor *v, bool abort, const char *why)
 	char prefix[32];
 
 	visitor_heard(v);
+	visitor_in_flight(v, 0);
 	visitor_bulk_end(v);
 	if (!STAILQ_EMPTY(&v->entries))
 		visitor_broken_off(v);

@@ -211,7 +211,7 @@ def test_slow_readers(lab):
 def test_client_gives_back(lab):
     """A client's memory after many visitors: what was freed goes back to the system."""
     e = lab.backend(backends.echo)
-    _, c = lab.started(e, "-mux=false", subdomain=None, proto="tcp", scale=0.2)
+    _, c = lab.started(e, "-mux=false", subdomain=None, proto="tcp", scale=0.5)
     port = c.tcp_port()
 
     def visitors(n):

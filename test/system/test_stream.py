@@ -637,7 +637,10 @@ def test_connections_in_a_row(lab):
 
 @pytest.mark.big
 def test_ping_beside_a_saturated_pair(lab, engine):
-    """One pair moves all it can; a small echo beside it stays under 50 ms (median)."""
+    """
+    One pair moves all it can; a small echo beside it stays under 50 ms (median), or on a busy machine
+    within a few times what the service itself takes: there are two programs more on the way, twice.
+    """
     stop = threading.Event()
 
     def handler(c, _b):
@@ -664,20 +667,23 @@ def test_ping_beside_a_saturated_pair(lab, engine):
         except (Aborted, OSError):
             pass
     t = lab.thread(drain)
-    times = []
-    with dial(port) as v:
-        v.send(b"p")
+    times, alone = [], []
+    with dial(port) as v, dial(b.port) as service:
+        for c in (v, service):
+            c.send(b"p")
         eventually(lambda: moved[0] > 20 * MB)
         end = time.monotonic() + 3
         while time.monotonic() < end:
-            start = time.monotonic()
-            v.send(b"x")
-            assert v.recv_exact(1) == b"x"
-            times.append(time.monotonic() - start)
+            for c, took in ((v, times), (service, alone)):
+                start = time.monotonic()
+                c.send(b"x")
+                assert c.recv_exact(1) == b"x"
+                took.append(time.monotonic() - start)
             time.sleep(0.01)
     stop.set()
     bulk.sock.shutdown(2)
     t.result()
     bulk.close()
-    p50 = statistics.median(times)
-    assert p50 < (0.05 if not env.SANITIZED else 0.5), f"median {p50 * 1000:.1f} ms of {len(times)}"
+    p50, least = statistics.median(times), statistics.median(alone)
+    assert p50 < max(0.5 if env.SANITIZED else 0.05, 10 * least), \
+        f"median {p50 * 1000:.1f} ms of {len(times)}, {least * 1000:.1f} ms without the pair"

@@ -140,6 +140,7 @@ class DripServer:
         self.reset, self.half_close, self.discover = reset, half_close, discover
         self.context = context or (wire.server_context(certs.server, certs.server_key) if certs else None)
         self.lock = threading.Condition()
+        self.registering = threading.Lock()
         self.tunnels = {}
         self.every = []                    # tunnels ever registered
         self.registers = []                # fields of every Register that came
@@ -242,7 +243,12 @@ class DripServer:
             self._send(conn, wire.ERROR, dict(zip(("code", "message"), error)))
             wire.drop(conn)
             return
-        self._send(conn, wire.REGISTER_ACK, said or self._ack(tunnel))
+        # In the order in which clients hear of them.
+        with self.registering:
+            self._send(conn, wire.REGISTER_ACK, said or self._ack(tunnel))
+            self._begin(tunnel, conn, transport)
+
+    def _begin(self, tunnel, conn, transport):
         tunnel.transports.append(transport)
         if tunnel.listener:
             threading.Thread(target=self._accept, daemon=True,

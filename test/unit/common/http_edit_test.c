@@ -95,6 +95,20 @@ static const struct {
 	 "GET / HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
 	{&drip, "OPTIONS * HTTP/1.0\r\nHost: a.me\r\n\r\n",
 	 "OPTIONS * HTTP/1.1\r\nHost: a.me\r\n" DRIP_WHO},
+	/* Nor has it the next proxy take that out again. */
+	{&drip, "GET / HTTP/1.1\r\nHost: a.me\r\nConnection: close,\tX-Forwarded-FOR , TE,,\r\n"
+	 "connection:x_forwarded_proto\r\nConnection:  X-Forwarded-Port,close\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a.me\r\nConnection: close, TE\r\n"
+	 "Connection:  X-Forwarded-Port,close\r\n" DRIP_WHO},
+	{&where, "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For\r\n"
+	 "Connection: X-Forwarded-Host\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Forwarded-For\r\n"
+	 "X-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n\r\n"},
+	{&set, "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, x_env\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nX-Env: dev\r\n"
+	 "Remote-User: me  too\r\n\r\n"},
+	{&none, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close,X-Forwarded-For\r\n\r\n",
+	 "GET / HTTP/1.1\r\nHost: a\r\nConnection: close,X-Forwarded-For\r\n\r\n"},
 	/* What a proxy says that is to be believed, as far as it says it. */
 	{&behind, "GET / HTTP/1.1\r\nHost: a.me\r\nX-Forwarded-For: 1.1.1.1\r\n"
 	 "X-Forwarded-Proto: https\r\nX_Forwarded_Proto: q\r\nX_Forwarded_For: 6.6.6.6\r\n\r\n",

@@ -59,6 +59,8 @@ static const struct answer good[] = {
 	 "HTTP/1.1 404 \r\nA: b c d\r\nContent-Length: 0\r\n\r\n"},
 	{GET, 0, "HTTP/1.1 599 \r\n going on\r\nContent-Length: 0\r\n\r\n",
 	 "HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n"},
+	{GET, 0, "HTTP/1.1 200 O\rA: b\r\nContent-Length: 0\r\n\r\n",
+	 "HTTP/1.1 200 O\r\nContent-Length: 0\r\n\r\n"},
 	{GET, 0, "HTTP/1.1 299 Odd   one\r\nContent-Length: 0\r\n\r\n",
 	 "HTTP/1.1 299 Odd   one\r\nContent-Length: 0\r\n\r\n"},
 	/* All that is hop by hop, and what only looks like it. */
@@ -97,6 +99,7 @@ static const struct answer good[] = {
 	{HEAD, 0, "HTTP/1.1 200 OK\r\n\r\nbody", "HTTP/1.1 200 OK\r\n\r\n"},
 	{GET, 0, "HTTP/1.1 204 N\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 	 "HTTP/1.1 204 N\r\n\r\n"},
+	{GET, 0, "HTTP/1.1 204 N\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 204 N\r\n\r\n"},
 	{GET, FINISHED, "HTTP/1.1 304 N\r\nContent-Length: 5\r\n\r\n",
 	 "HTTP/1.1 304 N\r\nContent-Length: 5\r\n\r\n"},
 	/* Interim answers. */
@@ -140,6 +143,7 @@ static const struct answer bad[] = {
 	{GET, PAGE, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", ""},
 	{GET, PAGE, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", ""},
 	{GET, PAGE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", ""},
+	{GET, PAGE, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", ""},
 	{GET, PAGE, "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\nx", ""},
 	{GET, PAGE | FINISHED, "", ""},
 	{GET, PAGE | FINISHED, "HTTP/1.1 200 OK\r\nContent-Len", ""},

@@ -86,7 +86,7 @@ static void test_syn_at_once(void **state)
 	struct rig *r = strict(true);
 
 	keep(r, mux_open(r->m), 0, STREAM_READ);
-	turns(r->loop, 1);
+	turns(r->loop, 2);
 	assert_said(r, MUX_WINDOW, MUX_SYN, 1);
 	assert_silent(r);
 	keep(r, mux_open(r->m), 1, 0);
@@ -97,13 +97,38 @@ static void test_syn_at_once(void **state)
 	rig_free(r);
 }
 
+struct late {
+	struct loop_tick tick;
+	struct stream *s;
+};
+
+static void say_late(void *arg)
+{
+	say(((struct late *)arg)->s, 10);
+}
+
+/* As a pair does, which starts on the next tick: one frame instead of two. */
+static void test_syn_waits_for_bytes_of_its_turn(void **state)
+{
+	struct rig *r = strict(true);
+	struct late late = {.tick = {.fn = say_late, .arg = &late}};
+
+	late.s = mux_open(r->m);
+	keep(r, late.s, 0, 0);
+	loop_next_tick(r->loop, &late.tick);
+	turns(r->loop, 2);
+	assert_said(r, MUX_DATA, MUX_SYN, 1);
+	assert_silent(r);
+	rig_free(r);
+}
+
 /* Pongs alone do not say that it takes streams. */
 static void test_known_by_ack(void **state)
 {
 	struct rig *r = strict(true);
 
 	keep(r, mux_open(r->m), 0, STREAM_READ);
-	turns(r->loop, 1);
+	turns(r->loop, 2);
 	put(r, MUX_PING, MUX_ACK, 0, r->m->ping_id);
 	turns(r->loop, 2);
 	assert_false(stream_known(r->kept[0]));
@@ -434,6 +459,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_syn_at_once),
+		cmocka_unit_test(test_syn_waits_for_bytes_of_its_turn),
 		cmocka_unit_test(test_known_by_ack),
 		cmocka_unit_test(test_opened_and_closed),
 		cmocka_unit_test(test_ack_at_once),

@@ -396,6 +396,24 @@ static void test_second_request(void **state)
 	leave(p, c);
 }
 
+/* What follows an offer that was not taken is none either, whatever it is. */
+static void test_junk_behind(void **state)
+{
+	struct play *p = *state;
+
+	for (int i = 0; i < 2; i++) {
+		struct fake *c = ask(p, i ? UPGRADE "\x81\x01x" : GET "junk\r\n");
+
+		(void)hear(p, p->local, strlen(GET));
+		say(p->local, "HTTP/1.1 403 F\r\nContent-Length: 2\r\n\r\nn");
+		(void)hear(p, &c->s, 38);
+		say(p->local, "o");
+		assert_string_equal(hear(p, &c->s, SIZE_MAX), "o");
+		assert_int_equal(p->rc, STREAM_EOF);
+		leave(p, c);
+	}
+}
+
 #define SINGLE(name) cmocka_unit_test_setup_teardown(name, begin_single, end)
 
 int main(void)
@@ -415,6 +433,7 @@ int main(void)
 		SINGLE(test_no_request),
 		SINGLE(test_gone),
 		SINGLE(test_second_request),
+		SINGLE(test_junk_behind),
 	};
 
 	setenv("PGROK_TIME_SCALE", "0.02", 1);

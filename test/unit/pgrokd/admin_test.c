@@ -40,6 +40,8 @@ static void test_every_counter(void **state)
 {
 	struct text metrics = {0}, json = {0};
 	size_t histogram = offsetof(struct census_row, count.first_byte) / sizeof(uint64_t);
+	/* What follows is told under Drip's names alone. */
+	size_t drip = offsetof(struct census_row, count.in_flight) / sizeof(uint64_t);
 	size_t fields = sizeof(struct census_row) / sizeof(uint64_t);
 	static struct census c;
 	char value[32];
@@ -47,7 +49,8 @@ static void test_every_counter(void **state)
 	fill(&c);
 	numbers_metrics(&admin, &metrics, &c);
 	numbers_json(&admin, &json, &c);
-	assert_int_equal(histogram + sizeof(struct histogram) / sizeof(uint64_t), fields);
+	assert_int_equal(histogram + sizeof(struct histogram) / sizeof(uint64_t), drip);
+	assert_true(drip < fields);
 	for (size_t i = 0; i < histogram; i++) {
 		snprintf(value, sizeof(value), " %zu\n", 1000000 + i);
 		assert_int_equal(count(metrics.p, value), 1);
@@ -61,6 +64,62 @@ static void test_every_counter(void **state)
 	assert_non_null(strstr(json.p, "\"tunnels_refused\":{\"taken\":"));
 	text_free(&metrics);
 	text_free(&json);
+}
+
+static bool has(const char *text, const char *name, const char *labels, uint64_t value)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line), "\np_%s%s %" PRIu64 "\n", name, labels, value);
+	return count(text, line) == 1;
+}
+
+static void test_drip(void **state)
+{
+	struct text t = {0};
+	static struct census c;
+	struct counters *n = &c.total.count;
+
+	fill(&c);
+	c.row[1].count.joined_now = 5; /* of two workers one has visitors */
+	memset(n->whole, 0, sizeof(n->whole));
+	histogram_add(&n->whole[counted_method("POST", 4)][counted_class(204)], 20000);
+	drip_numbers(&admin, &t, &c);
+	assert_true(has(t.p, "tunnel_registrations_total", "", n->tunnels));
+	assert_true(has(t.p, "tunnel_registration_failures_total", "{reason=\"max_tunnels\"}",
+			n->no_tunnel[NO_TUNNEL_LIMIT]));
+	assert_true(has(t.p, "tunnel_registration_failures_total", "{reason=\"rate_limit\"}",
+			n->no_tunnel[NO_TUNNEL_RATE]));
+	assert_true(has(t.p, "active_connections", "",
+			c.total.half_open + c.total.clients + n->waiting_now + n->joined_now));
+	assert_true(has(t.p, "connections_total", "", counted_sum(n->accepted, PORTS)));
+	assert_true(has(t.p, "bytes_received_total", "", n->bytes[0]));
+	assert_true(has(t.p, "bytes_sent_total", "", n->bytes[1]));
+	assert_true(has(t.p, "http_requests_in_flight", "", n->in_flight));
+	assert_true(has(t.p, "rate_limit_rejections_total", "{type=\"registration\"}",
+			n->no_tunnel[NO_TUNNEL_RATE]));
+	assert_true(has(t.p, "worker_pool_size", "", 2));
+	assert_true(has(t.p, "worker_pool_active_workers", "", 1));
+	/* Nothing is said of methods that never came. */
+	assert_int_equal(count(t.p, "duration_seconds_count"), 1);
+	assert_true(has(t.p, "http_request_duration_seconds_count",
+			"{method=\"POST\",status=\"2xx\"}", 1));
+	assert_true(has(t.p, "http_request_duration_seconds_bucket",
+			"{le=\"0.01\",method=\"POST\",status=\"2xx\"}", 0));
+	assert_true(has(t.p, "http_request_duration_seconds_bucket",
+			"{le=\"+Inf\",method=\"POST\",status=\"2xx\"}", 1));
+	text_free(&t);
+}
+
+static void test_methods(void **state)
+{
+	assert_string_equal(counted_methods[counted_method("GET", 3)], "GET");
+	assert_string_equal(counted_methods[counted_method("OPTIONS", 7)], "OPTIONS");
+	static const char *const others[] = {"", "get", "GE", "GETS", "other!", "BREW"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		assert_string_equal(counted_methods[counted_method(others[i], strlen(others[i]))],
+				    "other");
 }
 
 static void test_pages(void **state)
@@ -124,10 +183,9 @@ static void test_bind(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_counter),
-		cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_bind),
+		cmocka_unit_test(test_every_counter), cmocka_unit_test(test_drip),
+		cmocka_unit_test(test_methods),       cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_answers),       cmocka_unit_test(test_bind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

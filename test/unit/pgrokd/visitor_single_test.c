@@ -336,6 +336,26 @@ static void test_upgrade(void **state)
 	hang_up(r, c);
 }
 
+/* An end that was said before the 101 is passed on behind it. */
+static void test_upgrade_half_closed(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, UPGRADE);
+
+	finish(r, v);
+	say(r, c, UPGRADED "hi");
+	hear(v, UPGRADED "hi");
+	wait_ms(r, LIMIT_GONE_MS);
+	hear(c, URL "GET / HTTP/1.1\r\nUpgrade: x\r\n" A WHO);
+	hear_end(c, STREAM_EOF);
+	say(r, c, "more");
+	hear(v, "more");
+	finish(r, c);
+	hear_end(v, STREAM_EOF);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
 /* All of it goes out before the visitor leaves the stream. */
 static void test_slow_visitor(void **state)
 {
@@ -381,6 +401,69 @@ static void test_early_answer(void **state)
 	hear_end(v, STREAM_EOF);
 	hang_up(r, v);
 	hang_up(r, c);
+}
+
+/* All of it has come, and its client takes no more: what is left of it holds nobody up. */
+static void test_early_answer_unread(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, POST9 "abc");
+
+	c->peer->stuck = true;
+	say(r, v, "defghi");
+	say(r, c, OK5);
+	hear(v, OK5);
+	assert_int_equal(r->worker.count.joined_now, 0);
+	ended(c, STREAM_ABORT);
+	hang_up(r, c);
+	c = connection(r);
+	say(r, v, GET2);
+	hear(c, GOT2);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* A bad request behind one whose answer only the stream's end ends: each has its own answer. */
+static void test_bad_behind(void **state)
+{
+	struct rig *r = *state;
+	struct fake *c = connection(r), *v = come(r, GET BAD);
+
+	say(r, c, "HTTP/1.1 200 OK\r\n\r\nhello");
+	hear(v, CHUNKED "5\r\nhello\r\n");
+	finish(r, c);
+	hear_then_status(v, LAST, 400);
+	hear_end(v, STREAM_EOF);
+	hang_up(r, v);
+	hang_up(r, c);
+}
+
+/* No page behind an answer that the connection's end ends, or that says it is the last. */
+static void test_bad_behind_the_last(void **state)
+{
+	static const struct {
+		const char *asked, *said, *heard;
+	} all[] = {
+		{"GET / HTTP/1.0\r\n" HOST BAD, "HTTP/1.1 200 OK\r\n\r\nhello",
+		 "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello"},
+		{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n" HOST BAD,
+		 CHUNKED "5\r\nhello\r\n0\r\n\r\n",
+		 "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\nhello"},
+		{"GET / HTTP/1.1\r\nConnection: close\r\n" HOST BAD, OK5,
+		 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"},
+	};
+	struct rig *r = *state;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		struct fake *c = connection(r), *v = come(r, all[i].asked);
+
+		say(r, c, all[i].said);
+		finish(r, c);
+		hear(v, all[i].heard);
+		hear_end(v, STREAM_EOF);
+		hang_up(r, v);
+		hang_up(r, c);
+	}
 }
 
 /* ---- no answer, and half of one ---- */
@@ -677,8 +760,12 @@ int main(void)
 		SINGLE(test_answers),
 		SINGLE(test_events),
 		SINGLE(test_upgrade),
+		SINGLE(test_upgrade_half_closed),
 		SINGLE(test_slow_visitor),
 		SINGLE(test_early_answer),
+		SINGLE(test_early_answer_unread),
+		SINGLE(test_bad_behind),
+		SINGLE(test_bad_behind_the_last),
 		SINGLE(test_no_answer),
 		SINGLE(test_half_an_answer),
 		SINGLE(test_client_lost),
