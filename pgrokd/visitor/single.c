@@ -68,12 +68,9 @@ void single_answer(struct visitor *v, const struct http_head *h, const char *hea
 
 	if (h->status == 101)
 		return; /* from here on it is another protocol's connection */
-	/*
-	 * What is still to come of the request is not read any more behind its answer; and what has
-	 * come need not be taken any more: no later request is to wait for that.
-	 */
-	s->answer.close = v->track->last || s->answer.minor == 0 ||
-			  !http_track_request_whole(v->track) || !pair_heard(v->pair, SIDE_SERVICE);
+	/* What is still to come of the request is not read any more behind its answer. */
+	s->answer.close =
+		v->track->last || s->answer.minor == 0 || !http_track_request_whole(v->track);
 	http_reframe_head(&s->answer, http_splice(&s->splice, head, h->head_len), h, head);
 }
 
