@@ -78,7 +78,7 @@ static void add_first_line(struct text *out, const struct http_edit *e, const st
 {
 	size_t done = 0;
 
-	/* Who is asked has to be known for that. */
+	/* That takes a known Host. */
 	if (e->origin_form && h->authority.len && (h->minor == 0 || is_absolute(h))) {
 		add_origin_line(out, h, head);
 		return;

@@ -1,4 +1,4 @@
-/* Answers framed anew: heads without what was about the connection, bodies in other parts. */
+/* Answers reframed: heads without what was about the connection, bodies in other parts. */
 #include "common/http/reframe.h"
 
 #include <string.h>

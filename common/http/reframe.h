@@ -1,5 +1,5 @@
 /*
- * An answer framed anew. It came over a stream that carries one request and its answer, so that the
+ * An answer reframed. It came over a stream that carries one request and its answer, so that the
  * stream's end may be its own; its reader is on another connection, which may live on, or on
  * another such stream. Pure. What http_track.single lets pass is good for it.
  */

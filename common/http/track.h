@@ -23,7 +23,7 @@
  * - A response that can't be followed (not HTTP, a 101 without an offer, an answer without a
  *   request): t->unfollowed; its bytes pass, no upgrade is believed, requests are judged as before,
  *   and after a refusal the connection ends at the backend's EOF, without a page (refused is 0).
- * - Single: the backend gets one request, and its answer is framed anew for the visitor
+ * - Single: the backend gets one request, and its answer is reframed for the visitor
  *   (reframe.h). So an answer that only EOF ends is whole then, and what the backend says of its
  *   connection counts for nothing. What follows the answer is dropped (JUDGE_STOP), a second
  *   request leaves. An answer that can't be followed, or breaks off, is cut: JUDGE_CUT, with 502 as
@@ -53,7 +53,7 @@ struct http_track_hooks {
 	/* The head of an interim answer, about to pass. NULL: nobody wants to know. */
 	void (*interim)(void *arg, const struct http_head *h, const char *head);
 	/*
-	 * An answer is complete; its last bytes are about to pass, or have passed. NULL: nobody
+	 * An answer is complete; its last bytes are about to pass, or have passed. NULL: no one
 	 * wants to know.
 	 */
 	void (*complete)(void *arg);

@@ -19,7 +19,7 @@ bool upgrade_accept(const char *key, size_t len, char out[static UPGRADE_ACCEPT]
 /* Appends a request. more: further lines, each with its CRLF. */
 void upgrade_request(struct text *out, const char *host, const char *target, const char *key,
 		     const char *more);
-/* Why the complete head at buf is no good answer to a request with this key; NULL: it is one. */
+/* What is wrong with the head at buf, complete, as the answer to this key; NULL: nothing. */
 const char *upgrade_refused(const char *buf, const struct http_head *h, const char *key) MUSTCHECK;
 
 /* Appends the 101 for a complete request at buf. False: it is not one for a WebSocket. */

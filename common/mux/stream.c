@@ -434,7 +434,7 @@ static bool mstream_flushed(const struct stream *s)
 	return true;
 }
 
-/* Is it closed in order, with nothing to say to a peer that still has to end it? */
+/* Is it closed in order, with nothing to say to a peer that is still to end it? */
 static bool parts(const struct mstream *ms, bool abort)
 {
 	const struct mux *m = ms->m;

@@ -26,7 +26,7 @@ bool stream_is_ws(const struct stream *s);
  * shell on no loop. NULL: it can't be moved now (something waits to be sent, or it is at its end).
  */
 struct stream *stream_ws_part(struct stream *s) MUSTCHECK;
-/* Takes low into the shell s, on low's loop. on_ready has to be set again. */
+/* Takes low into the shell s, on low's loop. on_ready must be set again. */
 void stream_ws_join(struct stream *s, struct stream *low);
 
 #endif

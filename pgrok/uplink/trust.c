@@ -1,4 +1,4 @@
-/* What the person has to know about who is believed to be the server. */
+/* What the person must know about who is believed to be the server. */
 #include "pgrok/uplink/trust.h"
 
 #include "common/base/log.h"

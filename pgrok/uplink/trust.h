@@ -1,4 +1,4 @@
-/* What the person has to know about who is believed to be the server. */
+/* What the person must know about who is believed to be the server. */
 #ifndef PGROK_UPLINK_TRUST_H
 #define PGROK_UPLINK_TRUST_H
 

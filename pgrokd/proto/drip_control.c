@@ -295,7 +295,7 @@ static bool is_taken(const struct drip_control *k, enum proto p, const char *nam
 	return route;
 }
 
-/* The name of a tcp tunnel is nobody's address; but Drip's server keeps all names apart. */
+/* No visitor comes by the name of a tcp tunnel; but Drip's server keeps all names apart. */
 static bool name_is_taken(const struct drip_control *k)
 {
 	return k->tcp && !k->port && *k->name &&

@@ -1,6 +1,6 @@
 /*
  * Visitors of a client whose streams carry one request each: requests are said as a proxy says
- * them, answers are framed anew, so that a visitor's connection outlives the stream. Between two
+ * them, answers are reframed, so that a visitor's connection outlives the stream. Between two
  * requests it rests, and holds no stream.
  */
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * over the bytes that passed the request side: every head it finds must have been allowed.
  * Input: segments {who and splits: 1 byte, length: 2 bytes little-endian, bytes}. Bit 3 of the very
  * first byte: nothing is guarded, the connection may be hijacked. Bit 4: there is one request, and
- * its answer is framed anew.
+ * its answer is reframed.
  */
 #include <stdint.h>
 #include <stdlib.h>

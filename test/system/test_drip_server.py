@@ -495,7 +495,7 @@ def test_another_version_of_yamux(lab, certs):
 
 @pytest.mark.scaled
 def test_a_stream_that_is_never_acked(lab, certs):
-    """The visitor is told; no session hangs on it for ever."""
+    """The visitor is told; no session hangs on it."""
     rig = OurServer(lab, certs, server_kw={"scale": 0.1})
     way = rig.tunnel(1, on_stream=lambda st: None, data=1, yamux={"acks": False, "ping": None})
     assert way.get("/").status in (502, 504)

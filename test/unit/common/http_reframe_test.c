@@ -1,4 +1,4 @@
-/* Answers framed anew, each with every split of its bytes. */
+/* Answers reframed, each with every split of its bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -53,7 +53,7 @@ enum flags {
 	UNFOLLOWED = 8, /* lost track of the answers */
 	OPEN = 16,      /* not guarded */
 	BODILESS = 32,  /* the page has no body */
-	SINGLE = 64,    /* one request, and its answer framed anew */
+	SINGLE = 64,    /* one request, and its answer reframed */
 	ANSWERED = 128, /* ... has passed */
 };
 

@@ -80,7 +80,7 @@ static void beat(struct rig *r)
 
 /* ---- begin ---- */
 
-/* The visitor of a service that speaks first says nothing: the peer has to know of it. */
+/* The visitor of a service that speaks first says nothing: the peer must know of it. */
 static void test_syn_at_once(void **state)
 {
 	struct rig *r = strict(true);
@@ -335,7 +335,7 @@ static void test_never_ended(void **state)
 	rig_free(r);
 }
 
-/* A session that nobody owns any more ends with the last FIN, and is not kept for ever. */
+/* A session without an owner ends with the last FIN. */
 static void test_left(void **state)
 {
 	for (int i = 0; i < 3; i++) {

@@ -123,7 +123,7 @@ static void say_frame(struct rig *r, int fd, int type, const char *json)
 	free(frame);
 }
 
-/* The JSON of the frame that has come, whose type it has to be. "": the end, and no frame. */
+/* The JSON of the frame that has come, whose type it must be. "": the end, and no frame. */
 static const char *hear(int fd, int type, char rest[static 12])
 {
 	static char text[70000];
@@ -326,7 +326,7 @@ static void test_first_bytes(void **state)
 static const struct {
 	const char *bytes;
 	size_t len;
-} nobody[] = {
+} strangers[] = {
 #define BYTES(s)                 \
 	{                        \
 		s, sizeof(s) - 1 \
@@ -340,15 +340,15 @@ static const struct {
 };
 
 /* Closed with no answer, as Drip's own server does. */
-static void test_nobody(void **state)
+static void test_strangers(void **state)
 {
 	struct rig *r = *state;
 
-	for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
 		int fd = come(r);
 		char text[256];
 
-		say(r, fd, nobody[i].bytes, nobody[i].len);
+		say(r, fd, strangers[i].bytes, strangers[i].len);
 		ssize_t n = read(fd, text, sizeof(text));
 		/* One that looks like a request is told that it is none. */
 		if (n > 0)
@@ -694,7 +694,7 @@ int main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_rules),
 		TEST(test_first_bytes),
-		TEST(test_nobody),
+		TEST(test_strangers),
 		TEST(test_web),
 		TEST(test_websocket),
 		TEST(test_registers),

@@ -403,7 +403,7 @@ static void test_early_answer(void **state)
 	hang_up(r, c);
 }
 
-/* All of it has come, and its client takes no more: what is left of it holds nobody up. */
+/* All of it has come, and its client takes no more: what is left of it holds no one up. */
 static void test_early_answer_unread(void **state)
 {
 	struct rig *r = *state;
