@@ -172,11 +172,10 @@ test: ## unit tests, fuzz corpus, system tests, browser; T= picks units, K= syst
 # written to this file, with the reason of the first failure.
 FORGIVEN ?= $(abspath $(B))/forgiven.txt
 JOBS ?= $(shell nproc)
-# Tests wait much of their time: there are twice as many at once, unless JOBS was given.
-TEST_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(shell expr 2 \* $(JOBS)))
-# A sanitizer keeps the cores busy with system tests: one more than there are cores.
-SYSTEM_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(if $(filter asan tsan,$(FLAVOR)),$(shell \
-	expr 1 + $(JOBS)),$(TEST_JOBS)))
+# Tests wait much of their time: there are twice as many at once as cores, and with a sanitizer, which
+# keeps the cores busy, one more; JOBS= says otherwise.
+TEST_JOBS := $(if $(filter-out file,$(origin JOBS)),$(JOBS),$(shell \
+	expr $(JOBS) + $(if $(filter asan tsan,$(FLAVOR)),1,$(JOBS))))
 
 .PHONY: unit-build
 unit-build: $(UNIT) $(REPLAY)
@@ -199,8 +198,8 @@ PYTEST = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PYTHONDONTWRITEBYTECODE=1 \
 	PGROK_FLAVOR=$(FLAVOR) PGROK_BIN=$(abspath $(BIN)) PGROK_TIMED_BIN=$(abspath $(SCALED_BIN)) \
 	$(PYTHON) -m pytest -o cache_dir=$(abspath $(B))/pytest $(if $(M),-m '$(M)') \
 	$(if $(K),-k '$(K)') $(PYTEST_ARGS)
-SIDE_BY_SIDE = $(if $(filter-out 1,$(SYSTEM_JOBS)),$(shell $(PYTHON) -c 'import xdist' 2>/dev/null && \
-	echo '-n $(SYSTEM_JOBS)'))
+SIDE_BY_SIDE = $(if $(filter-out 1,$(TEST_JOBS)),$(shell $(PYTHON) -c 'import xdist' 2>/dev/null && \
+	echo '-n $(TEST_JOBS)'))
 FAILURES = $(abspath $(B))/failures.txt
 system: all scaled ## the system tests alone (pytest, real binaries on loopback)
 	$(Q)rm -f $(FAILURES); FAILURES=$(FAILURES) $(PYTEST) $(SIDE_BY_SIDE) test/system || \

@@ -25,7 +25,7 @@ bool upgrade_accept(const char *key, size_t len, char out[static UPGRADE_ACCEPT]
 	unsigned n;
 
 	/* 16 bytes in base64: 22 digits and "==". */
-	if (len != 24 || strcspn(key, "=") != 22 || key[23] != '=' ||
+	if (len != 24 || memchr(key, '=', len) != key + 22 || key[23] != '=' ||
 	    EVP_DecodeBlock(raw, (const unsigned char *)key, 24) != 18)
 		return false;
 	snprintf(text, sizeof(text), "%.24s%s", key, guid);

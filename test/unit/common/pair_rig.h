@@ -340,7 +340,7 @@ static inline int run_all(const char *name, const struct CMUnitTest *tests, size
 	struct err err;
 	int failed = 0;
 
-	setenv("PGROK_TIME_SCALE", "0.005", 1);
+	setenv("PGROK_TIME_SCALE", "0.02", 1);
 	server_ctx = tls_server_ctx(&sc, note, &err);
 	client_ctx = tls_client_ctx(&cc, &err);
 	if (!server_ctx || !client_ctx) {
