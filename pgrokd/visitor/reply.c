@@ -110,7 +110,7 @@ static void put_form(struct text *out, const struct reply_login *login)
 		      "<title>Password required</title></head>\n"
 		      "<body style=\"font-family:sans-serif;max-width:36em;margin:4em auto;"
 		      "padding:0 1em\">\n"
-		      "<h1>Password required</h1>\n");
+		      "<main><h1>Password required</h1>\n");
 	if (login->wrong)
 		text_put(out, "<p role=\"alert\"><b>That is not the password.</b></p>\n");
 	text_put(out, "<form method=\"post\" action=\"" RULES_LOGIN_PATH "\">\n"
@@ -119,7 +119,7 @@ static void put_form(struct text *out, const struct reply_login *login)
 		      "autofocus autocomplete=\"current-password\">\n"
 		      "<input name=\"to\" type=\"hidden\" value=\"");
 	text_html(out, login->to, strlen(login->to));
-	text_put(out, "\">\n<button>Continue</button></p>\n</form>\n</body></html>\n");
+	text_put(out, "\">\n<button>Continue</button></p>\n</form>\n</main></body></html>\n");
 }
 
 /*
