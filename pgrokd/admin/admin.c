@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -63,9 +64,23 @@ static void on_stats(void *arg, struct httpd_req *r)
 	ask_all(arg, r, drip_stats);
 }
 
+static void tell_metrics(struct admin *a, struct httpd_req *r, const struct census *c)
+{
+	struct text t = {0};
+
+	numbers_metrics(a, &t, c);
+	owners_metrics(a, &t);
+	if (strcmp(a->core->config->metrics_prefix, "drip") == 0) {
+		drip_metrics(a, r, t, c);
+		return;
+	}
+	httpd_answer(r, 200, METRICS_MIME, t.p, t.len);
+	text_free(&t);
+}
+
 static void on_metrics(void *arg, struct httpd_req *r)
 {
-	ask_all(arg, r, drip_metrics);
+	ask_all(arg, r, tell_metrics);
 }
 
 static const struct httpd_route routes[] = {

@@ -280,16 +280,8 @@ static void tell_tunnels(struct admin *a, struct httpd_req *r, struct text head)
 	tunnels_tell(a, r, &form, head, told);
 }
 
-void drip_metrics(struct admin *a, struct httpd_req *r, const struct census *c)
+void drip_metrics(struct admin *a, struct httpd_req *r, struct text t, const struct census *c)
 {
-	struct text t = {0};
-
-	numbers_metrics(a, &t, c);
-	if (strcmp(a->core->config->metrics_prefix, "drip") == 0) {
-		drip_numbers(a, &t, c);
-		tell_tunnels(a, r, t);
-		return;
-	}
-	httpd_answer(r, 200, METRICS_MIME, t.p, t.len);
-	text_free(&t);
+	drip_numbers(a, &t, c);
+	tell_tunnels(a, r, t);
 }

@@ -53,6 +53,27 @@ void owners_list(void *arg, struct httpd_req *r)
 	text_free(&t);
 }
 
+void owners_metrics(const struct admin *a, struct text *t)
+{
+	struct metrics m = {.out = t, .prefix = a->core->config->metrics_prefix};
+	const struct tokens *tokens = a->hooks->tokens(a->hooks_arg);
+
+	if (!tokens)
+		return;
+	metrics_family(&m, METRIC_GAUGE, "owner_tunnels", "Tunnels that the owner of a token has.");
+	for (size_t i = 0; i < tokens_count(tokens); i++) {
+		const struct grant *g = tokens_at(tokens, i);
+
+		metrics_sample(&m, "", atomic_load(&g->tally->tunnels), "owner", g->owner, NULL);
+	}
+	metrics_family(&m, METRIC_GAUGE, "owner_visitors", "Visitors of them.");
+	for (size_t i = 0; i < tokens_count(tokens); i++) {
+		const struct grant *g = tokens_at(tokens, i);
+
+		metrics_sample(&m, "", atomic_load(&g->tally->visitors), "owner", g->owner, NULL);
+	}
+}
+
 /* POST /tokens/NAME/revoke */
 void owners_revoke(void *arg, struct httpd_req *r)
 {

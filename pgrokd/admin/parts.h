@@ -61,6 +61,8 @@ void numbers_metrics(const struct admin *a, struct text *t, const struct census 
 
 /* owners.c */
 httpd_handler_fn owners_list, owners_revoke;
+/* What each has now, LIMIT_TOKENS of them at most; nothing if tokens are not checked. */
+void owners_metrics(const struct admin *a, struct text *t);
 
 /* page.c: the page, its files, and how it is asked for the token. */
 httpd_handler_fn page_index, page_static;
@@ -68,11 +70,11 @@ void page_refuse(void *arg, struct httpd_req *r, int status, const char *text);
 
 /*
  * drip.c: what Drip's server tells, beside our own: in GET /health, in the JSON of GET /stats, and,
- * if the prefix is "drip", in GET /metrics. The last two take r.
+ * if the prefix is "drip", in GET /metrics, behind t. The last two take r (and t).
  */
 void drip_health(const struct admin *a, struct text *t);
 void drip_stats(struct admin *a, struct httpd_req *r, const struct census *c);
-void drip_metrics(struct admin *a, struct httpd_req *r, const struct census *c);
+void drip_metrics(struct admin *a, struct httpd_req *r, struct text t, const struct census *c);
 /* Its metrics of a census. */
 void drip_numbers(const struct admin *a, struct text *t, const struct census *c);
 

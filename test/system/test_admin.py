@@ -253,7 +253,7 @@ def labels_in(text):
 @pytest.mark.parametrize("name", ["grafana.json", "alerts.yml"])
 def test_dashboard_and_alerts(lab, name):
     """Every metric that they name is there, with the labels that they ask for, and the braces match."""
-    _, a = started(lab)
+    _, a, _ = with_team(lab)
     there = a.metrics()
     text = (ROOT / "packaging" / name).read_text(encoding="utf-8")
     if name.endswith(".json"):
@@ -389,7 +389,11 @@ def test_token_list(lab):
         {"name": "alice", "expires": None, "tunnels_now": 1, "tunnels_most": 5, "visitors_now": 0, "visitors_most": None},
         {"name": "bob", "expires": "2099-02-01T00:00:00.000000Z", "tunnels_now": 0, "tunnels_most": None,
          "visitors_now": 0, "visitors_most": None}]
+    assert {m: n for m, n in a.metrics().items() if "owner" in m[0]} == {
+        ("pgrok_owner_tunnels", (("owner", "alice"),)): 1, ("pgrok_owner_tunnels", (("owner", "bob"),)): 0,
+        ("pgrok_owner_visitors", (("owner", "alice"),)): 0, ("pgrok_owner_visitors", (("owner", "bob"),)): 0}
     _, a = started(lab)
+    assert not [m for m, _ in a.metrics() if "owner" in m]
     assert a.json("/tokens") == {"checked": False, "tokens": []}
     assert a.ask("/tokens/alice/revoke", method="POST").status == 404
 
