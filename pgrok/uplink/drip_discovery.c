@@ -4,14 +4,14 @@
 #include "common/base/log.h"
 #include "common/http/head.h"
 #include "pgrok/config/limits.h"
+#include "pgrok/uplink/question.h"
 
 struct drip_discovery {
 	const struct drip_conf *conf;
 	drip_discovery_fn *fn;
 	void *arg;
 	struct connect *attempt; /* waits for the connector */
-	struct stream *s;        /* waits for the answer's end */
-	struct text out, in;
+	struct question q;       /* waits for the answer's end; s NULL: is not asked yet */
 	struct http_head head;
 	struct loop_timer deadline; /* over all */
 };
@@ -22,8 +22,7 @@ static void discovery_free(void *p)
 {
 	struct drip_discovery *d = p;
 
-	text_free(&d->out);
-	text_free(&d->in);
+	question_end(&d->q);
 	free(d);
 }
 
@@ -31,8 +30,8 @@ void drip_discovery_cancel(struct drip_discovery *d)
 {
 	if (d->attempt)
 		connect_cancel(d->attempt);
-	if (d->s)
-		stream_close(d->s, false);
+	if (d->q.s)
+		stream_close(d->q.s, false);
 	loop_timer_stop(&d->deadline);
 	loop_free_later(d->conf->loop, d, discovery_free);
 }
@@ -56,7 +55,7 @@ bool drip_discovery_read(const char *answer, size_t len, struct drip_msg *m)
 static void end(struct drip_discovery *d, const char *why)
 {
 	struct drip_msg m = drip_new(DRIP_DISCOVER);
-	bool good = !why && drip_discovery_read(d->in.p, d->in.len, &m);
+	bool good = !why && drip_discovery_read(d->q.in.p, d->q.in.len, &m);
 
 	if (!good)
 		log_debug("drip", "Nothing discovered: %s", why ? why : "another answer");
@@ -71,61 +70,34 @@ static void end(struct drip_discovery *d, const char *why)
 /* Has it all come, as far as that can be known before the connection ends? */
 static bool complete(struct drip_discovery *d)
 {
-	switch (http_response_scan(&d->head, d->in.p, d->in.len)) {
+	const struct text *in = &d->q.in;
+
+	switch (http_response_scan(&d->head, in->p, in->len)) {
 	case HTTP_MORE:
 		return false;
 	case HTTP_OK:
 		return d->head.status != 200 ||
-		       (d->head.has_length && d->in.len - d->head.head_len >= d->head.length);
+		       (d->head.has_length && in->len - d->head.head_len >= d->head.length);
 	default:
 		return true;
 	}
 }
 
-static void hear(struct drip_discovery *d)
-{
-	size_t n;
-
-	while (d->in.len < LIMIT_DRIP_DISCOVER) {
-		size_t most = LIMIT_DRIP_DISCOVER - d->in.len;
-
-		switch (stream_read(d->s, text_room(&d->in, most), most, &n)) {
-		case STREAM_OK:
-			d->in.len += n;
-			if (complete(d)) {
-				end(d, NULL);
-				return;
-			}
-			break;
-		case STREAM_AGAIN:
-			stream_want(d->s, STREAM_READ | (d->out.len ? STREAM_WRITE : 0));
-			return;
-		case STREAM_EOF:
-			end(d, d->in.len ? NULL : "closed by the server");
-			return;
-		case STREAM_ABORT:
-			end(d, stream_error(d->s));
-			return;
-		}
-	}
-	end(d, "a long answer");
-}
-
-static void on_ready(void *arg, int dirs)
+static bool heard(void *arg)
 {
 	struct drip_discovery *d = arg;
-	enum stream_rc rc = STREAM_OK;
-	size_t n;
+	bool all = complete(d);
 
-	while (d->out.len && rc == STREAM_OK) {
-		rc = stream_write(d->s, d->out.p, d->out.len, &n);
-		if (rc == STREAM_OK)
-			text_drop(&d->out, n);
-	}
-	if (rc == STREAM_ABORT)
-		end(d, stream_error(d->s));
-	else
-		hear(d);
+	if (all)
+		end(d, NULL);
+	return all;
+}
+
+static void ended(void *arg, const char *why)
+{
+	struct drip_discovery *d = arg;
+
+	end(d, why || d->q.in.len ? why : "closed by the server");
 }
 
 /* ---- the question ---- */
@@ -139,13 +111,13 @@ static void on_connected(void *arg, struct stream *s, const char *error)
 		end(d, error);
 		return;
 	}
-	d->s = s;
-	text_fmt(&d->out,
+	d->q = (struct question){
+		.s = s, .most = LIMIT_DRIP_DISCOVER, .heard = heard, .ended = ended, .arg = d};
+	text_fmt(&d->q.out,
 		 "GET " DRIP_DISCOVER_PATH " HTTP/1.1\r\nHost: %s\r\nUser-Agent: pgrok\r\n"
 		 "Connection: close\r\n\r\n",
 		 d->conf->config->server.text);
-	stream_on_ready(s, on_ready, d);
-	on_ready(d, STREAM_READ | STREAM_WRITE);
+	question_ask(&d->q);
 }
 
 static void on_late(void *arg)
