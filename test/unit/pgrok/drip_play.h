@@ -16,10 +16,9 @@
 #include "common/net/tls.h"
 #include "common/stream/ws.h"
 #include "msg/drip/frame.h"
-#include "pgrok/uplink/uplink.h"
+#include "test/unit/pgrok/uplink_rig.h"
 
 #define GUESTS 64
-#define TRIES 8
 #define TUNNEL_ID "c41f214af8d24077659fee25189a0ba0"
 #define DISCOVERED(preferred)                                                               \
 	"HTTP/1.1 200 OK\r\nContent-Length: 19\r\nConnection: close\r\n\r\n{\"preferred\":" \
@@ -36,18 +35,13 @@ struct guest {
 };
 
 struct play {
-	struct loop *loop;
+	struct rig rig;
 	SSL_CTX *ctx;
 	struct listener *listener;
 	struct connector *connector;
 	char text[ADDR_TEXT], host[16];
 	struct mux_account *memory;
-	struct config *config;
 	struct config_tunnel *tunnel;
-	struct model *model;
-	struct model_watch watch;
-	struct visits *visits;
-	struct uplink *uplink;
 
 	/* What the server does. */
 	const char *discovered;     /* NULL: 404 */
@@ -56,28 +50,11 @@ struct play {
 	bool silent, no_data, refuse_data, early;
 	struct guest guest[GUESTS];
 	unsigned guests, registered, joined, visited;
-	char heard[1024];
-
-	/* What the client makes of it. */
-	uint32_t waits[TRIES];
-	unsigned tries;
-	char error[320], refused[320], ordered[320];
 };
 
 /* ---- the server ---- */
 
-static void note(struct play *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void on_guest_ready(void *arg, int dirs);
-
-static void note(struct play *p, const char *fmt, ...)
-{
-	size_t used = strlen(p->heard);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(p->heard + used, sizeof(p->heard) - used, fmt, ap);
-	va_end(ap);
-}
 
 static void drop(struct guest *g)
 {
@@ -121,9 +98,9 @@ static void on_down(void *arg, const char *why)
 {
 	struct guest *g = arg;
 
-	note(g->play, "Gone(%s) ", g->data ? "data" : "primary");
+	note(&g->play->rig, "Gone(%s) ", g->data ? "data" : "primary");
 	drop(g);
-	loop_stop(g->play->loop);
+	loop_stop(g->play->rig.loop);
 }
 
 static void begin_session(struct guest *g)
@@ -149,7 +126,7 @@ static void answer_register(struct guest *g, const struct drip_register *r)
 	char url[64], name[32];
 
 	p->registered++;
-	note(p, "Register(%s,%s) ", r->custom_subdomain, r->token);
+	note(&p->rig, "Register(%s,%s) ", r->custom_subdomain, r->token);
 	snprintf(name, sizeof(name), "%s", *r->custom_subdomain ? r->custom_subdomain : "tcp-7");
 	snprintf(url, sizeof(url), "tcp://x.me:%s", name);
 	if (p->code) {
@@ -182,7 +159,7 @@ static void answer_data(struct guest *g, const struct drip_data_connect *d)
 	assert_string_equal(d->tunnel_id, TUNNEL_ID);
 	g->data = true;
 	p->joined++;
-	note(p, "%s ", d->connection_id);
+	note(&p->rig, "%s ", d->connection_id);
 	m.data_ack.accepted = !p->refuse_data;
 	m.data_ack.connection_id = p->refuse_data ? "" : d->connection_id;
 	m.data_ack.message =
@@ -192,7 +169,7 @@ static void answer_data(struct guest *g, const struct drip_data_connect *d)
 		drop(g);
 	else
 		begin_session(g);
-	loop_stop(p->loop);
+	loop_stop(p->rig.loop);
 }
 
 static void answer_http(struct guest *g)
@@ -203,7 +180,7 @@ static void answer_http(struct guest *g)
 
 	assert_int_equal(strncmp(g->in.p, "GET /_drip/discover HTTP/1.1\r\nHost: 127.0.0.1:", 46),
 			 0);
-	note(p, "Discover ");
+	note(&p->rig, "Discover ");
 	say(g, answer, strlen(answer));
 	drop(g);
 }
@@ -217,7 +194,7 @@ static void answer_upgrade(struct guest *g)
 	assert_int_equal(http_request_scan(&h, g->in.p, g->in.len), HTTP_OK);
 	assert_non_null(strstr(g->in.p, "\r\nAuthorization: Bearer sekrit\r\n"));
 	assert_true(upgrade_grant(&out, g->in.p, &h));
-	note(g->play, "Upgrade ");
+	note(&g->play->rig, "Upgrade ");
 	say(g, out.p, out.len);
 	text_free(&out);
 	ws = stream_ws_new(g->s, WS_SERVER, g->in.p + h.head_len, g->in.len - h.head_len);
@@ -285,7 +262,7 @@ static void on_accept(void *arg, int fd, const struct addr *peer)
 
 	assert_in_range(p->guests, 1, GUESTS);
 	g->play = p;
-	g->s = stream_new(p->loop, fd, tls_accept_ssl(p->ctx));
+	g->s = stream_new(p->rig.loop, fd, tls_accept_ssl(p->ctx));
 	stream_on_ready(g->s, on_guest_ready, g);
 	stream_want(g->s, STREAM_READ);
 }

@@ -14,47 +14,6 @@
 
 /* ---- the client ---- */
 
-static void on_refused(void *arg, const char *text)
-{
-	struct play *p = arg;
-
-	snprintf(p->refused, sizeof(p->refused), "%s", text);
-	loop_stop(p->loop);
-}
-
-static void on_ordered(void *arg, const struct config_tunnel *t, const char *error)
-{
-	struct play *p = arg;
-
-	snprintf(p->ordered, sizeof(p->ordered), "%s: %s", t->name, error ? error : "up");
-	loop_stop(p->loop);
-}
-
-static const struct uplink_hooks hooks = {.on_refused = on_refused, .on_ordered = on_ordered};
-
-static void on_model(void *arg, const struct model *m, enum model_event ev)
-{
-	struct play *p = arg;
-
-	if (ev == MODEL_EV_STATE && m->retry_ms) {
-		snprintf(p->error, sizeof(p->error), "%s", m->last_error);
-		if (p->tries < TRIES)
-			p->waits[p->tries++] = m->retry_ms;
-	}
-	loop_stop(p->loop);
-}
-
-static struct config_tunnel *add_tunnel(struct play *p, const char *name)
-{
-	struct config_tunnel *t = config_add_tunnel(p->config, name);
-	struct err err;
-
-	/* Nothing listens there. */
-	assert_true(config_set_protos(t, "tcp", "127.0.0.1:9", name, &err));
-	t->start = true;
-	return t;
-}
-
 static void listen_for(struct play *p)
 {
 	struct listener_fds fds;
@@ -67,11 +26,12 @@ static void listen_for(struct play *p)
 	struct addr at = listener_addr(&fds);
 	addr_text(&at, p->text);
 	strcpy(p->host, "127.0.0.1");
-	p->listener = listener_start(p->loop, &fds, on_accept, p);
-	p->config->server = (struct endpoint){
+	p->listener = listener_start(p->rig.loop, &fds, on_accept, p);
+	p->rig.config->server = (struct endpoint){
 		.text = strdup(p->text), .host = strdup(p->host), .port = addr_get_port(&at)};
-	p->connector = connector_new(p->loop,
-				     &(struct connector_conf){.server = &p->config->server}, &err);
+	p->connector =
+		connector_new(p->rig.loop,
+			      &(struct connector_conf){.server = &p->rig.config->server}, &err);
 	assert_non_null(p->connector);
 }
 
@@ -79,74 +39,47 @@ static int begin(void **state)
 {
 	struct play *p = calloc(1, sizeof(*p));
 
-	p->loop = loop_new();
+	rig_init(&p->rig);
 	p->memory = mux_account_new();
-	p->config = config_new();
-	p->config->transport = TRANSPORT_TCP;
-	p->config->auth_token = strdup("sekrit");
-	p->tunnel = add_tunnel(p, "a");
+	p->rig.config->transport = TRANSPORT_TCP;
+	p->rig.config->auth_token = strdup("sekrit");
+	p->tunnel = rig_tunnel(&p->rig, "a");
 	listen_for(p);
-	p->model = model_new();
-	p->watch = (struct model_watch){.fn = on_model, .arg = p};
-	model_watch(p->model, &p->watch);
-	p->visits = visits_new(p->loop, &(struct visits_conf){.model = p->model});
 	*state = p;
 	return 0;
 }
 
 static void start(struct play *p)
 {
-	p->uplink = uplink_drip.start(&(struct uplink_conf){.loop = p->loop,
-							    .connector = p->connector,
-							    .config = p->config,
-							    .model = p->model,
-							    .visits = p->visits,
-							    .hooks = &hooks,
-							    .arg = p});
+	rig_start(&p->rig, &uplink_drip, p->connector);
 }
 
 static int end(void **state)
 {
 	struct play *p = *state;
 
-	visits_close(p->visits, "the test ends");
-	if (p->uplink)
-		p->uplink->ops->close(p->uplink, "the test ends");
+	rig_stop(&p->rig);
 	connector_close(p->connector, "the test ends");
 	listener_close(p->listener); /* who still waits there becomes a guest */
 	for (unsigned i = 0; i < p->guests; i++)
 		drop(&p->guest[i]);
 	mux_account_free(p->memory);
-	loop_free(p->loop);
-	model_free(p->model);
-	config_free(p->config);
+	rig_free(&p->rig);
 	SSL_CTX_free(p->ctx);
 	free(p);
 	return 0;
 }
 
-static void run_until_online(struct play *p)
-{
-	while (p->model->state != MODEL_ONLINE)
-		loop_run(p->loop);
-}
-
-static void run_until_tried(struct play *p, unsigned tries)
-{
-	while (p->tries < tries)
-		loop_run(p->loop);
-}
-
 static void run_until_joined(struct play *p, unsigned n)
 {
 	while (p->joined < n)
-		loop_run(p->loop);
+		loop_run(p->rig.loop);
 }
 
 static void run_until_gone(struct play *p, const struct guest *g)
 {
 	while (g->mux)
-		loop_run(p->loop);
+		loop_run(p->rig.loop);
 }
 
 /* ---- registered ---- */
@@ -156,14 +89,14 @@ static void goes_online(void **state)
 	struct play *p = *state;
 
 	start(p);
-	assert_int_equal(p->model->tunnels_owed, 1);
-	run_until_online(p);
+	assert_int_equal(p->rig.model->tunnels_owed, 1);
+	run_until_online(&p->rig);
 	run_until_joined(p, 3);
-	assert_string_equal(p->heard, "Register(,sekrit) data-1 data-2 data-3 ");
-	assert_int_equal(p->model->tunnels_n, 1);
-	assert_string_equal(p->model->tunnels[0].url, "tcp://x.me:tcp-7");
-	assert_int_equal(p->model->tunnels_owed, 0);
-	assert_string_equal(p->model->server_version, "Drip");
+	assert_string_equal(p->rig.heard, "Register(,sekrit) data-1 data-2 data-3 ");
+	assert_int_equal(p->rig.model->tunnels_n, 1);
+	assert_string_equal(p->rig.model->tunnels[0].url, "tcp://x.me:tcp-7");
+	assert_int_equal(p->rig.model->tunnels_owed, 0);
+	assert_string_equal(p->rig.model->server_version, "Drip");
 }
 
 static void asks_for_its_port(void **state)
@@ -173,19 +106,19 @@ static void asks_for_its_port(void **state)
 	p->tunnel->remote_port = 21007;
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
-	assert_string_equal(p->heard, "Register(tcp-21007,sekrit) ");
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Register(tcp-21007,sekrit) ");
 }
 
 static void asks_how_first(void **state)
 {
 	struct play *p = *state;
 
-	p->config->transport = TRANSPORT_AUTO;
+	p->rig.config->transport = TRANSPORT_AUTO;
 	p->no_data = true;
 	start(p);
-	run_until_online(p); /* 404 is an answer, too */
-	assert_string_equal(p->heard, "Discover Register(,sekrit) ");
+	run_until_online(&p->rig); /* 404 is an answer, too */
+	assert_string_equal(p->rig.heard, "Discover Register(,sekrit) ");
 }
 
 static void believes_what_it_discovers(void **state)
@@ -196,8 +129,8 @@ static void believes_what_it_discovers(void **state)
 	p->discovered = DISCOVERED("tcp");
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
-	assert_string_equal(p->heard, "Discover Register(,sekrit) ");
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Discover Register(,sekrit) ");
 }
 
 static unsigned count(const char *text, const char *word)
@@ -215,26 +148,26 @@ static void speaks_wss(void **state)
 {
 	struct play *p = *state;
 
-	p->config->transport = TRANSPORT_WSS;
+	p->rig.config->transport = TRANSPORT_WSS;
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	run_until_joined(p, 3);
-	assert_int_equal(strncmp(p->heard, "Upgrade Register(,sekrit) Upgrade ", 34), 0);
-	assert_int_equal(count(p->heard, "Upgrade"), 4);
-	assert_int_equal(count(p->heard, "data-"), 3);
-	assert_int_equal(count(p->heard, "Discover"), 0);
+	assert_int_equal(strncmp(p->rig.heard, "Upgrade Register(,sekrit) Upgrade ", 34), 0);
+	assert_int_equal(count(p->rig.heard, "Upgrade"), 4);
+	assert_int_equal(count(p->rig.heard, "data-"), 3);
+	assert_int_equal(count(p->rig.heard, "Discover"), 0);
 }
 
 static void discovers_wss(void **state)
 {
 	struct play *p = *state;
 
-	p->config->transport = TRANSPORT_AUTO;
+	p->rig.config->transport = TRANSPORT_AUTO;
 	p->discovered = DISCOVERED("wss");
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
-	assert_string_equal(p->heard, "Discover Upgrade Register(,sekrit) ");
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Discover Upgrade Register(,sekrit) ");
 }
 
 /* One that takes nothing else closes without a word. */
@@ -246,19 +179,19 @@ static void needs_wss(void **state)
 	p->discovered = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
 			"{\"preferred\":\"wss\",\"transports\":[\"wss\"]}";
 	start(p);
-	while (!*p->refused)
-		loop_run(p->loop);
-	assert_non_null(strstr(p->refused, "server only supports [wss] transport(s)"));
-	assert_string_equal(p->heard, "Discover ");
-	assert_int_equal(p->tries, 1);
+	while (!*p->rig.refused)
+		loop_run(p->rig.loop);
+	assert_non_null(strstr(p->rig.refused, "server only supports [wss] transport(s)"));
+	assert_string_equal(p->rig.heard, "Discover ");
+	assert_int_equal(p->rig.tries, 1);
 }
 
 /* ---- visitors ---- */
 
 static void run_until_refused(struct play *p, unsigned visitors)
 {
-	while (p->model->counters.refused < visitors)
-		loop_run(p->loop);
+	while (p->rig.model->counters.refused < visitors)
+		loop_run(p->rig.loop);
 }
 
 static void takes_visitors(void **state)
@@ -307,23 +240,23 @@ static void tells_tunnels_apart(void **state)
 	int fd = listening(&port);
 
 	snprintf(addr, sizeof(addr), "127.0.0.1:%u", port);
-	b = config_add_more(p->config, "b", NULL, NULL);
+	b = config_add_more(p->rig.config, "b", NULL, NULL);
 	assert_true(config_set_protos(b, "tcp", addr, "b", &err));
 	b->start = true;
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
-	assert_int_equal(p->model->tunnels_n, 2);
-	assert_string_equal(p->model->tunnels[0].url, p->model->tunnels[1].url);
+	run_until_online(&p->rig);
+	assert_int_equal(p->rig.model->tunnels_n, 2);
+	assert_string_equal(p->rig.model->tunnels[0].url, p->rig.model->tunnels[1].url);
 	for (unsigned i = 0; i < 2; i++) {
 		struct guest *g = session(p, false, i);
 
 		g->visitor = mux_open(g->mux);
 	}
-	while (!p->model->counters.refused || !p->model->counters.connections)
-		loop_run(p->loop);
+	while (!p->rig.model->counters.refused || !p->rig.model->counters.connections)
+		loop_run(p->rig.loop);
 	for (unsigned i = 0; i < 2; i++)
-		assert_int_equal(p->model->tunnels[i].open, p->model->tunnels[i].conf == b);
+		assert_int_equal(p->rig.model->tunnels[i].open, p->rig.model->tunnels[i].conf == b);
 	close(fd);
 }
 
@@ -346,14 +279,14 @@ static void is_refused(void **state)
 	p->code = "registration_failed";
 	p->message = "tunnel registration failed: subdomain is already taken";
 	start(p);
-	while (!*p->refused)
-		loop_run(p->loop);
+	while (!*p->rig.refused)
+		loop_run(p->rig.loop);
 	assert_string_equal(
-		p->refused,
+		p->rig.refused,
 		"Server failed to allocate tunnel a: registration error: "
 		"registration_failed - tunnel registration failed: subdomain is already "
 		"taken");
-	assert_int_equal(p->tries, 0);
+	assert_int_equal(p->rig.tries, 0);
 }
 
 static void tries_again(void **state)
@@ -364,13 +297,13 @@ static void tries_again(void **state)
 	p->code = "registration_failed";
 	p->message = "tunnel registration failed: maximum tunnel limit reached";
 	start(p);
-	run_until_tried(p, 4);
+	run_until_tried(&p->rig, 4);
 	for (int i = 0; i < 4; i++, step *= 2)
-		assert_in_range(p->waits[i], step * 3 / 4, step * 5 / 4);
-	assert_int_equal(p->model->state, MODEL_CONNECTING);
-	assert_string_equal(p->refused, "");
+		assert_in_range(p->rig.waits[i], step * 3 / 4, step * 5 / 4);
+	assert_int_equal(p->rig.model->state, MODEL_CONNECTING);
+	assert_string_equal(p->rig.refused, "");
 	p->code = NULL;
-	run_until_online(p);
+	run_until_online(&p->rig);
 }
 
 /* Once it has worked, a name that stays taken is not the end: its old connection may linger. */
@@ -380,16 +313,16 @@ static void is_not_refused_later(void **state)
 
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	p->code = "registration_failed";
 	p->message = "tunnel registration failed: subdomain is already taken";
 	drop(session(p, false, 0));
-	run_until_tried(p, 3);
-	assert_string_equal(p->refused, "");
-	assert_int_equal(p->model->state, MODEL_RECONNECTING);
+	run_until_tried(&p->rig, 3);
+	assert_string_equal(p->rig.refused, "");
+	assert_int_equal(p->rig.model->state, MODEL_RECONNECTING);
 	p->code = NULL;
-	run_until_online(p);
-	assert_non_null(strstr(p->heard, "Register(tcp-7,sekrit) "));
+	run_until_online(&p->rig);
+	assert_non_null(strstr(p->rig.heard, "Register(tcp-7,sekrit) "));
 }
 
 /* A name that was not asked for is not worth waiting for. */
@@ -399,15 +332,15 @@ static void forgets_a_random_name(void **state)
 
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	p->code = "x";
 	p->message = "x";
 	drop(session(p, false, 0));
-	run_until_tried(p, 6);
-	p->heard[0] = '\0';
+	run_until_tried(&p->rig, 6);
+	p->rig.heard[0] = '\0';
 	p->code = NULL;
-	run_until_online(p);
-	assert_string_equal(p->heard, "Register(,sekrit) ");
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Register(,sekrit) ");
 }
 
 static void hears_nonsense(void **state)
@@ -426,8 +359,8 @@ static void hears_nonsense(void **state)
 		struct play *p = each;
 		p->answer = cases[i].answer;
 		start(p);
-		run_until_tried(p, 1);
-		assert_string_equal(p->error, cases[i].error);
+		run_until_tried(&p->rig, 1);
+		assert_string_equal(p->rig.error, cases[i].error);
 		assert_int_equal(end(&each), 0);
 	}
 }
@@ -438,8 +371,8 @@ static void gets_no_answer(void **state)
 
 	p->silent = true;
 	start(p);
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "no answer within 30 s");
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "no answer within 30 s");
 }
 
 /* ---- lost ---- */
@@ -450,18 +383,18 @@ static void comes_back(void **state)
 
 	start(p);
 	run_until_joined(p, 3);
-	p->heard[0] = '\0';
+	p->rig.heard[0] = '\0';
 	struct guest *data = session(p, true, 0);
 
 	drop(session(p, false, 0));
-	run_until_tried(p, 1);
-	assert_in_range(p->waits[0], 750, 1250);
-	assert_int_equal(p->model->state, MODEL_RECONNECTING);
+	run_until_tried(&p->rig, 1);
+	assert_in_range(p->rig.waits[0], 750, 1250);
+	assert_int_equal(p->rig.model->state, MODEL_RECONNECTING);
 	run_until_gone(p, data);
 	run_until_joined(p, 6);
-	assert_non_null(strstr(p->heard, "Register(tcp-7,sekrit) data-4 data-5 data-6 "));
-	assert_int_equal(p->model->state, MODEL_ONLINE);
-	assert_int_equal(p->model->tunnels_n, 1);
+	assert_non_null(strstr(p->rig.heard, "Register(tcp-7,sekrit) data-4 data-5 data-6 "));
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
+	assert_int_equal(p->rig.model->tunnels_n, 1);
 	assert_int_equal(p->registered, 2);
 }
 
@@ -474,8 +407,8 @@ static void replaces_a_data_session(void **state)
 	drop(session(p, true, 1));
 	run_until_joined(p, 4);
 	assert_int_equal(p->registered, 1);
-	assert_int_equal(p->tries, 0);
-	assert_int_equal(p->model->state, MODEL_ONLINE);
+	assert_int_equal(p->rig.tries, 0);
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
 }
 
 /* What no load needs: one a minute. Its server hears of it, and the others stay. */
@@ -487,14 +420,14 @@ static void gives_up_idle_sessions(void **state)
 	start(p);
 	run_until_joined(p, 3);
 	while (up > 2) {
-		loop_run(p->loop);
+		loop_run(p->rig.loop);
 		up = 0;
 		for (unsigned i = 0; i < p->guests; i++)
 			up += p->guest[i].mux && p->guest[i].data;
 	}
-	assert_non_null(strstr(p->heard, "Gone(data)"));
-	assert_null(strstr(p->heard, "Gone(primary)"));
-	assert_int_equal(p->model->state, MODEL_ONLINE);
+	assert_non_null(strstr(p->rig.heard, "Gone(data)"));
+	assert_null(strstr(p->rig.heard, "Gone(primary)"));
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
 	assert_int_equal(p->joined, 3);
 }
 
@@ -508,7 +441,7 @@ static void does_without_data_sessions(void **state)
 	run_until_refused(p, 1);
 	assert_int_equal(p->registered, 1);
 	assert_int_equal(p->joined, 3);
-	assert_int_equal(p->model->state, MODEL_ONLINE);
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
 }
 
 /* ---- several, and at run time ---- */
@@ -519,27 +452,27 @@ static void opens_and_closes(void **state)
 
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
-	struct config_tunnel *b = config_add_more(p->config, "b", NULL, NULL);
+	run_until_online(&p->rig);
+	struct config_tunnel *b = config_add_more(p->rig.config, "b", NULL, NULL);
 	struct err err;
 
 	assert_true(config_set_protos(b, "tcp", "127.0.0.1:9", "b", &err));
 	b->remote_port = 8;
 	b->start = true;
-	assert_true(p->uplink->ops->open_tunnel(p->uplink, b));
-	assert_true(p->uplink->ops->asks_for(p->uplink, b));
-	while (!*p->ordered)
-		loop_run(p->loop);
-	assert_string_equal(p->ordered, "b: up");
-	assert_int_equal(p->model->tunnels_n, 2);
+	assert_true(p->rig.uplink->ops->open_tunnel(p->rig.uplink, b));
+	assert_true(p->rig.uplink->ops->asks_for(p->rig.uplink, b));
+	while (!*p->rig.ordered)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.ordered, "b: up");
+	assert_int_equal(p->rig.model->tunnels_n, 2);
 
 	struct guest *second = session(p, false, 1);
 
-	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_CLOSED);
-	assert_false(p->uplink->ops->asks_for(p->uplink, b));
+	assert_int_equal(p->rig.uplink->ops->close_tunnel(p->rig.uplink, b), UPLINK_CLOSED);
+	assert_false(p->rig.uplink->ops->asks_for(p->rig.uplink, b));
 	run_until_gone(p, second);
-	assert_int_equal(p->model->tunnels_n, 1);
-	assert_int_equal(p->model->state, MODEL_ONLINE);
+	assert_int_equal(p->rig.model->tunnels_n, 1);
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
 	assert_non_null(session(p, false, 0));
 }
 
@@ -549,21 +482,21 @@ static void fails_to_open(void **state)
 
 	p->no_data = true;
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	p->code = "registration_failed";
 	p->message = "maximum tunnel limit reached";
-	struct config_tunnel *b = config_add_more(p->config, "b", NULL, NULL);
+	struct config_tunnel *b = config_add_more(p->rig.config, "b", NULL, NULL);
 	struct err err;
 
 	assert_true(config_set_protos(b, "tcp", "127.0.0.1:9", "b", &err));
-	assert_true(p->uplink->ops->open_tunnel(p->uplink, b));
-	while (!*p->ordered)
-		loop_run(p->loop);
-	assert_string_equal(p->ordered, "b: registration error: registration_failed - maximum "
-					"tunnel limit reached");
-	assert_false(p->uplink->ops->asks_for(p->uplink, b));
-	assert_int_equal(p->model->state, MODEL_ONLINE);
-	assert_int_equal(p->model->tunnels_n, 1);
+	assert_true(p->rig.uplink->ops->open_tunnel(p->rig.uplink, b));
+	while (!*p->rig.ordered)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.ordered, "b: registration error: registration_failed - maximum "
+					    "tunnel limit reached");
+	assert_false(p->rig.uplink->ops->asks_for(p->rig.uplink, b));
+	assert_int_equal(p->rig.model->state, MODEL_ONLINE);
+	assert_int_equal(p->rig.model->tunnels_n, 1);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, begin, end)

@@ -4,21 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <stdio.h>
-
-#include "pgrok/uplink/uplink.h"
 #include "test/unit/pgrok/far.h"
-
-#define TRIES 8
+#include "test/unit/pgrok/uplink_rig.h"
 
 struct play {
-	struct loop *loop;
+	struct rig rig;
 	struct far *far;
-	struct config *config;
-	struct model *model;
-	struct model_watch watch;
-	struct visits *visits;
-	struct uplink *uplink;
 
 	/* What the server does. */
 	const char *client_id, *features;
@@ -26,27 +17,9 @@ struct play {
 	bool no_id;           /* ... without saying which, as a Go server */
 	unsigned auths, asked;
 	struct far_guest *control;
-	char heard[512];
-
-	/* What the client makes of it. */
-	uint32_t waits[TRIES];
-	unsigned tries, wanted;
-	char error[320], refused[320], ordered[320];
 };
 
 /* ---- the server ---- */
-
-static void note(struct play *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
-
-static void note(struct play *p, const char *fmt, ...)
-{
-	size_t used = strlen(p->heard);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(p->heard + used, sizeof(p->heard) - used, fmt, ap);
-	va_end(ap);
-}
 
 static void answer_auth(struct play *p, struct far_guest *g, const struct msg_auth *a)
 {
@@ -55,7 +28,7 @@ static void answer_auth(struct play *p, struct far_guest *g, const struct msg_au
 	p->control = g;
 	p->auths++;
 	p->asked = 0;
-	note(p, "Auth(%.8s) ", a->client_id);
+	note(&p->rig, "Auth(%.8s) ", a->client_id);
 	m.auth_resp.version = MSG_PROTO_VERSION;
 	m.auth_resp.mm_version = "9.9";
 	m.auth_resp.client_id = p->client_id;
@@ -69,7 +42,7 @@ static void answer_request(struct play *p, struct far_guest *g, const struct msg
 	char url[64];
 
 	p->asked++;
-	note(p, "Req(%s) ", r->category);
+	note(&p->rig, "Req(%s) ", r->category);
 	snprintf(url, sizeof(url), "tcp://x.me:%u", p->asked);
 	m.new_tunnel.req_id = r->req_id;
 	if (p->refuse_from && p->auths >= p->refuse_from && p->asked >= 2) {
@@ -95,131 +68,57 @@ static void on_msg(void *arg, struct far_guest *g, const struct msg *m)
 		answer_request(p, g, &m->req_tunnel);
 		break;
 	case MSG_REG_PROXY:
-		note(p, "Reg(%s,%d) ", m->reg_proxy.client_id, (int)m->reg_proxy.mux);
-		loop_stop(p->loop);
+		note(&p->rig, "Reg(%s,%d) ", m->reg_proxy.client_id, (int)m->reg_proxy.mux);
+		loop_stop(p->rig.loop);
 		break;
 	case MSG_NEW_TUNNEL:
-		note(p, "Closed(%s) ", m->new_tunnel.url);
-		loop_stop(p->loop);
+		note(&p->rig, "Closed(%s) ", m->new_tunnel.url);
+		loop_stop(p->rig.loop);
 		break;
 	default:
-		note(p, "%s ", msg_type_name(m->type));
-		loop_stop(p->loop);
+		note(&p->rig, "%s ", msg_type_name(m->type));
+		loop_stop(p->rig.loop);
 	}
 }
 
 /* ---- the client ---- */
 
-static void on_refused(void *arg, const char *text)
-{
-	struct play *p = arg;
-
-	snprintf(p->refused, sizeof(p->refused), "%s", text);
-	loop_stop(p->loop);
-}
-
-static void on_ordered(void *arg, const struct config_tunnel *t, const char *error)
-{
-	struct play *p = arg;
-
-	snprintf(p->ordered, sizeof(p->ordered), "%s: %s", t->name, error ? error : "up");
-	loop_stop(p->loop);
-}
-
-static const struct uplink_hooks hooks = {.on_refused = on_refused, .on_ordered = on_ordered};
-
-static void on_model(void *arg, const struct model *m, enum model_event ev)
-{
-	struct play *p = arg;
-
-	if (ev != MODEL_EV_STATE)
-		return;
-	if (m->state == MODEL_ONLINE) {
-		loop_stop(p->loop);
-	} else if (m->retry_ms) {
-		snprintf(p->error, sizeof(p->error), "%s", m->last_error);
-		if (p->tries < TRIES)
-			p->waits[p->tries++] = m->retry_ms;
-		if (p->tries == p->wanted)
-			loop_stop(p->loop);
-	}
-}
-
-static struct config_tunnel *add_tunnel(struct play *p, const char *name)
-{
-	struct config_tunnel *t = config_add_tunnel(p->config, name);
-	struct err err;
-
-	assert_true(config_set_protos(t, "tcp", "127.0.0.1:9", name, &err));
-	t->start = true;
-	return t;
-}
-
 static int begin(void **state)
 {
 	struct play *p = calloc(1, sizeof(*p));
 
+	rig_init(&p->rig);
 	p->client_id = "the client";
-	p->loop = loop_new();
-	p->far = far_new(p->loop);
+	p->far = far_new(p->rig.loop);
 	p->far->on_msg = on_msg;
 	p->far->arg = p;
-	p->config = config_new();
-	(void)add_tunnel(p, "a");
-	(void)add_tunnel(p, "b");
-	p->model = model_new();
-	p->watch = (struct model_watch){.fn = on_model, .arg = p};
-	model_watch(p->model, &p->watch);
-	p->visits = visits_new(p->loop, &(struct visits_conf){.model = p->model});
+	(void)rig_tunnel(&p->rig, "a");
+	(void)rig_tunnel(&p->rig, "b");
 	*state = p;
 	return 0;
 }
 
 static void start(struct play *p)
 {
-	p->uplink = uplink_pgrok.start(&(struct uplink_conf){.loop = p->loop,
-							     .connector = p->far->connector,
-							     .config = p->config,
-							     .model = p->model,
-							     .visits = p->visits,
-							     .hooks = &hooks,
-							     .arg = p});
+	rig_start(&p->rig, &uplink_pgrok, p->far->connector);
 }
 
 static int end(void **state)
 {
 	struct play *p = *state;
 
-	visits_close(p->visits, "the test ends");
-	if (p->uplink)
-		p->uplink->ops->close(p->uplink, "the test ends");
+	rig_stop(&p->rig);
 	far_end(p->far);
-	loop_free(p->loop);
-	model_free(p->model);
-	config_free(p->config);
+	rig_free(&p->rig);
 	far_free(p->far);
 	free(p);
 	return 0;
 }
 
-static void run_until_online(struct play *p)
-{
-	do
-		loop_run(p->loop);
-	while (p->model->state != MODEL_ONLINE);
-}
-
-static void run_until_tried(struct play *p, unsigned tries)
-{
-	p->wanted = tries;
-	while (p->tries < tries)
-		loop_run(p->loop);
-}
-
 static void run_until_heard(struct play *p, const char *what)
 {
-	while (!strstr(p->heard, what))
-		loop_run(p->loop);
+	while (!strstr(p->rig.heard, what))
+		loop_run(p->rig.loop);
 }
 
 static void goes_online(void **state)
@@ -227,12 +126,12 @@ static void goes_online(void **state)
 	struct play *p = *state;
 
 	start(p);
-	run_until_online(p);
-	assert_string_equal(p->heard, "Auth() Req(a) Req(b) ");
-	assert_int_equal(p->model->tunnels_n, 2);
-	assert_int_equal(p->model->tunnels_owed, 0);
-	assert_string_equal(p->model->server_version, "9.9");
-	assert_true(model_latency_us(p->model) > 0);
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Auth() Req(a) Req(b) ");
+	assert_int_equal(p->rig.model->tunnels_n, 2);
+	assert_int_equal(p->rig.model->tunnels_owed, 0);
+	assert_string_equal(p->rig.model->server_version, "9.9");
+	assert_true(model_latency_us(p->rig.model) > 0);
 
 	/* A proxy connection for whoever may come, and an answer to a question. */
 	far_say(p->control, msg_new(MSG_REQ_PROXY));
@@ -242,9 +141,9 @@ static void goes_online(void **state)
 
 	/* The next one says who it is. */
 	far_close(p->control, false);
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "closed by the server");
-	run_until_online(p);
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "closed by the server");
+	run_until_online(&p->rig);
 	run_until_heard(p, "Auth(the clie) Req(a) Req(b) ");
 }
 
@@ -270,14 +169,14 @@ static void takes_no_long_client_id(void **state)
 	id[4000] = '\0';
 	p->client_id = id;
 	start(p);
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "the server gave a ClientId of more than 256 bytes");
-	assert_int_equal(p->model->state, MODEL_CONNECTING);
-	assert_string_equal(p->heard, "Auth() ");
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "the server gave a ClientId of more than 256 bytes");
+	assert_int_equal(p->rig.model->state, MODEL_CONNECTING);
+	assert_string_equal(p->rig.heard, "Auth() ");
 	/* It has not become ours. */
 	id[256] = '\0';
-	run_until_online(p);
-	assert_string_equal(p->heard, "Auth() Auth() Req(a) Req(b) ");
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Auth() Auth() Req(a) Req(b) ");
 }
 
 static void is_refused(void **state)
@@ -286,9 +185,10 @@ static void is_refused(void **state)
 
 	p->refuse_from = 1;
 	start(p);
-	loop_run(p->loop);
-	assert_string_equal(p->refused, "Server failed to allocate tunnel: taken");
-	assert_int_equal(p->tries, 0);
+	while (!*p->rig.refused)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.refused, "Server failed to allocate tunnel: taken");
+	assert_int_equal(p->rig.tries, 0);
 }
 
 /* One that is lost after all of its tunnels were up begins with the shortest wait again. */
@@ -298,10 +198,10 @@ static void forgets_earlier_failures(void **state)
 
 	start(p);
 	for (unsigned i = 1; i <= 4; i++) {
-		run_until_online(p);
+		run_until_online(&p->rig);
 		far_close(p->control, false);
-		run_until_tried(p, i);
-		assert_in_range(p->waits[i - 1], 750, 1250);
+		run_until_tried(&p->rig, i);
+		assert_in_range(p->rig.waits[i - 1], 750, 1250);
 	}
 }
 
@@ -313,14 +213,14 @@ static void waits_longer_if_partly_refused(void **state)
 
 	p->refuse_from = 2;
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	far_close(p->control, false);
-	run_until_tried(p, 5);
+	run_until_tried(&p->rig, 5);
 	assert_int_equal(p->auths, 5);
 	for (int i = 0; i < 5; i++, step *= 2)
-		assert_in_range(p->waits[i], step * 3 / 4, step * 5 / 4);
-	assert_string_equal(p->error, "Server failed to allocate tunnel: taken");
-	assert_string_equal(p->refused, "");
+		assert_in_range(p->rig.waits[i], step * 3 / 4, step * 5 / 4);
+	assert_string_equal(p->rig.error, "Server failed to allocate tunnel: taken");
+	assert_string_equal(p->rig.refused, "");
 }
 
 static void gets_no_answer(void **state)
@@ -330,16 +230,16 @@ static void gets_no_answer(void **state)
 	p->far->on_msg = NULL;
 	p->far->deaf = true;
 	start(p);
-	run_until_tried(p, 2);
-	assert_in_range(p->waits[0], 750, 1250);
-	assert_in_range(p->waits[1], 1500, 2500);
+	run_until_tried(&p->rig, 2);
+	assert_in_range(p->rig.waits[0], 750, 1250);
+	assert_in_range(p->rig.waits[1], 1500, 2500);
 }
 
 static void hears(void *arg, struct far_guest *g, const struct msg *m)
 {
 	struct play *p = arg;
 
-	note(p, "%s ", msg_type_name(m->type));
+	note(&p->rig, "%s ", msg_type_name(m->type));
 }
 
 static void hears_nothing(void **state)
@@ -348,8 +248,8 @@ static void hears_nothing(void **state)
 
 	p->far->on_msg = hears;
 	start(p);
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "no AuthResp within 10 s");
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "no AuthResp within 10 s");
 }
 
 static void says_something_else(void *arg, struct far_guest *g, const struct msg *m)
@@ -363,8 +263,8 @@ static void hears_something_else(void **state)
 
 	p->far->on_msg = says_something_else;
 	start(p);
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "Pong where AuthResp was due");
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "Pong where AuthResp was due");
 }
 
 /* A server that says nothing to a Ping has gone. */
@@ -373,10 +273,10 @@ static void hears_no_pong(void **state)
 	struct play *p = *state;
 
 	start(p);
-	run_until_online(p);
+	run_until_online(&p->rig);
 	run_until_heard(p, "Ping ");
-	run_until_tried(p, 1);
-	assert_string_equal(p->error, "no Pong within 15 s of a Ping");
+	run_until_tried(&p->rig, 1);
+	assert_string_equal(p->rig.error, "no Pong within 15 s of a Ping");
 }
 
 /* Opened at run time: what comes of it only the one who ordered it hears. */
@@ -388,62 +288,62 @@ static void opens_one_more(void **state)
 
 	c.local[PROTO_TCP].text = local;
 	start(p);
-	assert_false(p->uplink->ops->open_tunnel(p->uplink, &c));
-	run_until_online(p);
-	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
-	assert_int_equal(p->model->tunnels_owed, 1);
-	while (!*p->ordered)
-		loop_run(p->loop);
-	assert_string_equal(p->ordered, "c: up");
-	assert_int_equal(p->model->tunnels_n, 3);
+	assert_false(p->rig.uplink->ops->open_tunnel(p->rig.uplink, &c));
+	run_until_online(&p->rig);
+	assert_true(p->rig.uplink->ops->open_tunnel(p->rig.uplink, &c));
+	assert_int_equal(p->rig.model->tunnels_owed, 1);
+	while (!*p->rig.ordered)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.ordered, "c: up");
+	assert_int_equal(p->rig.model->tunnels_n, 3);
 
-	*p->ordered = '\0';
+	*p->rig.ordered = '\0';
 	p->refuse_from = 1;
 	p->no_id = true;
-	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
-	while (!*p->ordered)
-		loop_run(p->loop);
-	assert_string_equal(p->ordered, "c: taken");
-	assert_string_equal(p->refused, "");
-	assert_int_equal(p->tries, 0);
+	assert_true(p->rig.uplink->ops->open_tunnel(p->rig.uplink, &c));
+	while (!*p->rig.ordered)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.ordered, "c: taken");
+	assert_string_equal(p->rig.refused, "");
+	assert_int_equal(p->rig.tries, 0);
 
 	/* It has no answer when the session is lost. */
-	*p->ordered = '\0';
-	assert_true(p->uplink->ops->open_tunnel(p->uplink, &c));
-	assert_true(p->uplink->ops->asks_for(p->uplink, &c));
+	*p->rig.ordered = '\0';
+	assert_true(p->rig.uplink->ops->open_tunnel(p->rig.uplink, &c));
+	assert_true(p->rig.uplink->ops->asks_for(p->rig.uplink, &c));
 	far_close(p->control, false);
-	while (!*p->ordered)
-		loop_run(p->loop);
-	assert_string_equal(p->ordered, "c: the session was lost");
-	assert_int_equal(p->model->tunnels_owed, 0);
+	while (!*p->rig.ordered)
+		loop_run(p->rig.loop);
+	assert_string_equal(p->rig.ordered, "c: the session was lost");
+	assert_int_equal(p->rig.model->tunnels_owed, 0);
 }
 
 static void closes_one(void **state)
 {
 	struct play *p = *state;
-	struct config_tunnel *b = config_find_tunnel(p->config, "b");
+	struct config_tunnel *b = config_find_tunnel(p->rig.config, "b");
 
 	p->features = "close";
 	start(p);
-	run_until_online(p);
-	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_CLOSED);
+	run_until_online(&p->rig);
+	assert_int_equal(p->rig.uplink->ops->close_tunnel(p->rig.uplink, b), UPLINK_CLOSED);
 	run_until_heard(p, "Closed(tcp://x.me:2) ");
-	assert_int_equal(p->model->tunnels_n, 1);
-	assert_false(p->uplink->ops->asks_for(p->uplink, b));
+	assert_int_equal(p->rig.model->tunnels_n, 1);
+	assert_false(p->rig.uplink->ops->asks_for(p->rig.uplink, b));
 }
 
 /* The server knows no such message: the session begins again without it. */
 static void closes_one_the_long_way(void **state)
 {
 	struct play *p = *state;
-	struct config_tunnel *b = config_find_tunnel(p->config, "b");
+	struct config_tunnel *b = config_find_tunnel(p->rig.config, "b");
 
 	start(p);
-	run_until_online(p);
-	assert_int_equal(p->uplink->ops->close_tunnel(p->uplink, b), UPLINK_RESTARTED);
-	run_until_online(p);
-	assert_string_equal(p->heard, "Auth() Req(a) Req(b) Auth(the clie) Req(a) ");
-	assert_int_equal(p->tries, 0);
+	run_until_online(&p->rig);
+	assert_int_equal(p->rig.uplink->ops->close_tunnel(p->rig.uplink, b), UPLINK_RESTARTED);
+	run_until_online(&p->rig);
+	assert_string_equal(p->rig.heard, "Auth() Req(a) Req(b) Auth(the clie) Req(a) ");
+	assert_int_equal(p->rig.tries, 0);
 }
 
 int main(void)

@@ -15,66 +15,44 @@
 
 #include "common/base/clock.h"
 #include "msg/pgrok/frame.h"
-#include "pgrokd/client/client.h"
 #include "pgrokd/client/takeover.h"
-#include "pgrokd/core/settings.h"
 #include "pgrokd/proto/pgrok.h"
 #include "pgrokd/proto/pgrok_in.h"
-#include "test/unit/common/mux_pipe.h"
+#include "test/unit/pgrokd/server_rig.h"
 
 #define SCALE 0.05
 #define PING "\x1c\0\0\0\0\0\0\0{\"Type\":\"Ping\",\"Payload\":{}}"
 #define FRAME 36
 
-struct rig {
-	struct config config;
-	struct settings settings;
-	struct core core;
-	struct worker worker;
-	int near, far; /* the server's end, which it owns; the client's */
-};
+/* The server's end, which it owns; the client's. */
+static int near, far;
 
 static int set_up(void **state)
 {
-	struct rig *r = xcalloc(1, sizeof(*r));
-
-	r->config = (struct config){.mux = true};
-	r->core.config = &r->config;
-	r->core.registry = registry_new(1);
-	r->core.site = (struct name_site){.domain = "t.test"};
-	r->core.n_workers = 1;
-	r->core.worker = &r->worker;
-	worker_init(&r->worker, &r->core, 0, &r->settings);
-	*state = r;
+	*state = server_new(100);
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct rig *r = *state;
-
-	client_close_all(&r->worker, "the test is over");
-	turns(r->worker.loop, 4);
-	close(r->far);
-	worker_free(&r->worker);
-	registry_free(r->core.registry);
-	free(r);
+	server_free(*state);
+	close(far);
 	return 0;
 }
 
 /* The far end says what it likes, and never waits for us. */
-static void come(struct rig *r, const char *features)
+static void client_comes(struct rig *r, const char *features)
 {
 	struct parcel p = {.client_id = "abc", .first = msg_new(MSG_AUTH)};
 	int fd[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	r->near = fd[0];
-	r->far = fd[1];
+	near = fd[0];
+	far = fd[1];
 	p.first.auth.features = features;
 	assert_true(addr_numeric("127.0.0.1", 1234, &p.peer));
 	registry_enter(r->core.registry, p.client_id);
-	pgrok_control_adopt(&r->worker, stream_new_direct(r->worker.loop, r->near, NULL), &p);
+	pgrok_control_adopt(&r->worker, stream_new_direct(r->worker.loop, near, NULL), &p);
 	assert_non_null(client_find(&r->worker, "abc"));
 }
 
@@ -85,7 +63,7 @@ static bool there(struct rig *r)
 
 static bool ping(struct rig *r)
 {
-	bool sent = there(r) && write(r->far, PING, FRAME) == FRAME;
+	bool sent = there(r) && write(far, PING, FRAME) == FRAME;
 
 	turns(r->worker.loop, 2);
 	return sent;
@@ -94,7 +72,7 @@ static bool ping(struct rig *r)
 /* A socket counts as full when a quarter of it is. */
 static void fill(struct rig *r)
 {
-	struct pollfd p = {.fd = r->near, .events = POLLOUT};
+	struct pollfd p = {.fd = near, .events = POLLOUT};
 	int n = 0;
 
 	for (; poll(&p, 1, 0) == 1; n++)
@@ -110,7 +88,7 @@ static size_t read_all(struct rig *r)
 	size_t all = 0;
 	ssize_t n;
 
-	while ((n = read(r->far, buf, sizeof(buf))) > 0)
+	while ((n = read(far, buf, sizeof(buf))) > 0)
 		all += (size_t)n;
 	return all;
 }
@@ -121,7 +99,7 @@ static void test_never_reads_all_at_once(void **state)
 	struct rig *r = *state;
 	size_t pings = 0;
 
-	come(r, "");
+	client_comes(r, "");
 	while (ping(r))
 		pings++;
 	assert_false(there(r));
@@ -135,7 +113,7 @@ static void test_never_reads(void **state)
 	struct rig *r = *state;
 	uint64_t since, took;
 
-	come(r, "ping");
+	client_comes(r, "ping");
 	fill(r);
 	since = clock_us();
 	for (int i = 0; there(r) && i < 400; i++) {
@@ -154,7 +132,7 @@ static void test_reads_late(void **state)
 	struct rig *r = *state;
 	size_t got = 0;
 
-	come(r, "");
+	client_comes(r, "");
 	for (int i = 0; i < 20; i++) {
 		fill(r);
 		turns_for(r->worker.loop, 50);
@@ -172,7 +150,7 @@ static void send_message(struct rig *r, const struct msg *m)
 	char *frame = frame_make(m, FRAME_GO_MAX, &len, &err);
 
 	assert_non_null(frame);
-	assert_int_equal(write(r->far, frame, len), (ssize_t)len);
+	assert_int_equal(write(far, frame, len), (ssize_t)len);
 	free(frame);
 }
 
@@ -203,7 +181,7 @@ static void test_pings_unread_are_no_life(void **state)
 
 	r->core.on[PORT_HTTP] = true;
 	r->settings.reserved = reserved_new("", "t.test", NULL);
-	come(r, "ping");
+	client_comes(r, "ping");
 	want(r, "http");
 	struct route *route = registry_find(r->core.registry, "http://x.t.test");
 
@@ -237,7 +215,7 @@ static void test_first_refusal_ends_it(void **state)
 	r->core.on[PORT_HTTP] = true;
 	r->settings.reserved = reserved_new("", "t.test", NULL);
 	for (int i = 0; i < 2; i++) {
-		come(r, "");
+		client_comes(r, "");
 		want(r, first[i]);
 		assert_int_equal(there(r), i == 0);
 		if (there(r))
@@ -248,7 +226,7 @@ static void test_first_refusal_ends_it(void **state)
 		turns(r->worker.loop, 4);
 		assert_true(read_all(r) > 100); /* it is told why */
 		if (i == 0)
-			close(r->far);
+			close(far);
 	}
 	reserved_free(r->settings.reserved);
 }
@@ -260,7 +238,7 @@ static void test_so_many_refusals(void **state)
 
 	r->core.on[PORT_HTTP] = true;
 	r->settings.reserved = reserved_new("", "t.test", NULL);
-	come(r, "");
+	client_comes(r, "");
 	want(r, "http");
 	for (int i = 1; i < LIMIT_REFUSALS; i++) {
 		struct msg m = msg_new(MSG_REQ_TUNNEL);
@@ -282,11 +260,11 @@ static void test_takes_turns(void **state)
 	struct rig *r = *state;
 	size_t got = 0, now;
 
-	come(r, "ping"); /* whose Pongs are not delayed */
+	client_comes(r, "ping"); /* whose Pongs are not delayed */
 	turns(r->worker.loop, 2);
 	(void)read_all(r);
 	for (int i = 0; i < 3 * LIMIT_MESSAGES; i++)
-		assert_int_equal(write(r->far, PING, FRAME), FRAME);
+		assert_int_equal(write(far, PING, FRAME), FRAME);
 	for (int i = 0; i < 20; i++) {
 		turns(r->worker.loop, 1);
 		now = read_all(r);
@@ -302,7 +280,7 @@ static void test_lost_heartbeat(void **state)
 	struct rig *r = *state;
 	const int limit = (int)((LIMIT_PING_MS + LIMIT_REAP_MS) * SCALE);
 
-	come(r, "");
+	client_comes(r, "");
 	for (int i = 0; i < 5; i++) {
 		turns_for(r->worker.loop, limit / 4);
 		assert_true(ping(r));
@@ -322,7 +300,7 @@ static void test_seems_alive(void **state)
 	struct rig *r = *state;
 	void *k;
 
-	come(r, "");
+	client_comes(r, "");
 	k = client_session(client_find(&r->worker, "abc"), &pgrok_proto);
 	assert_true(read_all(r) > 0);
 	assert_true(pgrok_control_seems_alive(k));
@@ -339,7 +317,7 @@ static void test_has_to_answer(void **state)
 	struct rig *r = *state;
 	void *k;
 
-	come(r, "ping");
+	client_comes(r, "ping");
 	k = client_session(client_find(&r->worker, "abc"), &pgrok_proto);
 	pgrok_control_ask_alive(k);
 	turns(r->worker.loop, 2);

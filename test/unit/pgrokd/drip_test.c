@@ -16,51 +16,33 @@
 #include "common/base/randid.h"
 #include "msg/pgrok/frame.h"
 #include "pgrokd/access/guesses.h"
-#include "pgrokd/client/client.h"
-#include "pgrokd/core/settings.h"
-#include "pgrokd/front/door.h"
-#include "pgrokd/front/lobby.h"
 #include "pgrokd/proto/drip.h"
 #include "pgrokd/proto/drip_name.h"
 #include "pgrokd/proto/drip_rules.h"
 #include "pgrokd/proto/pgrok.h"
 #include "pgrokd/visitor/visitor.h"
-#include "test/unit/common/mux_pipe.h"
+#include "test/unit/pgrokd/server_rig.h"
 
 #define REGISTER 1
 #define DATA_CONNECT 7
 #define POOL ",\"connection_type\":\"primary\",\"pool_capabilities\":{\"max_data_conns\":31}"
 
-struct rig {
-	struct config config;
-	struct settings settings;
-	struct core core;
-	struct worker worker;
-};
-
 static const struct proto_ops *const all[] = {&pgrok_proto, &drip_proto, &drip_web_proto, NULL};
 
 static int set_up(void **state)
 {
-	struct rig *r = xcalloc(1, sizeof(*r));
+	struct rig *r = server_new(100);
 
-	r->config = (struct config){.mux = true,
-				    .reserved = RESERVED_DEFAULT,
-				    .tcp_host = "127.0.0.1",
-				    .tcp_port_min = 20000,
-				    .tcp_port_max = 40000,
-				    .tcp_port_random = 20000};
+	r->config.reserved = RESERVED_DEFAULT;
+	r->config.tcp_host = "127.0.0.1";
+	r->config.tcp_port_min = r->config.tcp_port_random = 20000;
+	r->config.tcp_port_max = 40000;
 	r->settings.reserved = reserved_new("smtp", "t.test", NULL);
-	r->core.config = &r->config;
-	r->core.registry = registry_new(1);
 	registry_set_ports(r->core.registry, 20000, 40000);
-	r->core.door = door_new(100, true);
-	r->core.site = (struct name_site){.domain = "t.test", .http_port = 80, .https_port = 443};
+	r->core.site.http_port = 80;
+	r->core.site.https_port = 443;
 	r->core.on[PORT_HTTP] = r->core.on[PORT_HTTPS] = r->core.on[PORT_TUNNEL] = true;
 	r->core.spoken[PORT_TUNNEL] = r->core.spoken[PORT_HTTPS] = all;
-	r->core.n_workers = 1;
-	r->core.worker = &r->worker;
-	worker_init(&r->worker, &r->core, 0, &r->settings);
 	*state = r;
 	return 0;
 }
@@ -68,46 +50,15 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	struct rig *r = *state;
+	struct reserved *reserved = r->settings.reserved;
+	struct tokens *tokens = r->settings.tokens;
+	struct guesses *guesses = r->core.guesses;
 
-	lobby_close_all(&r->worker);
-	client_close_all(&r->worker, "the test is over");
-	turns(r->worker.loop, 4);
-	worker_free(&r->worker);
-	guesses_free(r->core.guesses);
-	door_free(r->core.door);
-	registry_free(r->core.registry);
-	tokens_unref(r->settings.tokens);
-	reserved_free(r->settings.reserved);
-	free(r);
+	server_free(r);
+	guesses_free(guesses);
+	tokens_unref(tokens);
+	reserved_free(reserved);
 	return 0;
-}
-
-static void pass(struct rig *r)
-{
-	turns(r->worker.loop, 8);
-}
-
-static int come_to(struct rig *r, enum port port)
-{
-	struct addr peer;
-	int fd[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
-	assert_true(addr_numeric("127.0.0.1", 1234, &peer));
-	lobby_accept(&r->worker, port, fd[0], &peer);
-	pass(r);
-	return fd[1];
-}
-
-static int come(struct rig *r)
-{
-	return come_to(r, PORT_TUNNEL);
-}
-
-static void say(struct rig *r, int fd, const void *bytes, size_t len)
-{
-	assert_int_equal(write(fd, bytes, len), len);
-	pass(r);
 }
 
 static void say_frame(struct rig *r, int fd, int type, const char *json)
@@ -298,7 +249,7 @@ static void test_first_bytes(void **state)
 	drip[4] = REGISTER;
 	memcpy(drip + 5, register_json, n);
 	for (size_t piece = 1; piece < 300; piece += piece < 9 ? 1 : 145) {
-		int fd[3] = {come(r), come(r), come(r)};
+		int fd[3] = {come(r, PORT_TUNNEL), come(r, PORT_TUNNEL), come(r, PORT_TUNNEL)};
 
 		say_in_pieces(r, fd[0], auth, len, piece);
 		assert_true(read(fd[0], text, sizeof(text)) > 8);
@@ -345,7 +296,7 @@ static void test_strangers(void **state)
 	struct rig *r = *state;
 
 	for (size_t i = 0; i < sizeof(strangers) / sizeof(strangers[0]); i++) {
-		int fd = come(r);
+		int fd = come(r, PORT_TUNNEL);
 		char text[256];
 
 		say(r, fd, strangers[i].bytes, strangers[i].len);
@@ -375,7 +326,7 @@ static void test_web(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		int fd = come(r);
+		int fd = come(r, PORT_TUNNEL);
 		char text[1024];
 
 		say(r, fd, cases[i].head, strlen(cases[i].head));
@@ -406,7 +357,7 @@ static void test_websocket(void **state)
 	memcpy(sent + len + 17, register_json, n);
 	len += 17 + n;
 	for (size_t piece = 1; piece <= len; piece = 3 * piece + 1) {
-		int fd = come(r);
+		int fd = come(r, PORT_TUNNEL);
 
 		say_in_pieces(r, fd, sent, len, piece);
 		ssize_t got = read(fd, text, sizeof(text) - 1);
@@ -472,7 +423,7 @@ static void test_registers(void **state)
 	int fd[sizeof(registers) / sizeof(registers[0])];
 
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
-		fd[i] = come(r);
+		fd[i] = come(r, PORT_TUNNEL);
 		say_frame(r, fd[i], REGISTER, registers[i].json);
 		const char *answer = hear(fd[i], registers[i].type, rest);
 
@@ -489,7 +440,7 @@ static void test_registers(void **state)
 	close(fd[0]);
 	pass(r);
 	assert_int_equal(idmap_count(r->worker.clients), 1);
-	fd[0] = come(r);
+	fd[0] = come(r, PORT_TUNNEL);
 	say_frame(r, fd[0], REGISTER, registers[0].json);
 	assert_string_equal(hear(fd[0], 2, rest), registers[0].answer);
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
@@ -501,7 +452,7 @@ static void test_reserved(void **state)
 {
 	struct rig *r = *state;
 	char rest[12];
-	int fd = come(r);
+	int fd = come(r, PORT_TUNNEL);
 
 	r->config.reserved = "www";
 	say_frame(r, fd, REGISTER, "{\"tunnel_type\":\"http\",\"custom_subdomain\":\"api\"}");
@@ -513,7 +464,7 @@ static void test_random(void **state)
 {
 	struct rig *r = *state;
 	char rest[12], name[7] = "";
-	int fd = come(r);
+	int fd = come(r, PORT_TUNNEL);
 
 	say_frame(r, fd, REGISTER, "{\"tunnel_type\":\"http\"" POOL "}");
 	const char *answer = hear(fd, 2, rest);
@@ -529,7 +480,8 @@ static void test_tcp(void **state)
 {
 	struct rig *r = *state;
 	char rest[12], want[128], ask[128];
-	int fd[4] = {come(r), come(r), come(r), come(r)};
+	int fd[4] = {come(r, PORT_TUNNEL), come(r, PORT_TUNNEL), come(r, PORT_TUNNEL),
+		     come(r, PORT_TUNNEL)};
 	int port = 0, other = 0;
 
 	say_frame(r, fd[0], REGISTER, "{\"tunnel_type\":\"tcp\"}");
@@ -562,7 +514,7 @@ static void test_without_https(void **state)
 {
 	struct rig *r = *state;
 	char rest[12];
-	int fd[2] = {come(r), come(r)};
+	int fd[2] = {come(r, PORT_TUNNEL), come(r, PORT_TUNNEL)};
 
 	r->core.on[PORT_HTTPS] = false;
 	say_frame(r, fd[0], REGISTER, "{\"tunnel_type\":\"http\",\"custom_subdomain\":\"one\"}");
@@ -599,7 +551,7 @@ static void test_tokens(void **state)
 {
 	struct rig *r = *state;
 	char rest[12];
-	int fd[3] = {come(r), come(r), come(r)};
+	int fd[3] = {come(r, PORT_TUNNEL), come(r, PORT_TUNNEL), come(r, PORT_TUNNEL)};
 
 	use_tokens(r);
 	say_frame(r, fd[0], REGISTER, "{\"tunnel_type\":\"http\",\"token\":\"sekrit\"}");
@@ -627,16 +579,16 @@ static void test_guesses(void **state)
 
 	use_tokens(r);
 	for (int i = 0; i < 3; i++) {
-		fd = come(r);
+		fd = come(r, PORT_TUNNEL);
 		say_frame(r, fd, REGISTER, "{\"tunnel_type\":\"http\",\"token\":\"wrong\"}");
 		turns_for(r->worker.loop, i * LIMIT_WRONG_MS + 50);
 		assert_non_null(strstr(hear(fd, 6, rest), "authentication_failed"));
 		close(fd);
 	}
-	fd = come(r);
+	fd = come(r, PORT_TUNNEL);
 	assert_true(gone(fd));
 	close(fd);
-	fd = come_to(r, PORT_HTTPS);
+	fd = come(r, PORT_HTTPS);
 	say_frame(r, fd, REGISTER, "{\"tunnel_type\":\"http\"," ANNA "}");
 	assert_string_equal(hear(fd, 6, rest), REFUSED("rate limit exceeded, try again later\"}"));
 	close(fd);
@@ -648,7 +600,7 @@ static void test_data_connect(void **state)
 {
 	struct rig *r = *state;
 	char rest[12], id[33] = "", ask[256];
-	int primary = come(r), fd[5];
+	int primary = come(r, PORT_TUNNEL), fd[5];
 	static const char *const answers[] = {
 		"{\"accepted\":true,\"connection_id\":\"data-1\",\"message\":\"Data connection "
 		"accepted\"}",
@@ -667,7 +619,7 @@ static void test_data_connect(void **state)
 				"\"tunnel_id\":\"%32[0-9a-f]\"", id),
 			 1);
 	for (int i = 0; i < 4; i++) {
-		fd[i] = come(r);
+		fd[i] = come(r, PORT_TUNNEL);
 		snprintf(ask, sizeof(ask),
 			 "{\"tunnel_id\":\"%s\",\"token\":\"%s\",\"connection_id\":%s}",
 			 i == 2 ? "f00" : id, i == 1 ? "u" : "t", i == 3 ? "1" : "\"data-1\"");

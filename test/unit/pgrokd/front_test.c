@@ -14,26 +14,14 @@
 #include <cmocka.h>
 
 #include "msg/pgrok/frame.h"
-#include "pgrokd/client/client.h"
-#include "pgrokd/core/settings.h"
-#include "pgrokd/front/door.h"
 #include "pgrokd/front/guest.h"
 #include "pgrokd/front/http.h"
-#include "pgrokd/front/lobby.h"
 #include "pgrokd/proto/pgrok.h"
-#include "test/unit/common/mux_pipe.h"
+#include "test/unit/pgrokd/server_rig.h"
 
 #define SCALE 0.02
 #define PER_IP 5
 #define GET "GET / HTTP/1.1\r\nHost: nope.test\r\n\r\n"
-
-struct rig {
-	struct config config;
-	struct settings settings;
-	struct core core;
-	struct worker worker;
-	struct nets *trusted;
-};
 
 static const struct proto_ops *const both[] = {&pgrok_proto, &http_proto, NULL};
 static const struct proto_ops *const only_http[] = {&http_proto, NULL};
@@ -41,64 +29,18 @@ static const struct proto_ops *const only_pgrok[] = {&pgrok_proto, NULL};
 
 static int set_up(void **state)
 {
-	struct rig *r = xcalloc(1, sizeof(*r));
+	struct rig *r = server_new(PER_IP);
 
-	r->config.mux = true;
-	r->core.config = &r->config;
-	r->core.registry = registry_new(1);
-	r->core.door = door_new(PER_IP, true);
 	r->core.spoken[PORT_HTTP] = only_http;
 	r->core.spoken[PORT_TUNNEL] = both;
-	r->core.n_workers = 1;
-	r->core.worker = &r->worker;
-	worker_init(&r->worker, &r->core, 0, &r->settings);
 	*state = r;
 	return 0;
 }
 
 static int tear_down(void **state)
 {
-	struct rig *r = *state;
-
-	lobby_close_all(&r->worker);
-	assert_int_equal(r->worker.n_guests, 0);
-	client_close_all(&r->worker, "the test is over");
-	turns(r->worker.loop, 4);
-	worker_free(&r->worker);
-	door_free(r->core.door);
-	registry_free(r->core.registry);
-	free(r);
+	server_free(*state);
 	return 0;
-}
-
-/* Turns that let the loop see what is in its sockets. */
-static void pass(struct rig *r)
-{
-	turns(r->worker.loop, 8);
-}
-
-/* The visitor's or client's end. */
-static int come_from(struct rig *r, enum port port, const char *ip)
-{
-	struct addr peer;
-	int fd[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
-	assert_true(addr_numeric(ip, 1234, &peer));
-	lobby_accept(&r->worker, port, fd[0], &peer);
-	pass(r);
-	return fd[1];
-}
-
-static int come(struct rig *r, enum port port)
-{
-	return come_from(r, port, "127.0.0.1");
-}
-
-static void say(struct rig *r, int fd, const void *bytes, size_t len)
-{
-	assert_int_equal(write(fd, bytes, len), len);
-	pass(r);
 }
 
 static void say_text(struct rig *r, int fd, const char *text)
@@ -411,6 +353,8 @@ static void test_silent_ones_go_first(void **state)
 #define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 #define PROXY_IP "192.0.2.1"
 
+static struct nets *trusted;
+
 static int set_up_behind(void **state)
 {
 	struct err err;
@@ -418,8 +362,8 @@ static int set_up_behind(void **state)
 	(void)set_up(state);
 	struct rig *r = *state;
 
-	r->core.trusted = r->trusted = nets_read("192.0.2.0/24, 10.0.0.1", &err);
-	assert_non_null(r->trusted);
+	r->core.trusted = trusted = nets_read("192.0.2.0/24, 10.0.0.1", &err);
+	assert_non_null(trusted);
 	r->core.proxy_heads[PORT_HTTP] = r->core.proxy_heads[PORT_TUNNEL] = true;
 	door_trust(r->core.door, r->core.trusted);
 	return 0;
@@ -427,8 +371,6 @@ static int set_up_behind(void **state)
 
 static int tear_down_behind(void **state)
 {
-	struct nets *trusted = ((struct rig *)*state)->trusted;
-
 	(void)tear_down(state);
 	nets_free(trusted);
 	return 0;
