@@ -12,7 +12,7 @@
 #include "common/base/text.h"
 #include "common/base/utf8.h"
 #include "common/httpd/ws.h"
-#include "test/unit/common/mux_pipe.h"
+#include "test/fuzz/ws_far.h"
 
 #define SAID_MAX (4u << 20) /* bytes that an input may make of itself */
 #define QUEUE (64u << 10)
@@ -76,41 +76,14 @@ static void say(struct play *p, const void *buf, size_t n)
 		fake_put(p->near, buf, n);
 }
 
-/* A frame that is nearly right: masked, with a payload of its length. */
+/* A frame that is nearly right: masked with zeros, with a payload of its length. */
 static void say_frame(struct play *p, uint8_t head, const uint8_t *more)
 {
-	static const size_t lengths[] = {0, 1, 5, 125, 126, 4000, 65535, 65537};
-	size_t len = lengths[more[0] & 7], n = 2;
-	uint8_t h[14] = {head};
+	size_t len = ws_far_length(more[0]);
+	uint8_t h[WS_FAR_HEAD];
 
-	h[1] = more[0] & 8 ? 0 : 0x80;
-	if (len < 126) {
-		h[1] |= (uint8_t)len;
-	} else if (len < 65536) {
-		h[1] |= 126;
-		h[n++] = (uint8_t)(len >> 8);
-		h[n++] = (uint8_t)len;
-	} else {
-		h[1] |= 127;
-		n += 5;
-		h[n++] = (uint8_t)(len >> 16);
-		h[n++] = (uint8_t)(len >> 8);
-		h[n++] = (uint8_t)len;
-	}
-	n += h[1] & 0x80 ? 4 : 0; /* a mask of zeros: the payload is as it is */
-	say(p, h, n);
+	say(p, h, ws_far_head(h, head, len, !(more[0] & 8), 0));
 	say(p, bytes, len);
-}
-
-static void take(struct play *p, size_t n)
-{
-	static char buf[64u << 10];
-	size_t got;
-
-	for (; n &&
-	       stream_read(&p->far->s, buf, n < sizeof(buf) ? n : sizeof(buf), &got) == STREAM_OK;
-	     n -= got)
-		text_add(&p->heard, buf, got);
 }
 
 static size_t step(struct play *p, const uint8_t *op, size_t left)
@@ -134,7 +107,7 @@ static size_t step(struct play *p, const uint8_t *op, size_t left)
 		return 0;
 	case 5:
 		p->far->room = arg & 128 ? 1u << 20 : arg;
-		take(p, arg & 64 ? SIZE_MAX : arg + 1u);
+		ws_far_takes(p->far, &p->heard, arg & 64 ? SIZE_MAX : arg + 1u);
 		return 0;
 	case 6:
 		p->answer = arg;
@@ -211,7 +184,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	turns(p.loop, 4);
 	if (p.ws)
 		ws_end(p.ws, "the end");
-	take(&p, SIZE_MAX);
+	ws_far_takes(p.far, &p.heard, SIZE_MAX);
 	check_heard(&p.heard);
 	check(p.closed == 1);
 	stream_close(&p.far->s, false);

@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/text.h"
 #include "common/stream/ws.h"
-#include "test/unit/common/mux_pipe.h"
+#include "test/fuzz/ws_far.h"
 
 #define SAID_MAX (4u << 20) /* bytes that an input may make of itself */
 
@@ -51,40 +50,11 @@ static void say(struct play *p, const void *buf, size_t n)
 /* A frame that is nearly right, with a payload of its length. */
 static void say_frame(struct play *p, uint8_t head, uint8_t more)
 {
-	static const size_t lengths[] = {0, 1, 5, 125, 126, 4000, 65535, 65537};
-	size_t len = lengths[more & 7], n = 2;
-	uint8_t h[14] = {head};
+	size_t len = ws_far_length(more);
+	uint8_t h[WS_FAR_HEAD];
 
-	h[1] = !(more & 8) == !p->client ? 0x80 : 0;
-	if (len < 126) {
-		h[1] |= (uint8_t)len;
-	} else if (len < 65536) {
-		h[1] |= 126;
-		h[n++] = (uint8_t)(len >> 8);
-		h[n++] = (uint8_t)len;
-	} else {
-		h[1] |= 127;
-		n += 5;
-		h[n++] = (uint8_t)(len >> 16);
-		h[n++] = (uint8_t)(len >> 8);
-		h[n++] = (uint8_t)len;
-	}
-	if (h[1] & 0x80)
-		h[n++] = more; /* and three zeros */
-	n += h[1] & 0x80 ? 3 : 0;
-	say(p, h, n);
+	say(p, h, ws_far_head(h, head, len, !(more & 8) == !p->client, more));
 	say(p, bytes, len);
-}
-
-static void hear(struct play *p, size_t n)
-{
-	static char buf[64u << 10];
-	size_t got;
-
-	for (; n &&
-	       stream_read(&p->far->s, buf, n < sizeof(buf) ? n : sizeof(buf), &got) == STREAM_OK;
-	     n -= got)
-		text_add(&p->heard, buf, got);
 }
 
 static void read_some(struct play *p, size_t cap, bool peeks)
@@ -130,7 +100,7 @@ static size_t step(struct play *p, const uint8_t *op, size_t left)
 		return 0;
 	case 4:
 		p->far->room = arg & 128 ? 1u << 20 : arg;
-		hear(p, arg & 64 ? SIZE_MAX : arg + 1u);
+		ws_far_takes(p->far, &p->heard, arg & 64 ? SIZE_MAX : arg + 1u);
 		return 0;
 	case 5:
 		read_some(p, 1 + (size_t)(arg >> 1) * 300, arg & 1);
@@ -238,9 +208,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_read(&p);
 	p.far->room = SIZE_MAX;
 	turns(p.loop, 4);
-	hear(&p, SIZE_MAX);
+	ws_far_takes(p.far, &p.heard, SIZE_MAX);
 	stream_close(p.s, false);
-	hear(&p, SIZE_MAX);
+	ws_far_takes(p.far, &p.heard, SIZE_MAX);
 	check_heard(&p);
 	stream_close(&p.far->s, false);
 	turns(p.loop, 4);
